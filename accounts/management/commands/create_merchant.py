@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts import errors, services
+
+
+class Command(BaseCommand):
+    help = "Create a merchant and print its id, and nothing else, on stdout."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the merchant's name, at most 100 characters")
+        parser.add_argument(
+            "--if-missing", action="store_true", help="print the id of the merchant that has the name already"
+        )
+        parser.add_argument(
+            "--require-idempotency-key",
+            action="store_true",
+            help="refuse this merchant's requests for a payout that have no Idempotency-Key",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        del args
+        try:
+            merchant = services.create_merchant(
+                options["name"], require_idempotency_key=options["require_idempotency_key"]
+            )
+        except errors.MerchantExists as error:
+            if not options["if_missing"]:
+                raise CommandError(f"{error.message} Add --if-missing to print its id.") from error
+            merchant = services.get_merchant(options["name"].strip())
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write(str(merchant.id))
+        self.stderr.write(f"Next: manage.py issue_api_key {merchant.id}")

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts import errors
+from accounts.models import MerchantAPIKey, Scope
+
+if TYPE_CHECKING:
+    # REST framework reads this class from its settings while that module is being imported.
+    from rest_framework.views import APIView
+
+#: For each HTTP method the scopes of which the key needs one; an empty tuple: any key will do.
+Scopes = Mapping[str, tuple[Scope, ...]]
+
+
+class Scoped(Protocol):
+    scopes: Scopes
+
+
+class HasScope(BasePermission):
+    """Lets a request through whose API key has one of the scopes that the view names for the method.
+
+    A method that the view does not have is let through to be answered with 405.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        api_key = request.auth
+        if not isinstance(api_key, MerchantAPIKey):
+            raise errors.APIKeyMissing
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        if method.lower() not in view.http_method_names or not hasattr(view, method.lower()):
+            return True
+        wanted: tuple[Scope, ...] = view.scopes[method]  # type: ignore[attr-defined] # Each view of ours is Scoped.
+        if wanted and not set(wanted) & set(api_key.scopes):
+            raise errors.ScopeMissing(f"This API key lacks the scope {' or '.join(wanted)}.")
+        return True

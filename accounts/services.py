@@ -1,0 +1,116 @@
+"""What an administrator may ask for merchants and their API keys.
+
+A key's secret is returned once, by the function that makes it, and is never stored or logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts import errors
+from accounts.models import Merchant, MerchantAPIKey, Mode, every_scope
+
+logger = logging.getLogger(__name__)
+
+
+def create_merchant(name: str, *, require_idempotency_key: bool = False) -> Merchant:
+    """Create an active merchant.
+
+    Raises MerchantExists for a name that is taken, upper and lower case being the same, and ValidationError for one
+    that is blank, over 100 characters or has control characters.
+    """
+    merchant = Merchant(name=name.strip(), require_idempotency_key=require_idempotency_key)
+    merchant.clean_fields()
+    try:
+        with transaction.atomic():
+            merchant.save(force_insert=True)
+    except IntegrityError as error:
+        if "merchant_name_unique" not in str(error):
+            raise
+        raise errors.MerchantExists(f"There is a merchant named {merchant.name!r} already.") from error
+    logger.info("merchant.created", extra={"merchant_id": str(merchant.id)})
+    return merchant
+
+
+def get_merchant(name_or_id: str) -> Merchant:
+    """Return the merchant of this id or name, upper and lower case being the same, or raise MerchantNotFound."""
+    try:
+        found = Merchant.objects.filter(id=uuid.UUID(name_or_id)).first()
+    except ValueError:
+        found = Merchant.objects.filter(name__iexact=name_or_id).first()
+    if found is None:
+        raise errors.MerchantNotFound(f"There is no merchant {name_or_id!r}. Create it with: manage.py create_merchant")
+    return found
+
+
+def issue_api_key(
+    merchant: Merchant,
+    *,
+    name: str,
+    mode: str = Mode.TEST,
+    scopes: Sequence[str] | None = None,
+    expires_at: datetime | None = None,
+    allowed_networks: Sequence[str] = (),
+) -> tuple[MerchantAPIKey, str]:
+    """Issue a key and return it with its secret, which nobody can read again.
+
+    Without scopes it has all of them. Raises APIKeyRequestInvalid for an unknown mode, scope or network, an empty
+    list of scopes, or an expiry that is not in the future.
+    """
+    if expires_at is not None and expires_at <= timezone.now():
+        raise errors.APIKeyRequestInvalid("The expiry must be in the future.", field="expiry_date")
+    api_key = MerchantAPIKey(
+        merchant=merchant,
+        name=name,
+        mode=mode,
+        scopes=every_scope() if scopes is None else sorted(set(scopes)),
+        expiry_date=expires_at,
+        allowed_networks=list(allowed_networks),
+    )
+    try:
+        api_key.clean_fields(exclude=["prefix", "hashed_key", "merchant"])
+    except ValidationError as error:
+        raise errors.APIKeyRequestInvalid(" ".join(error.messages)) from error
+    secret = MerchantAPIKey.objects.assign_key(api_key)
+    api_key.save(force_insert=True)
+    logger.info("key.issued", extra={"prefix": api_key.prefix, "mode": mode, "merchant_id": str(merchant.id)})
+    return api_key, secret
+
+
+def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[MerchantAPIKey, str]:
+    """Issue a successor with the same rights now; the old key stays valid for the overlap, and no longer.
+
+    Raises APIKeyRevoked for a key that is revoked already. Idempotency records belong to merchant and mode, so a
+    rotation loses none.
+    """
+    with transaction.atomic():
+        old = MerchantAPIKey.objects.select_for_update(of=("self",)).select_related("merchant").get(pk=api_key.pk)
+        if old.revoked:
+            raise errors.APIKeyRevoked
+        ends_at = timezone.now() + overlap
+        if old.expiry_date is None or old.expiry_date > ends_at:
+            MerchantAPIKey.objects.filter(pk=old.pk).update(expiry_date=ends_at)
+        return issue_api_key(
+            old.merchant,
+            name=old.name,
+            mode=old.mode,
+            scopes=old.scopes,
+            allowed_networks=old.allowed_networks,
+        )
+
+
+def revoke_api_key(api_key: MerchantAPIKey) -> bool:
+    """Revoke the key at once and for ever; tell whether it was still valid before."""
+    revoked = MerchantAPIKey.objects.filter(pk=api_key.pk, revoked=False).update(
+        revoked=True, revoked_at=timezone.now()
+    )
+    if revoked:
+        logger.info("key.revoked", extra={"prefix": api_key.prefix})
+    return bool(revoked)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import MerchantAPIKey, Mode, Scope
+from accounts.permissions import Scopes
+
+
+class MerchantSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    require_idempotency_key = serializers.BooleanField()
+
+
+class APIKeySerializer(serializers.Serializer[Any]):
+    prefix = serializers.CharField(help_text="The part of the key before the point; not secret.")
+    name = serializers.CharField()
+    mode = serializers.ChoiceField(choices=Mode.choices)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    expires_at = serializers.DateTimeField(source="expiry_date", allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField(), help_text="Empty: from anywhere.")
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    merchant = MerchantSerializer()
+    api_key = APIKeySerializer()
+
+
+EXAMPLE = {
+    "merchant": {
+        "id": "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f",
+        "name": "ACME",
+        "require_idempotency_key": False,
+    },
+    "api_key": {
+        "prefix": "aB3dE5gH",
+        "name": "web shop",
+        "mode": "test",
+        "scopes": ["payouts:read", "payouts:write"],
+        "expires_at": None,
+        "allowed_networks": [],
+    },
+}
+
+
+class MeView(APIView):
+    http_method_names = ["get", "head"]
+    # Whoever has a key may ask what it is.
+    scopes: Scopes = {"GET": ()}
+
+    @extend_schema(
+        operation_id="retrieve_me",
+        tags=["account"],
+        summary="See who you are",
+        description="The merchant that the API key speaks for, and what the key may do.",
+        responses={
+            200: OpenApiResponse(MeSerializer, "The merchant and the key.", [OpenApiExample("answer", EXAMPLE)])
+        },
+    )
+    def get(self, request: Request) -> Response:
+        api_key = request.auth
+        assert isinstance(api_key, MerchantAPIKey)
+        return Response(MeSerializer({"merchant": api_key.merchant, "api_key": api_key}).data)
