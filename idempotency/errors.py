@@ -1,0 +1,23 @@
+"""Every refusal of this app. The docstring's first paragraph is the message that the caller reads."""
+
+from __future__ import annotations
+
+from accounts.errors import Refusal
+
+
+class IdempotencyKeyMalformed(Refusal):
+    """Idempotency-Key is one value: 1 to 255 visible ASCII characters without quote, comma and backslash, or a
+    quoted string.
+    """
+
+
+class IdempotencyKeyMissing(Refusal):
+    """This merchant's requests must carry an Idempotency-Key header. Make one up for each payout, such as a UUID."""
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key was used with another request. Send the same request again, or use a new key."""
+
+
+class IdempotencyKeyInProgress(Refusal):
+    """A request with this Idempotency-Key is still under way. Send the same request again in a second."""
