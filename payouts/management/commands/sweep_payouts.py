@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, close_old_connections
+
+from payouts import sweeping
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Find the payouts that the doorbell missed and have them processed, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do one round and exit")
+        parser.add_argument("--interval-seconds", type=float, default=5.0, help="pause between rounds (default 5)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        del args
+        interval_seconds = options["interval_seconds"]
+        if not 0.1 <= interval_seconds <= 3600:  # not a pause, or one in which nobody would notice an outage
+            raise CommandError("--interval-seconds takes a number from 0.1 to 3600.")
+        if options["once"]:
+            done = sweeping.sweep()
+            self.stderr.write(f"{done.due} due: {done.rung} rung for, {done.processed} processed here.")
+            return
+        stop = Stop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, stop.request)
+        _sweep_until(stop, interval_seconds=interval_seconds)
+
+
+class Stop:
+    """Whether to stop, as a signal handler may say it: by a plain attribute.
+
+    A threading.Event has a lock, which the interrupted thread may hold: setting it from a handler can hang for ever.
+    """
+
+    requested: bool = False
+
+    def request(self, signal_number: int, frame: FrameType | None) -> None:
+        """Handle the signal: stop after the round under way."""
+        del signal_number, frame
+        self.requested = True
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, and wake up soon after a request."""
+        ends_at = time.monotonic() + seconds
+        while not self.requested and (left := ends_at - time.monotonic()) > 0:
+            time.sleep(min(0.1, left))
+
+
+def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
+    """Sweep, pause, sweep. A round that fails is logged and the next one tried: PostgreSQL may just be restarting."""
+    while not stop.requested:
+        close_old_connections()
+        try:
+            again_at_once = sweeping.sweep().has_more
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("sweep.failed", extra={"error": " ".join(str(error).split())})
+            again_at_once = False
+        stop.pause(0.0 if again_at_once else interval_seconds)

@@ -1,0 +1,40 @@
+"""Currencies and amounts: ISO 4217 says how many decimals each has. Pure."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from iso4217 import Currency
+
+#: Code -> number of decimals. Metals, test codes and units of account without decimals of their own are not payable.
+CURRENCY_DECIMALS: Final[dict[str, int]] = {
+    currency.code: currency.exponent for currency in Currency if currency.exponent is not None
+}
+
+#: Digits before the point, and the most decimals of any currency: NUMERIC(16, 4) in the database.
+AMOUNT_WHOLE_DIGITS_MAX: Final = 12
+AMOUNT_DECIMALS_MAX: Final = 4
+AMOUNT_DIGITS_MAX: Final = AMOUNT_WHOLE_DIGITS_MAX + AMOUNT_DECIMALS_MAX
+AMOUNT_LIMIT: Final = Decimal(10) ** AMOUNT_WHOLE_DIGITS_MAX
+
+#: Plain decimal notation, so that each amount has few spellings and none that a reader could take for another.
+#: No sign, no exponent, no separator, no leading zero; decimals after a point are optional.
+AMOUNT: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def decimals_of(amount: Decimal) -> int:
+    """Return the number of decimals that the amount was written with."""
+    exponent = amount.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def fits(amount: Decimal, currency: str) -> bool:
+    """Tell whether the amount has no more decimals than the currency."""
+    return decimals_of(amount) <= CURRENCY_DECIMALS[currency]
+
+
+def format_amount(amount: Decimal, currency: str) -> str:
+    """Return the amount with just as many decimals as the currency has: 10.50 EUR, 10 JPY, 10.500 KWD."""
+    return f"{amount:.{CURRENCY_DECIMALS[currency]}f}"

@@ -1,0 +1,175 @@
+"""What the API documentation says about each operation. The error answers are added to all of them in config."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from payouts import filters, serializers
+
+PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
+
+REQUEST: Final = {
+    "amount": "10.50",
+    "currency": "EUR",
+    "recipient_details": {"name": "Jane Doe", "account": "DE89370400440532013000"},
+    "comment": "Refund of order 4711",
+    "reference": "order-4711",
+    "metadata": {"department": "returns"},
+}
+PAYOUT: Final = {
+    "id": PAYOUT_ID,
+    "status": "pending",
+    "mode": "test",
+    **REQUEST,
+    "idempotency_key": "order-4711-refund",
+    "failure_code": "",
+    "failure_message": "",
+    "created_at": "2026-11-23T12:00:00.000000Z",
+    "updated_at": "2026-11-23T12:00:00.000000Z",
+}
+PAID: Final = {**PAYOUT, "status": "paid", "updated_at": "2026-11-23T12:00:01.250000Z"}
+CANCELED: Final = {**PAYOUT, "status": "canceled", "updated_at": "2026-11-23T12:00:01.250000Z"}
+HISTORY: Final = {
+    "transitions": [
+        {"from_status": "", "to_status": "pending", "actor": "merchant:aB3dE5gH", "reason": "created"},
+        {"from_status": "pending", "to_status": "processing", "actor": "worker", "reason": "claimed"},
+        {"from_status": "processing", "to_status": "paid", "actor": "worker", "reason": "provider: paid"},
+    ],
+    "attempts": [{"number": 1, "kind": "send", "outcome": "paid", "code": "", "message": ""}],
+}
+
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "Make one up for each payout, such as a UUID, and send the same one when you try again: at most one payout is "
+        "created for it, for ever. 1 to 255 visible ASCII characters without quote, comma and backslash, or a quoted "
+        "string."
+    ),
+    examples=[OpenApiExample("key", "order-4711-refund")],
+)
+IF_MATCH: Final = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag that you read: where the payout has changed since, nothing is done and the answer is 412.",
+    examples=[OpenApiExample("etag", '"1"')],
+)
+REPLAYED: Final = OpenApiParameter(
+    "Idempotent-Replayed",
+    str,
+    OpenApiParameter.HEADER,
+    response=[201],
+    description="`true` where the payout was created by an earlier request with the key.",
+)
+LOCATION: Final = OpenApiParameter(
+    "Location", str, OpenApiParameter.HEADER, response=[201], description="Path of the new payout."
+)
+ETAG: Final = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Version of the payout, for If-Match."
+)
+ORDERING: Final = OpenApiParameter(
+    "ordering",
+    str,
+    description="Newest first unless told otherwise.",
+    enum=filters.ORDERINGS,
+    default=filters.ORDERINGS[0],
+)
+
+
+def _answer(description: str, example: object, serializer: object = serializers.PayoutSerializer) -> OpenApiResponse:
+    return OpenApiResponse(serializer, description, [OpenApiExample("answer", example)])
+
+
+list_payouts = extend_schema(
+    operation_id="list_payouts",
+    tags=["payouts"],
+    summary="List payouts",
+    description="Your payouts in the key's mode, a page at a time. Follow `next` until it is null.",
+    parameters=[ORDERING],
+    responses={
+        200: OpenApiResponse(
+            serializers.PayoutSerializer(many=True), "A page of payouts.", [OpenApiExample("answer", PAID)]
+        )
+    },
+)
+create_payout = extend_schema(
+    operation_id="create_payout",
+    tags=["payouts"],
+    summary="Create a payout",
+    description=(
+        "Asks for money to be paid to a recipient. A 201 means that the payout is stored and will reach a final "
+        "status or `requires_attention`, whatever happens. It is paid out soon after: ask for it, or list by status."
+    ),
+    parameters=[IDEMPOTENCY_KEY, REPLAYED, LOCATION, ETAG],
+    request=serializers.PayoutWriteSerializer,
+    examples=[OpenApiExample("refund", REQUEST, request_only=True)],
+    responses={201: _answer("The payout, created now or by an earlier request with the key.", PAYOUT)},
+)
+retrieve_payout = extend_schema(
+    operation_id="retrieve_payout",
+    tags=["payouts"],
+    summary="Retrieve a payout",
+    description="The payout as it is now.",
+    parameters=[ETAG],
+    responses={200: _answer("The payout.", PAID)},
+)
+update_payout = extend_schema(
+    operation_id="update_payout",
+    tags=["payouts"],
+    summary="Change a payout",
+    description=(
+        "`amount`, `currency`, `recipient_details` (as a whole) and `reference` can be changed while the payout is "
+        "`pending`, `comment` and `metadata` (as a whole) always."
+    ),
+    parameters=[IF_MATCH, ETAG],
+    request=serializers.PayoutUpdateSerializer,
+    examples=[OpenApiExample("comment", {"comment": "Refund of order 4711, second part"}, request_only=True)],
+    responses={200: _answer("The payout as it is now.", PAYOUT)},
+)
+delete_payout = extend_schema(
+    operation_id="delete_payout",
+    tags=["payouts"],
+    summary="Delete a payout",
+    description=(
+        "Takes a `pending` payout (which is canceled), a `failed` or a `canceled` one off your list. The platform "
+        "keeps it for audit. Where money may move or has moved the answer is 409."
+    ),
+    parameters=[IF_MATCH],
+    responses={204: OpenApiResponse(description="It is gone from the API.")},
+)
+cancel_payout = extend_schema(
+    operation_id="cancel_payout",
+    tags=["payouts"],
+    summary="Cancel a payout",
+    description="Calls a `pending` payout off. One that is `canceled` already is answered the same; any other is 409.",
+    parameters=[ETAG],
+    request=None,
+    responses={200: _answer("The canceled payout.", CANCELED)},
+)
+payout_history = extend_schema(
+    operation_id="retrieve_payout_history",
+    tags=["payouts"],
+    summary="See what happened to a payout",
+    description="Each change of status with who made it and why, and each attempt at the provider, oldest first.",
+    responses={200: _answer("The history.", HISTORY, serializers.HistorySerializer)},
+)
+payout_summary = extend_schema(
+    operation_id="summarize_payouts",
+    tags=["reports"],
+    summary="Count and sum payouts",
+    description=(
+        "Count and sum of the payouts that the filters of the list select, for each status and currency. Amounts are "
+        "never summed across currencies."
+    ),
+    responses={
+        200: _answer(
+            "A row for each status and currency.",
+            {"results": [{"status": "paid", "currency": "EUR", "count": 2, "amount": "21.00"}]},
+            serializers.SummarySerializer,
+        )
+    },
+)

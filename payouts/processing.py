@@ -1,0 +1,308 @@
+"""The engine: take a payout that is due one step further. Knows no HTTP and no Celery.
+
+# Note [Commit, call, commit]
+1. A short transaction takes the lease and writes the attempt, and commits.
+2. The provider is called. No transaction is open and no row is locked.
+3. A second short transaction writes what the answer showed and changes the status.
+A worker that dies between 1 and 3 leaves a lease that runs out; what it may have sent is then asked about. Time is the
+database's alone, so that the clocks of the machines do not matter.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models.functions import Coalesce, Now
+
+from payouts import evidence as evidence_of
+from payouts import retries, states, transitions
+from payouts.evidence import Evidence
+from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
+from payouts.providers import base, registry
+from payouts.states import PayoutStatus
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "worker"
+
+# Deadlines nest: a provider gets 30 s, Celery stops a task softly at 45 s and kills it at 60 s, and only then may
+# somebody else conclude that the worker is gone.
+LEASE_SECONDS = 90
+
+_LEASE_ENDS = Now() + timedelta(seconds=LEASE_SECONDS)
+
+ASKABLE = (PayoutStatus.UNKNOWN, PayoutStatus.SUBMITTED, PayoutStatus.PAID)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A payout that is ours until its lease runs out, and the attempt that is about to be made."""
+
+    payout: Payout
+    attempt_id: int
+    kind: AttemptKind
+    #: An earlier attempt may have been executed: that this one was not sent proves nothing then.
+    maybe_sent: bool
+
+
+def process(payout_id: uuid.UUID) -> None:
+    """Take the payout one step further if something is due, and return.
+
+    1. Pending: send it.
+    2. Processing with a lease that ran out: its worker died and may have sent it, so it becomes unknown.
+    3. Unknown, submitted or recently paid: ask the provider.
+    Any number of callers may do this at once: one gets the payout, for the others there is nothing to do.
+    """
+    claim = _claim_send(payout_id, source=PayoutStatus.PENDING)
+    if claim is None:
+        _expire_lease(payout_id)
+        claim = _claim_ask(payout_id)
+    if claim is None:
+        return
+    provider = registry.get(claim.payout.provider)
+    if claim.kind == AttemptKind.SEND:
+        _attempt(claim, provider.send)
+    elif _attempt(claim, provider.ask) == AttemptOutcome.NOT_FOUND:
+        _send_again(claim.payout, provider)
+
+
+def _attempt(claim: Claim, call: Callable[[base.Instruction], base.Report]) -> AttemptOutcome:
+    """Call the provider and settle: steps 2 and 3 of Note [Commit, call, commit]."""
+    found = evidence_of.gather(call, _instruction(claim))
+    settle(claim, found)
+    return found.outcome
+
+
+def _instruction(claim: Claim) -> base.Instruction:
+    payout = claim.payout
+    sent_at = payout.first_sent_at or payout.updated_at
+    return base.Instruction(
+        reference=str(payout.id),
+        amount=payout.amount,
+        currency=payout.currency,
+        recipient_details=payout.recipient_details,
+        attempt=payout.attempts_count,
+        # The claim has just written updated_at, so both times are the database's.
+        age_seconds=(payout.updated_at - sent_at).total_seconds(),
+    )
+
+
+def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus) -> Claim | None:
+    """Take the lease on a payout that is to be sent, and write the attempt."""
+    with transaction.atomic(durable=True):
+        payout = transitions.move(
+            payout_id,
+            source=source,
+            target=PayoutStatus.PROCESSING,
+            actor=ACTOR,
+            reason="claimed" if source == PayoutStatus.PENDING else "sent again with the same reference",
+            only_if=models.Q(due_at__lte=Now()),
+            **_lease(),
+            first_sent_at=Coalesce("first_sent_at", Now()),
+        )
+        if payout is None:
+            return None
+        return _begin_attempt(payout, AttemptKind.SEND, maybe_sent=source != PayoutStatus.PENDING)
+
+
+def _claim_ask(payout_id: uuid.UUID) -> Claim | None:
+    """Take the lease on a payout that is to be asked about, and write the attempt. The status stays."""
+    with transaction.atomic(durable=True):
+        claimed = (
+            Payout.objects.due()
+            .filter(pk=payout_id, status__in=ASKABLE)
+            .update(updated_at=Now(), version=models.F("version") + 1, **_lease())
+        )
+        if not claimed:
+            return None
+        return _begin_attempt(Payout.objects.get(pk=payout_id), AttemptKind.ASK, maybe_sent=True)
+
+
+def _lease() -> dict[str, Any]:
+    # Until the lease ends nothing is due: due_at is what the sweeper looks at.
+    return {
+        "lease_token": uuid.uuid4(),
+        "lease_expires_at": _LEASE_ENDS,
+        "due_at": _LEASE_ENDS,
+        "attempts_count": models.F("attempts_count") + 1,
+    }
+
+
+def _begin_attempt(payout: Payout, kind: AttemptKind, *, maybe_sent: bool) -> Claim:
+    attempt = PayoutAttempt.objects.create(payout=payout, number=payout.attempts_count, kind=kind)
+    return Claim(payout, attempt.pk, kind, maybe_sent)
+
+
+def _expire_lease(payout_id: uuid.UUID) -> None:
+    """A lease that ran out tells nothing about the money: unknown, neither failed nor pending."""
+    transitions.move(
+        payout_id,
+        source=PayoutStatus.PROCESSING,
+        target=PayoutStatus.UNKNOWN,
+        actor=ACTOR,
+        reason="the lease ran out: the worker may have sent it before it died",
+        only_if=models.Q(lease_expires_at__lte=Now()),
+        due_at=Now(),
+    )
+
+
+def settle(claim: Claim, found: Evidence) -> None:
+    """Write what the provider's answer showed, and change the status where it is evidence of another one.
+
+    Where the lease was lost meanwhile, the evidence is applied to the payout as it is now: it is never thrown away.
+    """
+    with transaction.atomic(durable=True):
+        PayoutAttempt.objects.filter(pk=claim.attempt_id).update(
+            finished_at=Now(), outcome=found.outcome, code=found.code, message=found.message
+        )
+        target, reason, changes = _decide(claim, found)
+        source = PayoutStatus(claim.payout.status)
+        mine = models.Q(lease_token=claim.payout.lease_token)
+        if target is None:
+            settled = _stay(claim.payout, mine, changes)
+        else:
+            settled = _move_to(claim.payout.id, source=source, target=target, reason=reason, only_if=mine, **changes)
+        if not settled:
+            _apply_late(claim.payout.id, found)
+
+
+Decision = tuple[PayoutStatus | None, str, dict[str, Any]]
+
+
+def _decide(claim: Claim, found: Evidence) -> Decision:
+    """Return the status that the payout goes to (None: it stays), the reason, and the columns that change with it."""
+    payout, status = claim.payout, PayoutStatus(claim.payout.status)
+    target = evidence_of.target_of(found.outcome)
+    if target is not None and states.leads_to(status, target):
+        return target, _reason(found), _columns(target, found, payout)
+    if target is not None and target != status:
+        logger.error("payout.evidence.contradicted", extra=_names(payout.id, status, found))
+    if status == PayoutStatus.PROCESSING:
+        return _decide_unsettled_send(claim, found)
+    return _decide_next_ask(claim, status)
+
+
+def _decide_unsettled_send(claim: Claim, found: Evidence) -> Decision:
+    if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
+        return PayoutStatus.UNKNOWN, _reason(found), {"due_at": _in(retries.ask_delay_seconds(1))}
+    if _instruction(claim).age_seconds >= retries.NOT_SENT_GIVE_UP_SECONDS:
+        # Evidence that no money moved: not one attempt reached the provider.
+        failure = {"failure_code": "provider_unavailable", "failure_message": found.message}
+        return PayoutStatus.FAILED, _reason(found), {"due_at": None, **failure}
+    delay_seconds = retries.send_delay_seconds(claim.payout.attempts_count)
+    return PayoutStatus.PENDING, _reason(found), {"due_at": _in(delay_seconds)}
+
+
+def _decide_next_ask(claim: Claim, status: PayoutStatus) -> Decision:
+    capabilities = registry.get(claim.payout.provider).capabilities
+    patience_seconds = {
+        PayoutStatus.UNKNOWN: retries.UNKNOWN_GIVE_UP_SECONDS,
+        PayoutStatus.SUBMITTED: capabilities.settle_time_seconds,
+        PayoutStatus.PAID: capabilities.return_window_seconds,
+    }[status]
+    if _instruction(claim).age_seconds < patience_seconds:
+        return None, "", {"due_at": _in(retries.ask_delay_seconds(claim.payout.attempts_count))}
+    if status == PayoutStatus.PAID:
+        return None, "", {"due_at": None}
+    return PayoutStatus.REQUIRES_ATTENTION, "the provider did not say in time how it ended", {"due_at": None}
+
+
+def _columns(target: PayoutStatus, found: Evidence, payout: Payout) -> dict[str, Any]:
+    columns: dict[str, Any] = {"due_at": None}
+    if found.provider_reference:
+        columns["provider_reference"] = found.provider_reference
+    if target in {PayoutStatus.FAILED, PayoutStatus.RETURNED}:
+        columns |= {"failure_code": found.code, "failure_message": found.message}
+    elif target == PayoutStatus.SUBMITTED or registry.get(payout.provider).capabilities.return_window_seconds:
+        # Not final yet, or it may still come back: ask again.
+        columns["due_at"] = _in(retries.ask_delay_seconds(1))
+    return columns
+
+
+def _in(seconds: float) -> models.Expression | models.F:
+    return Now() + timedelta(seconds=seconds)
+
+
+def _reason(found: Evidence) -> str:
+    said = f"provider: {found.outcome.value}"
+    return f"{said}, {found.code}: {found.message}" if found.code else said
+
+
+def _stay(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
+    """Give the lease back and set when to ask next."""
+    return bool(
+        Payout.objects.filter(mine, pk=payout.pk, status=payout.status).update(
+            lease_token=None, lease_expires_at=None, version=models.F("version") + 1, updated_at=Now(), **changes
+        )
+    )
+
+
+def _move_to(
+    payout_id: uuid.UUID,
+    *,
+    source: PayoutStatus,
+    target: PayoutStatus,
+    reason: str,
+    only_if: models.Q | None = None,
+    **changes: Any,
+) -> bool:
+    """Move to the target; money that came back has moved first, so `returned` goes through `paid`."""
+    if target == PayoutStatus.RETURNED and source != PayoutStatus.PAID:
+        if not transitions.move(
+            payout_id, source=source, target=PayoutStatus.PAID, actor=ACTOR, reason=reason, only_if=only_if
+        ):
+            return False
+        source, only_if = PayoutStatus.PAID, None
+    moved = transitions.move(
+        payout_id, source=source, target=target, actor=ACTOR, reason=reason, only_if=only_if, **changes
+    )
+    return moved is not None
+
+
+def _apply_late(payout_id: uuid.UUID, found: Evidence) -> None:
+    """Apply evidence of a worker that lost its lease to the payout as it is now."""
+    payout = Payout.objects.select_for_update().get(pk=payout_id)
+    status, target = PayoutStatus(payout.status), evidence_of.target_of(found.outcome)
+    names = _names(payout_id, status, found)
+    if target is None or target == status:
+        logger.info("payout.evidence.late", extra=names)
+    elif states.leads_to(status, target) and status in {PayoutStatus.PROCESSING, *ASKABLE}:
+        _move_to(
+            payout_id,
+            source=status,
+            target=target,
+            reason=f"late evidence: {_reason(found)}",
+            **_columns(target, found, payout),
+        )
+    else:
+        logger.error("payout.evidence.contradicted", extra=names)
+
+
+def _names(payout_id: uuid.UUID, status: PayoutStatus, found: Evidence) -> dict[str, str]:
+    return {"payout_id": str(payout_id), "status": status.value, "outcome": found.outcome.value}
+
+
+def _send_again(payout: Payout, provider: base.Provider) -> None:
+    """Send an unknown payout, which the provider does not know, once more with the same reference.
+
+    Not finding it is no proof that it was never executed. So only inside the window in which the provider promises
+    that the same reference pays once.
+    """
+    if payout.status != PayoutStatus.UNKNOWN or not _inside_window(payout, provider):
+        return
+    Payout.objects.filter(pk=payout.pk, status=PayoutStatus.UNKNOWN, lease_token__isnull=True).update(due_at=Now())
+    claim = _claim_send(payout.pk, source=PayoutStatus.UNKNOWN)
+    if claim is not None:
+        _attempt(claim, provider.send)
+
+
+def _inside_window(payout: Payout, provider: base.Provider) -> bool:
+    sent_at = payout.first_sent_at or payout.updated_at
+    age_seconds = (payout.updated_at - sent_at).total_seconds()
+    return age_seconds + LEASE_SECONDS < provider.capabilities.idempotency_window_seconds

@@ -1,0 +1,242 @@
+"""The shape of what comes in and goes out. Rules that need the database are in services.py."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import Mode
+from payouts import card_numbers, money
+from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
+from payouts.states import PayoutStatus
+
+METADATA_PAIRS_MAX = 50
+METADATA_NAME_LENGTH_MAX = 40
+METADATA_VALUE_LENGTH_MAX = 500
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses a field that it does not know: a misspelt one that is ignored is a payout that is not as meant."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(data.keys() - self.fields.keys()) if isinstance(data, dict) else []
+        problems: dict[str, Any] = {
+            name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown
+        }
+        try:
+            known = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            # Everything that is wrong in one answer, so that nobody mends one field at a time.
+            found = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+            raise serializers.ValidationError({**found, **problems}) from error
+        if problems:
+            raise serializers.ValidationError(problems)
+        return known
+
+
+class StrictCharField(serializers.CharField):
+    """One line of text that was sent as a string. REST framework would take 5 for "5"."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Send it as a string.", code="not_a_string")
+        text = super().to_internal_value(data)
+        self.refuse_control_characters(text)
+        return text
+
+    def refuse_control_characters(self, text: str) -> None:
+        # Names and references end in payment files and log lines, where a line feed would start a new record.
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            raise serializers.ValidationError("Control characters are not allowed.", code="invalid_character")
+
+
+class TextField(StrictCharField):
+    """Text of any number of lines."""
+
+    def refuse_control_characters(self, text: str) -> None:
+        pass
+
+
+@extend_schema_field({"type": "string", "pattern": f"^{money.AMOUNT.pattern}$", "example": "10.50"})
+class AmountField(serializers.Field[Decimal, str, str, Any]):
+    """A positive decimal number as a string. How many decimals it may have depends on the currency."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if not isinstance(data, str):
+            raise serializers.ValidationError('Send the amount as a string, such as "10.50".', code="not_a_string")
+        if not money.AMOUNT.fullmatch(data):
+            raise serializers.ValidationError(
+                'Write the amount as a plain positive decimal number, such as "10.50".', code="invalid_amount"
+            )
+        amount = Decimal(data)
+        if not amount:
+            raise serializers.ValidationError("The amount must be more than zero.", code="amount_not_positive")
+        if amount >= money.AMOUNT_LIMIT:
+            raise serializers.ValidationError(
+                f"The amount must be under {money.AMOUNT_LIMIT}.", code="amount_too_large"
+            )
+        return amount
+
+    def to_representation(self, value: Decimal) -> str:
+        return str(value)
+
+
+class CurrencyField(StrictCharField):
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data)
+        if code not in money.CURRENCY_DECIMALS:
+            raise serializers.ValidationError(
+                f"{code[:10]!r} is no currency code of ISO 4217, such as EUR.", code="unknown_currency"
+            )
+        return code
+
+
+class RecipientDetailsSerializer(StrictSerializer):
+    """Who gets the money."""
+
+    name = StrictCharField(max_length=140, help_text="Name of the account's holder.")
+    account = StrictCharField(max_length=64, help_text="IBAN or account number; in test mode also a sandbox token.")
+    bank_code = StrictCharField(max_length=34, required=False, help_text="BIC, routing number or sort code.")
+    country = serializers.RegexField(
+        r"^[A-Z]{2}\Z", required=False, help_text="ISO 3166-1 alpha-2 code of the account's country."
+    )
+    address = StrictCharField(max_length=255, required=False)
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, str]:
+        for name, value in attrs.items():
+            if card_numbers.contains_card_number(value):
+                raise serializers.ValidationError(
+                    {
+                        name: serializers.ErrorDetail(
+                            "This looks like a full card number. Card numbers are not accepted.",
+                            code="card_number_not_allowed",
+                        )
+                    }
+                )
+        return attrs
+
+
+class MetadataField(serializers.DictField):
+    """At most 50 pairs of strings of your own."""
+
+    child = TextField(max_length=METADATA_VALUE_LENGTH_MAX, allow_blank=True, trim_whitespace=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        pairs: dict[str, str] = super().to_internal_value(data)
+        if len(pairs) > METADATA_PAIRS_MAX:
+            raise serializers.ValidationError(f"At most {METADATA_PAIRS_MAX} pairs.", code="too_many_pairs")
+        if any(not 1 <= len(name) <= METADATA_NAME_LENGTH_MAX for name in pairs):
+            raise serializers.ValidationError(
+                f"A name has 1 to {METADATA_NAME_LENGTH_MAX} characters.", code="invalid_name"
+            )
+        return pairs
+
+
+class PayoutWriteSerializer(StrictSerializer):
+    """What a merchant may say about a payout."""
+
+    amount = AmountField(
+        help_text='In units of the currency, with no more decimals than it has (ISO 4217): "10.50" EUR, "10" JPY.'
+    )
+    currency = CurrencyField(help_text="ISO 4217 code, upper case.")
+    recipient_details = RecipientDetailsSerializer()
+    comment = TextField(max_length=500, required=False, allow_blank=True)
+    reference = StrictCharField(max_length=255, required=False, allow_blank=True, help_text="Your own id for it.")
+    metadata = MetadataField(required=False, help_text="At most 50 pairs of strings of your own.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        current: Payout | None = self.instance
+        amount: Decimal = attrs["amount"] if "amount" in attrs or current is None else current.amount.normalize()
+        currency: str = attrs["currency"] if "currency" in attrs or current is None else current.currency
+        if not money.fits(amount, currency):
+            message = f"{currency} has {money.CURRENCY_DECIMALS[currency]} decimals; the amount has more."
+            raise serializers.ValidationError({"amount": serializers.ErrorDetail(message, code="too_many_decimals")})
+        return attrs
+
+
+class PayoutUpdateSerializer(PayoutWriteSerializer):
+    """The same, each field optional. Not `partial`: that would make the recipient's own fields optional too."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for field in fields.values():
+            field.required = False
+        return fields
+
+
+class PayoutSerializer(serializers.ModelSerializer[Payout]):
+    """A payout as it is now."""
+
+    amount = serializers.SerializerMethodField(help_text="In units of the currency, with all its decimals.")
+    status = serializers.ChoiceField(choices=PayoutStatus.choices, read_only=True)
+    mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
+    recipient_details = RecipientDetailsSerializer(read_only=True)
+    metadata = serializers.DictField(child=serializers.CharField(), read_only=True)
+    idempotency_key = serializers.CharField(read_only=True, allow_null=True)
+    failure_code = serializers.CharField(help_text="Why it failed or came back; empty otherwise.", read_only=True)
+
+    class Meta:
+        model = Payout
+        fields = (
+            "id",
+            "status",
+            "mode",
+            "amount",
+            "currency",
+            "recipient_details",
+            "comment",
+            "reference",
+            "metadata",
+            "idempotency_key",
+            "failure_code",
+            "failure_message",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = fields
+
+    def get_amount(self, payout: Payout) -> str:
+        return money.format_amount(payout.amount, payout.currency)
+
+
+class TransitionSerializer(serializers.ModelSerializer[PayoutTransition]):
+    from_status = serializers.ChoiceField(
+        choices=PayoutStatus.choices, allow_blank=True, read_only=True, help_text="Empty for the first."
+    )
+    to_status = serializers.ChoiceField(choices=PayoutStatus.choices, read_only=True)
+
+    class Meta:
+        model = PayoutTransition
+        fields = ("from_status", "to_status", "actor", "reason", "created_at")
+        read_only_fields = fields
+
+
+class AttemptSerializer(serializers.ModelSerializer[PayoutAttempt]):
+    kind = serializers.ChoiceField(choices=AttemptKind.choices, read_only=True)
+    outcome = serializers.ChoiceField(
+        choices=AttemptOutcome.choices, allow_blank=True, read_only=True, help_text="Empty while it is under way."
+    )
+
+    class Meta:
+        model = PayoutAttempt
+        fields = ("number", "kind", "started_at", "finished_at", "outcome", "code", "message")
+        read_only_fields = fields
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    transitions = TransitionSerializer(many=True)
+    attempts = AttemptSerializer(many=True)
+
+
+class SummaryRowSerializer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=PayoutStatus.choices)
+    currency = serializers.CharField()
+    count = serializers.IntegerField()
+    amount = serializers.CharField(help_text="Sum, in units of the currency.")
+
+
+class SummarySerializer(serializers.Serializer[Any]):
+    results = SummaryRowSerializer(many=True)

@@ -1,0 +1,135 @@
+"""What a merchant may ask for its payouts. Each function is one transaction, and calls nothing outside the database.
+
+The caller has found the payout through `visible_to`, so whose it is need not be asked again: merchant and mode of a
+payout never change (a trigger sees to it).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from accounts.models import MerchantAPIKey, Mode
+from payouts import errors, money, states, tasks, transitions
+from payouts.models import Payout
+from payouts.states import PayoutStatus
+
+#: What may be changed only before anything is sent.
+PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")
+#: The merchant's own notes, which no provider sees.
+FREE_FIELDS: Final = ("comment", "metadata")
+
+
+def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fields: Any) -> Payout:
+    """Create a pending payout with its first row of history; the doorbell is rung once that is committed.
+
+    Raises LiveProviderMissing for a live payout where no provider is configured: nothing could ever pay it out.
+    """
+    with transaction.atomic(savepoint=False):
+        payout = Payout.objects.create(
+            merchant_id=api_key.merchant_id,
+            mode=api_key.mode,
+            provider=_provider_name(api_key.mode),
+            idempotency_key=idempotency_key,
+            **fields,
+        )
+        transitions.record(
+            payout.id, from_status="", to_status=payout.status, actor=actor_of(api_key), reason="created"
+        )
+        # `robust` alone would not do: ring() must not raise, or the answer for a committed payout would be a 500.
+        transaction.on_commit(lambda: tasks.ring(payout.id), robust=True)
+    return payout
+
+
+def _provider_name(mode: str) -> str:
+    if mode == Mode.TEST:
+        return "sandbox"
+    if not settings.LIVE_PROVIDER:
+        raise errors.LiveProviderMissing
+    return str(settings.LIVE_PROVIDER)
+
+
+def actor_of(api_key: MerchantAPIKey) -> str:
+    """Return how a merchant is named in the history: by the API key, never by its secret."""
+    return f"merchant:{api_key.prefix}"
+
+
+def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Payout:
+    """Change the payout and return it as it is now. Setting a field to the value that it has is no change.
+
+    Raises PayoutChanged where If-Match names another version than the present one, and PayoutNotChangeable for a
+    change of amount, currency, recipient or reference once it is no longer pending, and AmountDoesNotFit where the
+    amount has more decimals than the currency.
+    """
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout, if_match)
+        changes = {name: value for name, value in fields.items() if getattr(current, name) != value}
+        if not changes:
+            return current
+        if current.status != PayoutStatus.PENDING and set(changes) & set(PENDING_ONLY_FIELDS):
+            raise errors.PayoutNotChangeable(f"{_first_sentence(current)} {errors.PayoutNotChangeable().message}")
+        # Asked again under the lock: two requests, each right for what it read, may change amount and currency.
+        amount = changes.get("amount", current.amount.normalize())
+        if not money.fits(amount, changes.get("currency", current.currency)):
+            raise errors.AmountDoesNotFit(field="amount")
+        Payout.objects.filter(pk=current.pk).update(version=models.F("version") + 1, updated_at=Now(), **changes)
+        return Payout.objects.get(pk=current.pk)
+
+
+def cancel_payout(payout: Payout, *, actor: str) -> Payout:
+    """Cancel a pending payout and return it; one that is canceled already is returned as it is.
+
+    Raises PayoutNotCancelable in every other status. Between this and a worker the first to commit wins.
+    """
+    canceled = transitions.move(
+        payout.pk,
+        source=PayoutStatus.PENDING,
+        target=PayoutStatus.CANCELED,
+        actor=actor,
+        reason="canceled by the merchant",
+        due_at=None,
+    )
+    if canceled is not None:
+        return canceled
+    current = Payout.objects.get(pk=payout.pk)
+    if current.status != PayoutStatus.CANCELED:
+        raise errors.PayoutNotCancelable(f"{_first_sentence(current)} {errors.PayoutNotCancelable().message}")
+    return current
+
+
+def delete_payout(payout: Payout, *, actor: str, if_match: str | None) -> None:
+    """Take the payout off the merchant's list, canceling it first where it is pending. It is kept for audit.
+
+    Raises PayoutChanged like update_payout, and PayoutNotDeletable where money may move or has moved.
+    """
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout, if_match)
+        if current.status == PayoutStatus.PENDING:
+            current = cancel_payout(current, actor=actor)
+        if current.status not in states.DELETABLE:
+            raise errors.PayoutNotDeletable(f"{_first_sentence(current)} {errors.PayoutNotDeletable().message}")
+        Payout.objects.filter(pk=current.pk).update(deleted_at=Now(), version=models.F("version") + 1, updated_at=Now())
+
+
+def _lock(payout: Payout, if_match: str | None) -> Payout:
+    """Return the payout as it is now and keep it so until the transaction ends.
+
+    The lock makes comparing and writing one step: a worker that claims meanwhile waits, or was first and is seen.
+    """
+    current = Payout.objects.select_for_update().filter(pk=payout.pk, deleted_at__isnull=True).first()
+    if current is None:
+        raise errors.PayoutNotFound
+    if if_match is not None and if_match.strip() != "*" and current.etag not in _etags(if_match):
+        raise errors.PayoutChanged
+    return current
+
+
+def _etags(header: str) -> set[str]:
+    return {part.strip() for part in header.split(",")}
+
+
+def _first_sentence(payout: Payout) -> str:
+    return f"This payout is {PayoutStatus(payout.status).label.lower()}."

@@ -1,0 +1,65 @@
+"""The statuses of a payout and which may follow which. No queries here.
+
+The table is a positive allow-list: what it does not name is refused, by payouts/transitions.py and again by a trigger
+in the database (migration 0002). A status is final when nothing may follow it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+
+
+class PayoutStatus(models.TextChoices):
+    #: Accepted, and waiting for a worker.
+    PENDING = "pending", "Pending"
+    #: A worker holds the lease and may be talking to the provider.
+    PROCESSING = "processing", "Processing"
+    #: The provider took it and has not said yet how it ended.
+    SUBMITTED = "submitted", "Submitted"
+    #: It may have been sent; the provider is being asked.
+    UNKNOWN = "unknown", "Unknown"
+    #: Machines must not decide; an operator looks.
+    REQUIRES_ATTENTION = "requires_attention", "Requires attention"
+    #: Money moved.
+    PAID = "paid", "Paid"
+    #: No money moved, and there is evidence of it.
+    FAILED = "failed", "Failed"
+    #: Called off before anything was sent.
+    CANCELED = "canceled", "Canceled"
+    #: Money moved and came back.
+    RETURNED = "returned", "Returned"
+
+
+_S = PayoutStatus
+
+TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
+    _S.PENDING: frozenset({_S.PROCESSING, _S.CANCELED}),
+    # Back to pending only when it is certain that nothing was sent.
+    _S.PROCESSING: frozenset({_S.SUBMITTED, _S.PAID, _S.FAILED, _S.UNKNOWN, _S.PENDING}),
+    _S.SUBMITTED: frozenset({_S.PAID, _S.FAILED, _S.REQUIRES_ATTENTION}),
+    # Back to processing is a second send with the same reference, inside the provider's idempotency window.
+    _S.UNKNOWN: frozenset({_S.SUBMITTED, _S.PAID, _S.FAILED, _S.PROCESSING, _S.REQUIRES_ATTENTION}),
+    # By an operator alone, with a reason on record.
+    _S.REQUIRES_ATTENTION: frozenset({_S.PAID, _S.FAILED, _S.PENDING}),
+    _S.PAID: frozenset({_S.RETURNED}),
+    _S.FAILED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.RETURNED: frozenset(),
+}
+
+#: The merchant may take a payout in these off its list: nothing was paid and nothing will be.
+DELETABLE: Final = frozenset({_S.FAILED, _S.CANCELED})
+
+
+def may_become(source: str, target: str) -> bool:
+    """Tell whether the table allows this change."""
+    return PayoutStatus(target) in TRANSITIONS[PayoutStatus(source)]
+
+
+def leads_to(source: str, target: str) -> bool:
+    """Tell whether evidence of `target` can move a payout there: directly, or through `paid` for one that came back."""
+    if target == PayoutStatus.RETURNED and source != PayoutStatus.PAID:
+        return may_become(source, PayoutStatus.PAID)
+    return may_become(source, target)

@@ -1,0 +1,65 @@
+"""The way to change a payout's status: a conditional UPDATE and a row of history, in one transaction.
+
+Nothing else writes `status`. Of several who try the same change at once one succeeds and the others get None, which is
+an answer and no error: somebody was faster. What the table of states.py does not name is TransitionNotAllowed, and the
+trigger of migration 0002 refuses it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from payouts import errors, states
+from payouts.models import Payout, PayoutTransition
+from payouts.states import PayoutStatus
+
+logger = logging.getLogger(__name__)
+
+REASON_LENGTH_MAX = 500
+
+
+def move(
+    payout_id: uuid.UUID,
+    *,
+    source: PayoutStatus,
+    target: PayoutStatus,
+    actor: str,
+    reason: str,
+    only_if: models.Q | None = None,
+    **changes: Any,
+) -> Payout | None:
+    """Change the status from source to target, with `changes` to other columns, and record who did it and why.
+
+    Returns the payout as it is now, or None where it was not in `source` or `only_if` did not hold; then nothing was
+    written. Leaving `processing` gives up the lease. Runs in the caller's transaction, or in one of its own.
+    Raises TransitionNotAllowed for a change that the table does not name.
+    """
+    if not states.may_become(source, target):
+        raise errors.TransitionNotAllowed(f"{source} -> {target}")
+    changes = {"lease_token": None, "lease_expires_at": None} | changes
+    with transaction.atomic(savepoint=False):
+        moved = Payout.objects.filter(only_if or models.Q(), pk=payout_id, status=source).update(
+            status=target, version=models.F("version") + 1, updated_at=Now(), **changes
+        )
+        if not moved:
+            return None
+        record(payout_id, from_status=source, to_status=target, actor=actor, reason=reason)
+        return Payout.objects.get(pk=payout_id)
+
+
+def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str, reason: str) -> None:
+    """Append a row to the history of a payout whose status the caller's transaction has just written."""
+    PayoutTransition.objects.create(
+        payout_id=payout_id,
+        from_status=from_status,
+        to_status=to_status,
+        actor=actor,
+        reason=reason[:REASON_LENGTH_MAX],
+    )
+    extra = {"payout_id": str(payout_id), "from_status": from_status, "to_status": to_status, "reason": reason}
+    transaction.on_commit(lambda: logger.info("payout.moved", extra=extra))

@@ -1,0 +1,144 @@
+"""The HTTP edge: each method reads the request, calls one function, and writes the answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.urls import reverse
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.generics import GenericAPIView
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.settings import api_settings
+
+from accounts.models import MerchantAPIKey, Scope
+from accounts.permissions import Scopes
+from idempotency.decorators import idempotent
+from payouts import errors, filters, openapi, reporting, serializers, services
+from payouts.models import Payout, PayoutQuerySet
+
+READ = (Scope.PAYOUTS_READ,)
+WRITE = (Scope.PAYOUTS_WRITE,)
+REPORT = (Scope.PAYOUTS_READ, Scope.REPORTS_READ)
+
+
+class PayoutsAPIView(GenericAPIView[Payout]):
+    """What all views of payouts share: the payouts that the API key may see, and nobody else's."""
+
+    queryset = Payout.objects.none()
+    serializer_class: type[BaseSerializer[Any]] | None = serializers.PayoutSerializer
+    pagination_class: type[BasePagination] | None = None
+    filter_backends: Sequence[type[BaseFilterBackend]] = ()
+    http_method_names = ["get", "post", "patch", "delete", "head"]
+    scopes: Scopes
+
+    def get_queryset(self) -> PayoutQuerySet:
+        return Payout.objects.visible_to(self.api_key)
+
+    @property
+    def api_key(self) -> MerchantAPIKey:
+        """The key that was shown; HasScope has let nobody through without one."""
+        api_key = self.request.auth
+        assert isinstance(api_key, MerchantAPIKey)
+        return api_key
+
+    def get_payout(self, payout_id: uuid.UUID) -> Payout:
+        payout = self.get_queryset().filter(pk=payout_id).first()
+        if payout is None:
+            raise errors.PayoutNotFound
+        return payout
+
+    def validated(self, request: Request, serializer: BaseSerializer[Any]) -> dict[str, Any]:
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        body = serializers.PayoutSerializer(payout).data
+        return Response(body, status=status, headers={"ETag": payout.etag, **(headers or {})})
+
+
+class PayoutListView(PayoutsAPIView):
+    scopes: Scopes = {"GET": REPORT, "POST": WRITE}
+    filter_backends = (filters.StrictFilterBackend,)
+    filterset_class = filters.PayoutFilterSet
+    # By name from the settings: the class is in config, which no app imports.
+    pagination_class = cast("type[BasePagination]", api_settings.DEFAULT_PAGINATION_CLASS)
+    list_parameters = frozenset({"cursor", "page_size", "ordering"})
+
+    def ordering_of(self, request: Request) -> tuple[str, ...]:
+        return filters.ordering_of(request)
+
+    @openapi.list_payouts
+    def get(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(serializers.PayoutSerializer(page, many=True).data)
+
+    @openapi.create_payout
+    @idempotent
+    def post(self, request: Request, *, idempotency_key: str | None) -> Response:
+        fields = self.validated(request, serializers.PayoutWriteSerializer(data=request.data))
+        payout = services.create_payout(api_key=self.api_key, idempotency_key=idempotency_key, **fields)
+        return self.answer(payout, status=201, headers={"Location": reverse("payout", args=[payout.id])})
+
+
+class PayoutView(PayoutsAPIView):
+    scopes: Scopes = {"GET": READ, "PATCH": WRITE, "DELETE": WRITE}
+
+    @openapi.retrieve_payout
+    def get(self, request: Request, payout_id: uuid.UUID) -> Response:
+        return self.answer(self.get_payout(payout_id))
+
+    @openapi.update_payout
+    def patch(self, request: Request, payout_id: uuid.UUID) -> Response:
+        payout = self.get_payout(payout_id)
+        fields = self.validated(request, serializers.PayoutUpdateSerializer(payout, data=request.data))
+        return self.answer(services.update_payout(payout, if_match=request.headers.get("If-Match"), **fields))
+
+    @openapi.delete_payout
+    def delete(self, request: Request, payout_id: uuid.UUID) -> Response:
+        services.delete_payout(
+            self.get_payout(payout_id),
+            actor=services.actor_of(self.api_key),
+            if_match=request.headers.get("If-Match"),
+        )
+        return Response(status=204)
+
+
+class PayoutCancelView(PayoutsAPIView):
+    scopes: Scopes = {"POST": WRITE}
+
+    @openapi.cancel_payout
+    def post(self, request: Request, payout_id: uuid.UUID) -> Response:
+        payout = self.get_payout(payout_id)
+        return self.answer(services.cancel_payout(payout, actor=services.actor_of(self.api_key)))
+
+
+class PayoutHistoryView(PayoutsAPIView):
+    scopes: Scopes = {"GET": READ}
+    serializer_class = serializers.HistorySerializer
+
+    @openapi.payout_history
+    def get(self, request: Request, payout_id: uuid.UUID) -> Response:
+        payout = self.get_payout(payout_id)
+        history = {
+            "transitions": payout.transitions.order_by("id"),
+            "attempts": payout.attempts.order_by("number"),
+        }
+        return Response(serializers.HistorySerializer(history).data)
+
+
+class PayoutSummaryView(PayoutsAPIView):
+    scopes: Scopes = {"GET": REPORT}
+    serializer_class = serializers.SummarySerializer
+    filter_backends = (filters.StrictFilterBackend,)
+    filterset_class = filters.PayoutFilterSet
+    list_parameters: frozenset[str] = frozenset()
+
+    @openapi.payout_summary
+    def get(self, request: Request) -> Response:
+        rows = reporting.summarize(self.filter_queryset(self.get_queryset()))
+        return Response(serializers.SummarySerializer({"results": rows}).data)
