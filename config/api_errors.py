@@ -1,0 +1,212 @@
+"""The one table of errors: which exception gets which HTTP status and code, as a problem document (RFC 9457).
+
+Whatever a client sends ends in one of these rows. The codes are part of the API: docs/errors.md lists them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import errors as accounts_errors
+from accounts.authentication import SCHEME
+from config.logs import current_request_id
+from idempotency import errors as idempotency_errors
+from payouts import errors as payouts_errors
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row of the table: how one kind of error is answered."""
+
+    status: int
+    code: str
+    title: str
+    #: Seconds after which the same request may succeed, for the Retry-After header.
+    retry_after_seconds: int | None = None
+
+
+INVALID_REQUEST = Problem(400, "invalid_request", "The request is not valid")
+OUTCOME_UNKNOWN = Problem(503, "outcome_unknown", "It is not known whether the request was carried out", 1)
+DATABASE_UNAVAILABLE = Problem(503, "database_unavailable", "The database cannot be reached", 1)
+INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our side")
+
+#: What to do, where the exception itself does not say it.
+DETAILS: Final[dict[Problem, str]] = {
+    INVALID_REQUEST: "See `errors` for each field.",
+    OUTCOME_UNKNOWN: "The database connection was lost. Send the request again with the same Idempotency-Key.",
+    DATABASE_UNAVAILABLE: "Send the request again in a second.",
+}
+
+#: Looked up along the class's bases, so that a subclass without a row of its own gets that of its base.
+PROBLEMS: Final[dict[type[Exception], Problem]] = {
+    accounts_errors.APIKeyMissing: Problem(401, "api_key_missing", "No API key was sent"),
+    accounts_errors.APIKeyInvalid: Problem(401, "api_key_invalid", "The API key is not valid"),
+    accounts_errors.APIKeyExpired: Problem(401, "api_key_expired", "The API key has expired"),
+    accounts_errors.APIKeyRevoked: Problem(401, "api_key_revoked", "The API key was revoked"),
+    accounts_errors.MerchantSuspended: Problem(403, "merchant_suspended", "The merchant is suspended"),
+    accounts_errors.NetworkNotAllowed: Problem(403, "network_not_allowed", "The network is not allowed"),
+    accounts_errors.ScopeMissing: Problem(403, "scope_missing", "The API key lacks a scope"),
+    idempotency_errors.IdempotencyKeyMalformed: Problem(400, "idempotency_key_malformed", "Malformed Idempotency-Key"),
+    idempotency_errors.IdempotencyKeyMissing: Problem(400, "idempotency_key_missing", "No Idempotency-Key was sent"),
+    idempotency_errors.IdempotencyKeyInProgress: Problem(
+        409, "idempotency_key_in_progress", "The first request is still under way", 1
+    ),
+    idempotency_errors.IdempotencyKeyReused: Problem(
+        422, "idempotency_key_reused", "The Idempotency-Key belongs to another request"
+    ),
+    payouts_errors.PayoutNotFound: Problem(404, "not_found", "Not found"),
+    payouts_errors.PayoutNotChangeable: Problem(409, "payout_not_changeable", "The payout can no longer be changed"),
+    payouts_errors.PayoutNotCancelable: Problem(409, "payout_not_cancelable", "The payout can no longer be canceled"),
+    payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
+    payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
+    payouts_errors.AmountDoesNotFit: Problem(400, "too_many_decimals", "The amount does not fit its currency"),
+    payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
+    exceptions.ValidationError: INVALID_REQUEST,
+    exceptions.ParseError: INVALID_REQUEST,
+    exceptions.UnsupportedMediaType: INVALID_REQUEST,
+    exceptions.NotFound: Problem(404, "not_found", "Not found"),
+    exceptions.MethodNotAllowed: Problem(405, "method_not_allowed", "The method is not allowed here"),
+    exceptions.Throttled: Problem(429, "too_many_requests", "Too many requests"),
+    exceptions.PermissionDenied: Problem(403, "permission_denied", "Not allowed"),
+    Http404: Problem(404, "not_found", "Not found"),
+    DjangoPermissionDenied: Problem(403, "permission_denied", "Not allowed"),
+    RequestDataTooBig: INVALID_REQUEST,
+    SuspiciousOperation: INVALID_REQUEST,
+}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer an exception of a view with its row of the table; None (a logged 500) where it has none."""
+    request: Request = context["request"]
+    problem = _problem_of(error, request)
+    if problem is None:
+        return None
+    body = document(
+        problem, detail=_detail(error, problem), instance=request.path, field_errors=_field_errors(error) or None
+    )
+    headers = _headers(error, problem, context)
+    return Response(body, status=problem.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _problem_of(error: Exception, request: Request) -> Problem | None:
+    if isinstance(error, OperationalError | InterfaceError):
+        # The connection may have broken after COMMIT arrived. Who was only reading need not care.
+        logger.error("database.failed", exc_info=error)
+        return DATABASE_UNAVAILABLE if request.method in SAFE_METHODS else OUTCOME_UNKNOWN
+    return next((PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS), None)
+
+
+def document(
+    problem: Problem, *, detail: str, instance: str, field_errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """Return a problem document."""
+    body: dict[str, Any] = {
+        # No page of its own for each error: RFC 9457 asks for about:blank then; `code` is what programs look at.
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": instance,
+        "code": problem.code,
+        "request_id": current_request_id.get(),
+    }
+    return body if field_errors is None else {**body, "errors": field_errors}
+
+
+def _detail(error: Exception, problem: Problem) -> str:
+    if isinstance(error, accounts_errors.Refusal):
+        return error.message
+    if problem in DETAILS:
+        return DETAILS[problem]
+    return str(getattr(error, "detail", problem.title))
+
+
+def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dict[str, str]:
+    headers = {}
+    if problem.status == exceptions.AuthenticationFailed.status_code:
+        headers["WWW-Authenticate"] = SCHEME
+    if problem.retry_after_seconds is not None:
+        headers["Retry-After"] = str(problem.retry_after_seconds)
+    if isinstance(error, exceptions.Throttled):
+        seconds = str(max(1, round(getattr(error, "wait", None) or 1)))
+        limit = str(settings.THROTTLE_REQUESTS_PER_MINUTE)
+        headers |= {"Retry-After": seconds, "RateLimit-Limit": limit}
+        headers |= {"RateLimit-Remaining": "0", "RateLimit-Reset": seconds}
+    if isinstance(error, exceptions.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return headers
+
+
+def _field_errors(error: Exception) -> list[dict[str, str]]:
+    """Return a row for each thing that is wrong, with the dotted path of its field."""
+    if isinstance(error, exceptions.ValidationError):
+        return list(_flatten(error.detail))
+    if isinstance(error, exceptions.ParseError):
+        return [_field_error("body", "malformed_json", str(error.detail))]
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return [_field_error("Content-Type", "unsupported_media_type", "Send the body as application/json.")]
+    if isinstance(error, accounts_errors.Refusal) and error.field:
+        problem = problem_of_class(type(error))
+        return [_field_error(error.field, problem.code, error.message)] if problem.status == 400 else []
+    return []
+
+
+def problem_of_class(cls: type[Exception]) -> Problem:
+    """Return the row of this exception; StopIteration where neither it nor a base of it has one."""
+    return next(PROBLEMS[base] for base in cls.__mro__ if base in PROBLEMS)
+
+
+def _flatten(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+    if isinstance(detail, Mapping):
+        for name, below in detail.items():
+            here = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
+            yield from _flatten(below, here)
+    elif isinstance(detail, list | tuple):
+        for below in detail:
+            yield from _flatten(below, path)
+    else:
+        yield _field_error(path or "body", getattr(detail, "code", "invalid"), str(detail))
+
+
+def _field_error(field: str, code: str, message: str) -> dict[str, str]:
+    return {"field": field, "code": code, "message": message}
+
+
+def _outside_views(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse:
+    body = document(problem, detail=detail, instance=request.path)
+    return JsonResponse(body, status=problem.status, content_type=CONTENT_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: what Django refuses before a view is reached, such as a Host header that is not allowed."""
+    del exception
+    return _outside_views(request, INVALID_REQUEST, "The request could not be understood.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404: a path that leads nowhere."""
+    del exception
+    hint = "" if request.path.endswith("/") else " Paths end with a slash."
+    return _outside_views(request, PROBLEMS[Http404], f"There is nothing at {request.path}.{hint}")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500: a defect of ours. The log has the traceback under the same request id."""
+    return _outside_views(request, INTERNAL_ERROR, "Quote the request_id when you report it.")

@@ -1,0 +1,78 @@
+"""Strict readers of the environment.
+
+A setting is right, or the process does not start: every refusal is one sentence that names the variable and says
+what to write. Each variable may also be given as NAME_FILE, the path of a file that holds the value (Docker and
+Kubernetes secrets).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class SettingError(ImproperlyConfigured):
+    """A setting is missing or malformed; the message names it."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the value of the variable, or of the file that NAME_FILE points to, or the default."""
+    file_name = os.environ.get(f"{name}_FILE")
+    if not file_name:
+        return os.environ.get(name, "").strip() or default
+    if os.environ.get(name):
+        raise SettingError(name, f"and {name}_FILE are both set: keep one of them.")
+    try:
+        return Path(file_name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{name}_FILE", f"points to {file_name}, which cannot be read: {error}.") from error
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    """Return True for 'true' or '1', False for 'false' or '0'; anything else is refused."""
+    value = text(name).lower()
+    if value in {"", "true", "1", "false", "0"}:
+        return default if value == "" else value in {"true", "1"}
+    raise SettingError(name, f"must be true or false, not {value!r}.")
+
+
+def integer(name: str, *, default: int, minimum: int, maximum: int) -> int:
+    """Return a whole number between minimum and maximum, both included."""
+    value = text(name, str(default))
+    if not value.isascii() or not value.isdigit() or not minimum <= int(value) <= maximum:
+        raise SettingError(name, f"must be a whole number from {minimum} to {maximum}, not {value!r}.")
+    return int(value)
+
+
+def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
+    """Return one of the choices."""
+    value = text(name, default)
+    if value not in choices:
+        raise SettingError(name, f"must be one of {', '.join(map(repr, choices))}, not {value!r}.")
+    return value
+
+
+def items(name: str, default: str = "") -> list[str]:
+    """Return the parts of a comma-separated list, without blanks."""
+    return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
+    """Return a URL of one of the schemes. Never repeats the value in the refusal: it may carry a password."""
+    value = text(name, default)
+    try:
+        parts = urlsplit(value)
+        well_formed = parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/"))
+        _ = parts.port
+    except ValueError:
+        well_formed = False
+    if value and not well_formed:
+        example = f"{schemes[0]}://:password@host:6379/0"
+        raise SettingError(name, f"is not a URL of the kind {'://, '.join(schemes)}://; write it like {example}.")
+    return value

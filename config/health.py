@@ -1,0 +1,55 @@
+"""Is the process alive, and can it do its work? For load balancers and orchestrators, inside the installation."""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, JsonResponse
+from kombu import Connection
+
+logger = logging.getLogger(__name__)
+
+OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+
+
+def livez(request: HttpRequest) -> JsonResponse:
+    """200 while the process answers at all. Asks nothing else: a restart would not mend a database."""
+    del request
+    return JsonResponse({"status": OK})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 while requests can be served, 503 without the database.
+
+    Without the broker payouts are accepted and the sweeper processes them, so that is `degraded` and still 200: taking
+    all web processes out of service would make an outage of it.
+    """
+    del request
+    checks = {"database": OK if _database_answers() else FAILED, "broker": OK if _broker_answers() else DEGRADED}
+    status = next((state for state in (FAILED, DEGRADED) if state in checks.values()), OK)
+    return JsonResponse({"status": status, "checks": checks}, status=503 if status == FAILED else 200)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("health.database.failed", extra={"error": " ".join(str(error).split())})
+        return False
+    return True
+
+
+def _broker_answers() -> bool:
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    try:
+        with Connection(
+            settings.CELERY_BROKER_URL, connect_timeout=options["socket_connect_timeout"], transport_options=options
+        ) as broker:
+            broker.ensure_connection(max_retries=1, timeout=options["socket_connect_timeout"])
+    except Exception as error:  # noqa: BLE001 - each transport raises errors of its own
+        logger.warning("health.broker.failed", extra={"error": type(error).__name__})
+        return False
+    return True

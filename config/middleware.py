@@ -1,0 +1,108 @@
+"""What happens to every request before a view sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest, HttpResponseForbidden
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
+from uuid_utils.compat import uuid7
+
+from config.logs import current_request_id
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+ADMIN_PATH = "/admin/"
+
+# What a caller may send as its own request id: it ends in our logs and headers, so nothing that could break either.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class RequestIdMiddleware:
+    """Give each request an id: the caller's X-Request-Id where it is well-formed, else a new one.
+
+    The id stands in the answer's X-Request-Id, in each problem document and in each log line of the request.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        offered = request.headers.get("X-Request-Id", "")
+        request_id = offered if REQUEST_ID.fullmatch(offered) else str(uuid7())
+        token = current_request_id.set(request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            current_request_id.reset(token)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+
+class ContentSecurityPolicyMiddleware:
+    """One policy for the API, which shows nothing, one for the pages that people see.
+
+    The admin's theme evaluates expressions (Alpine.js), so its pages need 'unsafe-eval'; nothing else does. Redoc
+    starts a worker from a blob. Nothing is ever loaded from another host.
+    """
+
+    API = "default-src 'none'; frame-ancestors 'none'"
+    DOCUMENTATION = (
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; "
+        "object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
+    )
+    ADMIN = DOCUMENTATION.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", self._policy(request.path))
+        if request.path.startswith("/api/"):
+            # A payout is nobody's to keep but the caller's.
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    def _policy(self, path: str) -> str:
+        if path.startswith(ADMIN_PATH):
+            return self.ADMIN
+        return self.DOCUMENTATION if path.startswith("/api/schema/") else self.API
+
+
+class AdminOnly:
+    """Makes a middleware of Django's step aside for every path but the admin's."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # Django's middleware is the next base; it has both of these.
+        if request.path.startswith(ADMIN_PATH):
+            return super().__call__(request)  # type: ignore[misc,no-any-return]
+        return self.get_response(request)  # type: ignore[attr-defined,no-any-return]
+
+
+class AdminSessionMiddleware(AdminOnly, SessionMiddleware):
+    pass
+
+
+class AdminCsrfMiddleware(AdminOnly, CsrfViewMiddleware):
+    def process_view(
+        self, request: HttpRequest, callback: Any, callback_args: Any, callback_kwargs: Any
+    ) -> HttpResponseForbidden | None:
+        if not request.path.startswith(ADMIN_PATH):
+            return None
+        return super().process_view(request, callback, callback_args, callback_kwargs)
+
+
+class AdminAuthenticationMiddleware(AdminOnly, AuthenticationMiddleware):
+    pass
+
+
+class AdminMessageMiddleware(AdminOnly, MessageMiddleware):
+    pass

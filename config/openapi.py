@@ -1,0 +1,146 @@
+"""What every operation has in common in the API documentation: the API key, and the errors of the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions
+
+from accounts import errors as accounts_errors
+from config import api_errors
+from idempotency import errors as idempotency_errors
+from payouts import errors as payouts_errors
+
+OperationErrors = tuple[type[Exception], ...]
+
+COMMON_ERRORS: Final[OperationErrors] = (
+    accounts_errors.APIKeyMissing,
+    accounts_errors.APIKeyInvalid,
+    accounts_errors.APIKeyExpired,
+    accounts_errors.APIKeyRevoked,
+    accounts_errors.MerchantSuspended,
+    accounts_errors.NetworkNotAllowed,
+    accounts_errors.ScopeMissing,
+    exceptions.Throttled,
+)
+_FIND: Final[OperationErrors] = (payouts_errors.PayoutNotFound,)
+
+#: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
+OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
+    "retrieve_me": (),
+    "list_payouts": (exceptions.ValidationError,),
+    "create_payout": (
+        exceptions.ValidationError,
+        idempotency_errors.IdempotencyKeyMalformed,
+        idempotency_errors.IdempotencyKeyMissing,
+        idempotency_errors.IdempotencyKeyInProgress,
+        idempotency_errors.IdempotencyKeyReused,
+        payouts_errors.LiveProviderMissing,
+    ),
+    "retrieve_payout": _FIND,
+    "update_payout": (
+        exceptions.ValidationError,
+        *_FIND,
+        payouts_errors.PayoutNotChangeable,
+        payouts_errors.PayoutChanged,
+    ),
+    "delete_payout": (*_FIND, payouts_errors.PayoutNotDeletable, payouts_errors.PayoutChanged),
+    "cancel_payout": (*_FIND, payouts_errors.PayoutNotCancelable),
+    "retrieve_payout_history": _FIND,
+    "summarize_payouts": (exceptions.ValidationError,),
+}
+
+PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "A problem document (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "description": "Always about:blank; look at `code`."},
+        "title": {"type": "string", "description": "The kind of problem, for people."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What went wrong and what to do."},
+        "instance": {"type": "string", "description": "The path that was asked for."},
+        "code": {"type": "string", "description": "The kind of problem, for programs."},
+        "request_id": {"type": "string", "description": "Quote it when you report a problem."},
+        "errors": {
+            "type": "array",
+            "description": "For 400: a row for each thing that is wrong.",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "message"],
+                "properties": {
+                    "field": {"type": "string", "description": "Dotted path of the field, parameter or header."},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+EXAMPLE_FIELD_ERRORS: Final = [
+    {"field": "amount", "code": "too_many_decimals", "message": "JPY has 0 decimals; the amount has more."}
+]
+
+
+class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # It registers its subclasses.
+    target_class = "accounts.authentication.APIKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        del auto_schema
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "The word Api-Key, a space, and the key: `Api-Key <prefix>.<secret>`.",
+        }
+
+
+def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]:
+    """Add each operation's error answers, with an example for each code (a postprocessing hook of drf-spectacular)."""
+    del generator
+    result["components"].setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            classes = (*OPERATION_ERRORS[operation["operationId"]], *COMMON_ERRORS)
+            operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
+    return result
+
+
+def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    rows = [(api_errors.problem_of_class(cls), _detail(cls)) for cls in classes]
+    lost = api_errors.DATABASE_UNAVAILABLE if safe else api_errors.OUTCOME_UNKNOWN
+    rows.append((lost, api_errors.DETAILS[lost]))
+    for status in sorted({problem.status for problem, _ in rows}):
+        of_status = [(problem, detail) for problem, detail in rows if problem.status == status]
+        yield (
+            str(status),
+            {
+                "description": "; ".join(
+                    dict.fromkeys(f"`{problem.code}`: {problem.title}" for problem, _ in of_status)
+                ),
+                "content": {
+                    api_errors.CONTENT_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {
+                            problem.code: {"value": _example(problem, detail, path)} for problem, detail in of_status
+                        },
+                    }
+                },
+            },
+        )
+
+
+def _detail(cls: type[Exception]) -> str:
+    if issubclass(cls, accounts_errors.Refusal):
+        return cls().message
+    problem = api_errors.problem_of_class(cls)
+    return api_errors.DETAILS.get(problem, f"{problem.title}.")
+
+
+def _example(problem: api_errors.Problem, detail: str, path: str) -> dict[str, Any]:
+    field_errors = EXAMPLE_FIELD_ERRORS if problem is api_errors.INVALID_REQUEST else None
+    example = api_errors.document(problem, detail=detail, instance=path, field_errors=field_errors)
+    return {**example, "request_id": "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"}

@@ -1,0 +1,148 @@
+"""Pages by cursor: as fast on page ten thousand as on the first, and stable while rows are added.
+
+A page is found by a row comparison on the order's columns, of which the last is unique: `(created_at, id) < (x, y)`.
+PostgreSQL answers that from the index. The cursor holds the values of the row at the page's edge, signed and bound to
+the filters and the order, so that it cannot be tampered with or used on another list. There is no COUNT.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from django.core import signing
+from django.db.models import F, Model, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.parsers import invalid
+
+if TYPE_CHECKING:
+    # REST framework reads this class from its settings while that module is being imported.
+    from rest_framework.views import APIView
+
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_MAX: Final = 200
+CURSOR_SALT: Final = "payouts.pagination.cursor"
+
+#: Query parameters that choose a page, not the list: they are no part of what a cursor is bound to.
+PAGE_PARAMETERS: Final = frozenset({"cursor", "page_size"})
+
+
+class CursorPagination(BasePagination):
+    """Pages a queryset by the order that the view chose: `ordering_of(request)` gives its columns, unique one last."""
+
+    def paginate_queryset(  # type: ignore[override] # A list in memory needs no cursor.
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        self.request = request
+        self.order: tuple[str, ...] = view.ordering_of(request)  # type: ignore[union-attr] # Lists of ours have it.
+        self.page_size = _page_size(request)
+        backwards, edge = self._cursor()
+        rows = list(self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1])
+        has_more = len(rows) > self.page_size
+        rows = rows[: self.page_size]
+        if backwards:
+            rows.reverse()
+        self.page = rows
+        self.has_next = has_more if not backwards else True
+        self.has_previous = has_more if backwards else edge is not None
+        return rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(
+            {
+                "results": data,
+                "next": self._link(self.page[-1], "next") if self.page and self.has_next else None,
+                "previous": self._link(self.page[0], "previous") if self.page and self.has_previous else None,
+            }
+        )
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        example = "https://payouts.example.com/api/payouts/?cursor=WyI4Zj..."
+        link = {"type": "string", "format": "uri", "nullable": True, "example": example}
+        return {
+            "type": "object",
+            "required": ["results", "next", "previous"],
+            "properties": {
+                "results": schema,
+                "next": {**link, "description": "The page after this one; null on the last."},
+                "previous": {**link, "description": "The page before this one; null on the first."},
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        del view
+        return [
+            {
+                "name": "cursor",
+                "in": "query",
+                "description": "Take it from `next` or `previous`; it holds for the same filters and order only.",
+                "schema": {"type": "string"},
+            },
+            {
+                "name": "page_size",
+                "in": "query",
+                "description": "How many results a page has.",
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": PAGE_SIZE_MAX,
+                    "default": PAGE_SIZE_DEFAULT,
+                },
+            },
+        ]
+
+    def _rows(self, queryset: QuerySet[Any], *, backwards: bool, edge: Sequence[Any] | None) -> QuerySet[Any]:
+        descending = self.order[0].startswith("-")
+        names = [name.lstrip("-") for name in self.order]
+        downwards = descending != backwards
+        ordered = queryset.order_by(*(F(name).desc() if downwards else F(name).asc() for name in names))
+        if edge is None:
+            return ordered
+        beyond = TupleLessThan if downwards else TupleGreaterThan
+        return ordered.filter(beyond(Tuple(*(F(name) for name in names)), tuple(edge)))
+
+    def _cursor(self) -> tuple[bool, Sequence[Any] | None]:
+        cursor = self.request.query_params.get("cursor")
+        if cursor is None:
+            return False, None
+        try:
+            scope, direction, edge = signing.loads(cursor, salt=CURSOR_SALT)
+        except signing.BadSignature as error:
+            raise invalid("cursor", "invalid_cursor", "This is no cursor of ours: take it from `next`.") from error
+        if scope != self._scope():
+            raise invalid("cursor", "cursor_mismatch", "This cursor belongs to other filters or another order.")
+        return direction == "previous", edge
+
+    def _link(self, row: Model, direction: str) -> str:
+        edge = [str(getattr(row, name.lstrip("-"))) for name in self.order]
+        cursor = signing.dumps([self._scope(), direction, edge], salt=CURSOR_SALT)
+        parameters = [*self._list_parameters(), ("page_size", str(self.page_size)), ("cursor", cursor)]
+        return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
+
+    def _scope(self) -> str:
+        """What a cursor is bound to: whose list it is, its filters and its order."""
+        api_key = self.request.auth
+        owner = f"{api_key.merchant_id}:{api_key.mode}"  # type: ignore[union-attr] # HasScope saw to the key.
+        parts = [owner, self.request.path, *self.order, urlencode(sorted(self._list_parameters()))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def _list_parameters(self) -> list[tuple[str, str]]:
+        return [
+            (name, value)
+            for name, values in self.request.query_params.lists()
+            if name not in PAGE_PARAMETERS
+            for value in values
+        ]
+
+
+def _page_size(request: Request) -> int:
+    value = request.query_params.get("page_size", str(PAGE_SIZE_DEFAULT))
+    if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= PAGE_SIZE_MAX):
+        raise invalid("page_size", "invalid", f"page_size is a whole number from 1 to {PAGE_SIZE_MAX}.")
+    return int(value)

@@ -1,0 +1,86 @@
+"""JSON as strict as money needs it: what two readers could understand differently is refused.
+
+Refused with the field: a body over the limit, malformed JSON, a name that stands twice in one object, NaN and Infinity,
+NUL and half surrogate pairs (PostgreSQL stores neither), anything but an object at the top.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
+from rest_framework.parsers import BaseParser
+
+MALFORMED = "The body is not valid JSON"
+
+
+class StrictJSONParser(BaseParser):
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        del media_type, parser_context
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise invalid("body", "body_too_large", f"The body is over {limit} bytes.")
+        data = _load(body)
+        if not isinstance(data, dict):
+            raise invalid("body", "not_an_object", "The body must be a JSON object.")
+        _refuse_unstorable(data, "")
+        return data
+
+
+def invalid(field: str, code: str, message: str) -> ValidationError:
+    """Return the refusal of one field."""
+    return ValidationError({field: [ErrorDetail(message, code=code)]})
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant
+        )
+    except RecursionError as error:
+        raise ParseError(f"{MALFORMED}: it is nested too deeply.") from error
+    except ValueError as error:
+        # Not UTF-8, malformed, or a number of more digits than Python converts.
+        raise ParseError(f"{MALFORMED}: {error}.") from error
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise invalid(name or "body", "duplicate_key", "This name stands twice in one object.")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ParseError(f"{MALFORMED}: {name} is not a JSON number.")
+
+
+def _refuse_unstorable(value: Any, path: str) -> None:
+    match value:
+        case str() if not storable(value):
+            raise invalid(path or "body", "invalid_character", "NUL and half surrogate pairs are not allowed.")
+        case dict():
+            for name, below in value.items():
+                here = f"{path}.{name}".lstrip(".") if storable(name) else path
+                _refuse_unstorable(name, here)
+                _refuse_unstorable(below, here)
+        case list():
+            for index, below in enumerate(value):
+                _refuse_unstorable(below, f"{path}.{index}".lstrip("."))
+        case _:
+            pass
+
+
+def storable(text: str) -> bool:
+    """Tell whether PostgreSQL can store the text: no NUL, and encodable as UTF-8."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,254 @@
+"""The only settings module. Every value that differs between installations comes from the environment.
+
+`.env.example` lists each variable with its meaning. A missing or malformed one stops the process with a sentence
+that names it (config/env.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from config import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = env.boolean("DJANGO_DEBUG", default=False)
+SECRET_KEY = env.text("DJANGO_SECRET_KEY", "insecure-key-of-a-debug-installation-only" if DEBUG else "")
+if not SECRET_KEY:
+    raise env.SettingError(
+        "DJANGO_SECRET_KEY",
+        "is not set: give it 50 or more random characters, for example from "
+        "`python3 -c 'import secrets; print(secrets.token_urlsafe(50))'`.",
+    )
+ALLOWED_HOSTS = env.items("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+if not ALLOWED_HOSTS:
+    raise env.SettingError(
+        "DJANGO_ALLOWED_HOSTS", "is not set: name the hosts that clients call, for example payouts.example.com."
+    )
+
+INSTALLED_APPS = [
+    # unfold comes before the admin, whose templates it replaces.
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "rest_framework_api_key",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "accounts",
+    "idempotency",
+    "payouts",
+]
+
+# The last four serve the admin alone: an API request has no session, no message and no CSRF cookie to look at.
+MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.AdminSessionMiddleware",
+    "config.middleware.AdminCsrfMiddleware",
+    "config.middleware.AdminAuthenticationMiddleware",
+    "config.middleware.AdminMessageMiddleware",
+]
+# security.W003 looks for Django's own CSRF middleware by name; ours is a subclass that guards the admin's paths,
+# and the API has nothing to forge: it knows no cookies.
+# W005 and W021 ask for HSTS on the whole domain, which is for its owner to decide (PAYOUTS_HSTS_WHOLE_DOMAIN).
+SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database. One connection a thread for the life of the process, checked before use, so that a request neither pays
+# for connecting nor fails on a connection that a restart of PostgreSQL has closed.
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": env.text("POSTGRES_DB", "payouts"),
+        "USER": env.text("POSTGRES_USER", "payouts"),
+        "PASSWORD": env.text("POSTGRES_PASSWORD"),
+        "HOST": env.text("POSTGRES_HOST", "localhost"),
+        "PORT": env.integer("POSTGRES_PORT", default=5432, minimum=1, maximum=65535),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "application_name": env.text("PAYOUTS_PROCESS_NAME", "payouts"),
+            # Seconds. A database that does not answer the first packet is reported, not waited for.
+            "connect_timeout": 5,
+            # Parameters travel apart from the SQL, and a statement that comes back is planned once (psycopg
+            # prepares it at its fifth use). Behind a transaction pooler that cannot do it, switch it off.
+            "server_side_binding": True,
+            "prepare_threshold": 5 if env.boolean("PAYOUTS_PREPARED_STATEMENTS", default=True) else None,
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Celery over Redis is the doorbell; PostgreSQL is the queue (docs/adr/0003).
+CELERY_BROKER_URL = env.url(
+    "CELERY_BROKER_URL",
+    default="redis://localhost:6379/0",
+    schemes=("redis", "rediss", "redis+socket", "unix", "amqp", "amqps", "memory"),
+)
+CELERY_RESULT_BACKEND = env.url(
+    "CELERY_RESULT_BACKEND", default="", schemes=("redis", "rediss", "redis+socket", "unix", "rpc", "cache+memory")
+)
+# For every process but a worker (config/celery.py): ring once, and give up after half a second.
+# Measured with a Redis that is down, silent or unreachable: 0.61 s at most.
+_RING_ONCE: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
+CELERY_BROKER_TRANSPORT_OPTIONS = {**_RING_ONCE, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+CELERY_TASK_PUBLISH_RETRY_POLICY = _RING_ONCE
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "payouts"
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_TASK_SOFT_TIME_LIMIT = 45
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Without it Celery closes Django's connection around every task, whatever CONN_MAX_AGE says.
+CELERY_DB_REUSE_MAX = 1000
+CELERY_TIMEZONE = "UTC"
+
+# Static files: hashed names, compressed at build time, cached by browsers for ever. `make run` serves them from
+# where they lie (PAYOUTS_STATIC_FROM_SOURCE), which needs no build step.
+STATIC_URL = "/static/"
+STATIC_FROM_SOURCE = env.boolean("PAYOUTS_STATIC_FROM_SOURCE", default=DEBUG)
+STATIC_ROOT = None if STATIC_FROM_SOURCE else BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = STATIC_FROM_SOURCE
+WHITENOISE_MAX_AGE = 60 if STATIC_FROM_SOURCE else 3600
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if STATIC_FROM_SOURCE
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# HTTP. Behind HTTPS is the rule; the exceptions are a debug installation and `make run`.
+BEHIND_HTTPS = env.boolean("PAYOUTS_BEHIND_HTTPS", default=not DEBUG)
+TRUSTED_PROXIES = env.integer("PAYOUTS_TRUSTED_PROXIES", default=0, minimum=0, maximum=5)
+CSRF_TRUSTED_ORIGINS = env.items("DJANGO_CSRF_TRUSTED_ORIGINS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
+# Health and metrics are asked for inside the installation, over plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
+# Opt-in: they speak for the whole domain, of which this platform is one host.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.boolean("PAYOUTS_HSTS_WHOLE_DOMAIN", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS and TRUSTED_PROXIES else None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
+SESSION_COOKIE_AGE = 8 * 60 * 60
+X_FRAME_OPTIONS = "DENY"
+APPEND_SLASH = False
+# Bytes. A payout with everything filled in to its limit has under 50 kB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.APIKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.APIKeyThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.negotiation.AlwaysJSON",
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.CursorPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.api_errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Payouts API",
+    "DESCRIPTION": (BASE_DIR / "docs" / "api-introduction.md").read_text(encoding="utf-8"),
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": True},
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.openapi.add_errors"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"PayoutStatus": "payouts.states.PayoutStatus", "Mode": "accounts.models.Mode"},
+    "TAGS": [
+        {"name": "payouts", "description": "Ask for a payout and follow it to its end."},
+        {"name": "reports", "description": "Counts and sums over the same filters as the list."},
+        {"name": "account", "description": "Who the API key speaks for."},
+    ],
+}
+
+# Which provider pays out live payouts: empty (they are refused) or a name of payouts/providers/registry.py.
+# Test payouts always go to the sandbox.
+LIVE_PROVIDER = env.text("PAYOUTS_LIVE_PROVIDER")
+
+# Requests a minute of one API key; 0 switches the limit off. It is counted in Redis, fails open, and is off where
+# the broker is not Redis and no address is given.
+THROTTLE_REQUESTS_PER_MINUTE = env.integer(
+    "PAYOUTS_THROTTLE_REQUESTS_PER_MINUTE", default=6000, minimum=0, maximum=10_000_000
+)
+THROTTLE_REDIS_URL = env.url(
+    "PAYOUTS_THROTTLE_REDIS_URL",
+    default=CELERY_BROKER_URL if CELERY_BROKER_URL.startswith(("redis://", "rediss://")) else "",
+    schemes=("redis", "rediss", "unix"),
+)
+
+LOG_FORMAT = env.choice("PAYOUTS_LOG_FORMAT", default="json", choices=("json", "console"))
+LOG_LEVEL = env.choice("PAYOUTS_LOG_LEVEL", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "config.logs.RequestIdFilter"}},
+    "formatters": {
+        "json": {"()": "config.logs.JSONFormatter"},
+        "console": {"()": "config.logs.ConsoleFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # Celery tells at INFO what our own events tell better.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        # Django repeats each 4xx as a warning; the access log has them.
+        "django.request": {"level": "ERROR"},
+        # A scanner that names another host is refused with 400; a traceback for each would be its doing, not news.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
+}

@@ -1,0 +1,39 @@
+"""gunicorn for the web process. Every number that an installation may want to change comes from the environment."""
+
+from typing import Any
+
+from config import env, startup
+
+wsgi_app = "config.wsgi:application"
+bind = env.text("PAYOUTS_WEB_BIND", "0.0.0.0:8000")
+# A request waits for PostgreSQL most of its time, so a few threads each keep a processor busy.
+workers = env.integer("PAYOUTS_WEB_WORKERS", default=2, minimum=1, maximum=128)
+threads = env.integer("PAYOUTS_WEB_THREADS", default=4, minimum=1, maximum=128)
+worker_class = "gthread"
+# Seconds. A request that takes longer is broken: the database's own bounds are far below.
+timeout = 30
+graceful_timeout = 20
+keepalive = 75
+# Memory that fragments is given back now and then, not in all workers at once.
+max_requests = 50_000
+max_requests_jitter = 5_000
+# One accepted header is at most this long; a long Authorization header is refused, not stored.
+limit_request_field_size = 8190
+accesslog = "-" if env.boolean("PAYOUTS_ACCESS_LOG", default=False) else None
+# gunicorn 27 would open a control socket in the home directory, which a container may not have.
+control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start with a sentence where the environment is wrong or the database cannot be reached."""
+    del server
+    startup.require_settings()
+    startup.require_database()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """A connection must not be shared by the processes that inherit it."""
+    del server, worker
+    from django.db import connections  # noqa: PLC0415 - Django is set up by on_starting
+
+    connections.close_all()
