@@ -1,0 +1,64 @@
+# `make` without a target lists what there is. Needs Python 3.11 to 3.13 and nothing else.
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+
+VENV := .venv/bin/python
+DEVSTACK := $(VENV) -m devstack --with-parent
+# What a production installation sets; `make lint` checks the settings as they are there.
+PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789 \
+	DJANGO_DEBUG=false DJANGO_ALLOWED_HOSTS=payouts.example.com PAYOUTS_BEHIND_HTTPS=true \
+	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format schema bench compose-check setup setup-test setup-lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## start the platform on this machine [PORT=8000], until Ctrl-C
+	@$(DEVSTACK) run --port $(PORT)
+
+demo: setup ## play the main job from end to end in a temporary place
+	@$(DEVSTACK) demo
+
+test: setup-test ## run all tests beside throw-away PostgreSQL and Redis [ARGS="-k name"]
+	@$(DEVSTACK) exec -- $(VENV) -m pytest $(ARGS)
+
+lint: setup-lint compose-check ## check style, types, layers, migrations, settings and schema
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+	$(PRODUCTION) $(VENV) -m mypy .
+	.venv/bin/lint-imports
+	$(VENV) -m devstack.locked --check
+	@$(DEVSTACK) exec -- $(VENV) manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(VENV) manage.py check --deploy --fail-level WARNING
+	$(PRODUCTION) $(VENV) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+format: setup-lint ## format the code and mend what can be mended by itself
+	$(VENV) -m ruff check --fix .
+	$(VENV) -m ruff format .
+
+schema: setup ## write docs/openapi.yaml
+	$(PRODUCTION) $(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+bench: setup ## measure throughput and latency [ARGS=...]
+	@$(DEVSTACK) exec -- $(VENV) -m bench $(ARGS)
+
+compose-check: setup-lint ## check Dockerfile and docker-compose.yml without a Docker engine
+	.venv/bin/hadolint deploy/Dockerfile
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+setup: ## create .venv with the locked packages [PYTHON=python3]
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 to 3.13, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m devstack.install main devstack
+
+setup-test: setup
+	@$(PYTHON) -m devstack.install main devstack test
+
+setup-lint: setup
+	@$(PYTHON) -m devstack.install main devstack test lint
+
+clean: ## remove caches and built files (keeps .venv and the data in .local)
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov staticfiles

@@ -1,0 +1,49 @@
+"""The environment in which the platform's processes run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from devstack import attach
+
+# Plain HTTP on the loopback interface. What the caller's environment says wins.
+_DEFAULTS = {
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "DJANGO_DEBUG": "false",
+    "DJANGO_ALLOWED_HOSTS": "localhost,127.0.0.1",
+    "PAYOUTS_BEHIND_HTTPS": "false",
+    "PAYOUTS_LOG_FORMAT": "console",
+    "PAYOUTS_STATIC_FROM_SOURCE": "true",
+}
+_ATTACHED_PREFIXES = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_")
+# `createsuperuser` reads it; it concerns one command of its caller.
+_NEVER_ATTACHED_PREFIX = "DJANGO_SUPERUSER_"
+
+
+def for_processes(*, secret_key: str, state_directory: str) -> dict[str, str]:
+    """Return the caller's environment with what it lacks, except the addresses of database and broker."""
+    environment = dict(os.environ)
+    for name, value in {**_DEFAULTS, "DJANGO_SECRET_KEY": secret_key}.items():
+        if not attach.is_set(environment, name):
+            environment[name] = value
+    return {**environment, "PAYOUTS_STATE_DIR": state_directory, "PYTHONUNBUFFERED": "1"}
+
+
+def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with this database; a password or name meant for another one must not remain."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("POSTGRES_")}
+    return {**kept, **database}
+
+
+def with_broker(environment: Mapping[str, str], url: str) -> dict[str, str]:
+    return {**environment, "CELERY_BROKER_URL": url}
+
+
+def to_attach(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what another process needs to reach the same stack."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name.startswith(_ATTACHED_PREFIXES) and not name.startswith(_NEVER_ATTACHED_PREFIX)
+    }

@@ -1,0 +1,211 @@
+"""A private PostgreSQL: the truth and the queue of record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import children, errors, identity, ports, postgres_binaries, stopping
+
+ROLE = DATABASE = "payouts"
+_START_SECONDS = 60.0
+_PREDECESSOR_SECONDS = 10.0
+
+# No superuser can log in: the role of the platform may create databases (the tests do) and nothing else.
+_HOST_BASED_AUTHENTICATION = f"host all {ROLE} {ports.LOOPBACK}/32 scram-sha-256\n"
+_INITDB_OPTIONS = (
+    "--username=postgres",
+    "--auth=reject",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+)
+_SETTINGS = {
+    "listen_addresses": ports.LOOPBACK,
+    # A socket's path may have 107 bytes; a state directory may be longer.
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] ",
+}
+# For data that is thrown away with the process. Never for `run`.
+_SETTINGS_THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum_naptime": "10min",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL that was started."""
+
+    port: int
+    password: str
+    cluster: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "POSTGRES_HOST": ports.LOOPBACK,
+            "POSTGRES_PORT": str(self.port),
+            "POSTGRES_DB": DATABASE,
+            "POSTGRES_USER": ROLE,
+            "POSTGRES_PASSWORD": self.password,
+        }
+
+    def is_ready(self) -> bool:
+        """Read what the server says about itself; the eighth line is its state (pg_ctl does the same)."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return False
+        return len(lines) > 7 and lines[7].strip() == "ready"
+
+
+class Installation:
+    """PostgreSQL's programs, the user that runs them, and the cluster that they serve."""
+
+    def __init__(
+        self, processes: children.Children, *, cluster: Path, durable: bool, register: Callable[[Path], None]
+    ) -> None:
+        self._processes = processes
+        self._cluster = cluster
+        self._durable = durable
+        self._user = postgres_binaries.user_for(cluster)
+        self._programs = postgres_binaries.reachable_by(self._user, postgres_binaries.find(), register=register)
+
+    def create_cluster(self, *, password: str) -> bool:
+        """Create the cluster with its role and database when there is none; say whether it was created.
+
+        It is made beside its place and moved there when it is whole, so that an interrupted start leaves no half.
+        """
+        if self._cluster.exists():
+            self._check_owner()
+            return False
+        fresh = self._cluster.with_name(f"{self._cluster.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if self._user:
+            os.chown(fresh, self._user.uid, self._user.gid)
+        sync = [] if self._durable else ["--no-sync"]
+        self._run("initdb", [*_INITDB_OPTIONS, *sync], cluster=fresh)
+        (fresh / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION, encoding="ascii")
+        # Without exit_on_error, a statement that fails is only a line in the log.
+        single_user = ["--single", *_options({"exit_on_error": "on"}), "postgres"]
+        self._run("postgres", single_user, cluster=fresh, stdin=_role_and_database(password))
+        fresh.rename(self._cluster)
+        return True
+
+    def start(self, *, password: str) -> tuple[Postgres, children.Child]:
+        """Start the server on a free port; it may not be ready yet."""
+        end_predecessor(self._cluster)
+        server = Postgres(port=ports.free(), password=password, cluster=self._cluster)
+        settings = {**_SETTINGS, "port": str(server.port), **({} if self._durable else _SETTINGS_THROWAWAY)}
+        program = children.Program(
+            name="postgres",
+            command=[str(self._programs / "postgres"), "-D", self._data_directory(self._cluster), *_options(settings)],
+            environment=_environment(),
+            phase=stopping.PHASE_DATABASE,
+            # "Fast": ends the sessions, writes a checkpoint, so that the next start replays nothing.
+            stop_signal=signal.SIGINT,
+            address=f"{ports.LOOPBACK}:{server.port}",
+            directory=self._cluster,
+            user=self._user,
+        )
+        return server, self._processes.start(program)
+
+    def _run(self, program: str, options: list[str], *, cluster: Path, stdin: bytes | None = None) -> None:
+        # `postgres` wants --single in front of everything else.
+        first, rest = (options[:1], options[1:]) if program == "postgres" else ([], options)
+        data = ["-D", self._data_directory(cluster)]
+        self._processes.run(
+            children.Program(
+                name="initdb",
+                command=[str(self._programs / program), *first, *data, *rest],
+                environment=_environment(),
+                directory=cluster,
+                user=self._user,
+                stdin=stdin,
+            )
+        )
+
+    def _data_directory(self, cluster: Path) -> str:
+        """Name the cluster so that the server can reach it.
+
+        As another user than root, it may not be allowed to enter the directories above (a home is often closed). We
+        stand in the cluster already when we give up root's rights, and this name needs none of those directories.
+        """
+        return "/proc/self/cwd" if self._user and sys.platform == "linux" else str(cluster)
+
+    def _check_owner(self) -> None:
+        owner = self._cluster.stat().st_uid
+        if self._user is None and owner != os.geteuid():
+            raise errors.StackError(
+                f"The database in {self._cluster} belongs to another user (uid {owner}). "
+                "Run as that user or as root, or choose another place: PAYOUTS_STATE_DIR=DIRECTORY."
+            )
+
+
+def _options(settings: dict[str, str]) -> list[str]:
+    return [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+
+
+def _role_and_database(password: str) -> bytes:
+    """On standard input, because everybody on this machine can read a command line."""
+    role = f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\n"
+    return f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE}\n".encode("ascii")
+
+
+def _environment() -> dict[str, str]:
+    """PGDATA, PGPORT and the like, meant for another server, must not reach this one."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))},
+        "LC_ALL": "C",
+    }
+
+
+def end_predecessor(cluster: Path) -> None:
+    """End a server that a killed launcher left on this data, and remove a lock file that nobody holds.
+
+    PostgreSQL itself refuses to start when the pid in the lock file belongs to any living process; after a restart
+    of the machine or in a container that is often a stranger. We hold the lock of the state directory, so a server
+    on this data can only be a predecessor's.
+    """
+    lock_file = cluster / "postmaster.pid"
+    try:
+        pid = int(lock_file.read_text(encoding="utf-8").splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        pid = 0
+    if pid > 0 and identity.runs_in(pid, cluster):
+        _end(pid, cluster)
+    lock_file.unlink(missing_ok=True)
+
+
+def _end(pid: int, cluster: Path) -> None:
+    """Fast first, then immediate: the second costs a replay of the log, not data."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        deadline = time.monotonic() + _PREDECESSOR_SECONDS
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        while identity.runs_in(pid, cluster):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return
+    raise errors.StackError(f"A PostgreSQL (pid {pid}) still uses {cluster} and does not end. Stop it and try again.")

@@ -1,0 +1,116 @@
+"""PostgreSQL and Redis together: started side by side, waited for, and put into the environment."""
+
+from __future__ import annotations
+
+import abc
+import os
+from dataclasses import dataclass
+
+from devstack import attach, children, environment, errors, launcher, postgres, redis
+
+_READY_SECONDS = 60.0
+_START_ATTEMPTS = 3
+# Another program took the port between our look and the server's start; or the backends of a killed server are
+# still on their way out. A moment later neither is so.
+_PASSING = ("Address already in use", "pre-existing shared memory block")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the platform's processes need to know."""
+
+    environment: dict[str, str]
+    cluster_created: bool
+
+
+def start(launch: launcher.Launcher, *, durable: bool) -> Services:
+    """Start what POSTGRES_HOST and CELERY_BROKER_URL do not point elsewhere, and wait until it answers."""
+    secrets = launch.state.secrets()
+    result = environment.for_processes(secret_key=secrets["secret_key"], state_directory=str(launch.state.path))
+    start_redis = not attach.is_set(os.environ, "CELERY_BROKER_URL")
+    start_postgres = not attach.is_set(os.environ, "POSTGRES_HOST")
+    broker = _Redis(launch, password=secrets["redis_password"], durable=durable) if start_redis else None
+    if broker:
+        broker.start()
+    created = False
+    if start_postgres:
+        database = _Postgres(launch, password=secrets["postgres_password"], durable=durable)
+        created = database.create()
+        database.start()
+        database.wait()
+        result = environment.with_database(result, database.server.environment)
+    if broker:
+        broker.wait()
+        result = environment.with_broker(result, broker.server.url)
+    return Services(environment=result, cluster_created=created)
+
+
+class _Service(abc.ABC):
+    """A server that may need a second attempt to start."""
+
+    def __init__(self, launch: launcher.Launcher, *, password: str) -> None:
+        self.launch = launch
+        self.password = password
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start it and set `child`."""
+
+    @abc.abstractmethod
+    def is_ready(self) -> bool:
+        """Say whether it answers."""
+
+    child: children.Child
+
+    def wait(self) -> None:
+        """Return when it answers; start it again when it ended for a reason that passes by itself."""
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                self.launch.children.wait_for(self.is_ready, what=self.child.name, seconds=_READY_SECONDS)
+            except errors.ProcessEndedError:
+                if attempt == _START_ATTEMPTS or not self._ended_for_a_passing_reason():
+                    raise
+            else:
+                return
+            self.launch.children.discard(self.child)
+            self.start()
+
+    def _ended_for_a_passing_reason(self) -> bool:
+        return self.child.process.poll() is not None and any(
+            words in line for line in self.launch.children.tail(self.child.name) for words in _PASSING
+        )
+
+
+class _Redis(_Service):
+    def __init__(self, launch: launcher.Launcher, *, password: str, durable: bool) -> None:
+        super().__init__(launch, password=password)
+        self._durable = durable
+
+    def start(self) -> None:
+        directory = self.launch.state.path / "redis"
+        self.server, self.child = redis.start(
+            self.launch.children, directory=directory, password=self.password, durable=self._durable
+        )
+
+    def is_ready(self) -> bool:
+        return self.server.answers()
+
+
+class _Postgres(_Service):
+    def __init__(self, launch: launcher.Launcher, *, password: str, durable: bool) -> None:
+        super().__init__(launch, password=password)
+        self._installation = postgres.Installation(
+            launch.children,
+            cluster=launch.state.path / "postgres",
+            durable=durable,
+            register=launch.remove_at_end,
+        )
+
+    def create(self) -> bool:
+        return self._installation.create_cluster(password=self.password)
+
+    def start(self) -> None:
+        self.server, self.child = self._installation.start(password=self.password)
+
+    def is_ready(self) -> bool:
+        return self.server.is_ready()
