@@ -85,15 +85,17 @@ def issue_api_key(
 
 
 def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[MerchantAPIKey, str]:
-    """Issue a successor with the same rights now; the old key stays valid for the overlap, and no longer.
+    """Issue a successor with the same rights and expiry now; the old key stays valid for the overlap, and no longer.
 
-    Raises APIKeyRevoked for a key that is revoked already. Idempotency records belong to merchant and mode, so a
-    rotation loses none.
+    Raises APIKeyRevoked for a key that is revoked already, and APIKeyExpired for one that has expired.
+    Idempotency records belong to merchant and mode, so a rotation loses none.
     """
     with transaction.atomic():
         old = MerchantAPIKey.objects.select_for_update(of=("self",)).select_related("merchant").get(pk=api_key.pk)
         if old.revoked:
             raise errors.APIKeyRevoked
+        if old.expired_at(timezone.now()):
+            raise errors.APIKeyExpired
         ends_at = timezone.now() + overlap
         if old.expiry_date is None or old.expiry_date > ends_at:
             MerchantAPIKey.objects.filter(pk=old.pk).update(expiry_date=ends_at)
@@ -102,6 +104,7 @@ def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[Merc
             name=old.name,
             mode=old.mode,
             scopes=old.scopes,
+            expires_at=old.expiry_date,
             allowed_networks=old.allowed_networks,
         )
 

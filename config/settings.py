@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import env
+from config.admin_theme import FORMAT_MODULE_PATH, UNFOLD  # noqa: F401 - settings of Django and django-unfold
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

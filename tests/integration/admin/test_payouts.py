@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Merchant, MerchantAPIKey
+from idempotency.models import IdempotencyRecord
+from payouts.models import Payout
+from tests import factories
+from tests.integration.admin import pages
+
+MakePayout = Callable[..., Payout]
+
+
+def listed(response: Any) -> list[Any]:
+    return [row.pk for row in response.context["cl"].result_list]
+
+
+def statements(client: Client, address: str) -> list[str]:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(address).status_code == 200
+    return [query["sql"] for query in captured]
+
+
+class TestPayoutPage:
+    def test_shows_a_payout_with_its_history_and_attempts_in_order(
+        self, operator: Client, make_processed_payout: MakePayout
+    ) -> None:
+        payout = make_processed_payout("sandbox_paid", amount=Decimal(1250), currency="JPY", reference="INV-1")
+
+        response = operator.get(pages.page_of(payout))
+        text = response.content.decode()
+        history, attempts = [
+            [form.instance for form in inline.formset.forms] for inline in response.context["inline_admin_formsets"]
+        ]
+
+        assert "1250 JPY" in text
+        assert "INV-1" in text
+        assert [row.to_status for row in history] == ["pending", "processing", "paid"]
+        assert [row.number for row in attempts] == [1]
+
+    def test_escapes_what_the_merchant_sent(self, operator: Client, make_payout: MakePayout) -> None:
+        payout = make_payout(
+            comment="<script>1</script>", metadata={"<b>": "<script>2</script>"}, account="<script>3</script>"
+        )
+
+        text = operator.get(pages.page_of(payout)).content.decode()
+
+        assert [number for number in "123" if f"<script>{number}</script>" in text] == []
+
+    def test_asks_the_database_no_more_for_a_longer_history(
+        self, operator: Client, make_payout: MakePayout, make_processed_payout: MakePayout
+    ) -> None:
+        short, long = make_payout(), make_processed_payout("sandbox_rejected_account_closed")
+
+        statements(operator, pages.page_of(short))
+
+        assert len(statements(operator, pages.page_of(short))) == len(statements(operator, pages.page_of(long)))
+
+    @pytest.mark.parametrize("action", ["change", "delete"])
+    def test_changes_nothing(self, superuser: Client, make_payout: MakePayout, action: str) -> None:
+        payout = make_payout()
+        before = Payout.objects.filter(pk=payout.pk).values().get()
+
+        response = superuser.post(pages.page_of(payout, action), {"amount": "1", "status": "paid", "post": "yes"})
+
+        assert response.status_code == 403
+        assert Payout.objects.filter(pk=payout.pk).values().get() == before
+
+    def test_adds_nothing(self, superuser: Client) -> None:
+        assert superuser.get(f"{pages.PAYOUTS}add/").status_code == 403
+        assert superuser.post(f"{pages.PAYOUTS}add/", {"amount": "1"}).status_code == 403
+        assert not Payout.objects.exists()
+
+    @pytest.mark.parametrize("object_id", ["nonsense", "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f", "_00"])
+    def test_goes_back_to_the_start_for_what_is_not_there(self, operator: Client, object_id: str) -> None:
+        response = operator.get(f"{pages.PAYOUTS}{object_id}/change/")
+
+        assert (response.status_code, response["Location"]) == (302, "/admin/")
+
+
+class TestPayoutList:
+    def test_is_newest_first_and_formats_each_amount(self, operator: Client, make_payout: MakePayout) -> None:
+        first, second = make_payout(), make_payout(amount=Decimal("3.5"), currency="KWD")
+
+        response = operator.get(pages.PAYOUTS)
+
+        assert listed(response) == [second.pk, first.pk]
+        assert "10.50 EUR" in response.content.decode()
+        assert "3.500 KWD" in response.content.decode()
+
+    def test_neither_counts_nor_asks_more_for_more_payouts(self, operator: Client, make_payout: MakePayout) -> None:
+        make_payout()
+        statements(operator, pages.PAYOUTS)
+        few = statements(operator, pages.PAYOUTS)
+        for number in range(10):
+            make_payout(reference=str(number))
+
+        many = statements(operator, pages.PAYOUTS)
+
+        # Session, user, two of permissions, the page.
+        assert len(few) == len(many) == 5
+        assert [sql for sql in many if "COUNT(" in sql] == []
+
+    @pytest.mark.parametrize(
+        "term",
+        ["{id}", " {id} ", "INV-1", "key-1", "acm"],
+    )
+    def test_finds(self, operator: Client, make_payout: MakePayout, globex: Merchant, term: str) -> None:
+        wanted = make_payout(reference="INV-1", idempotency_key="key-1")
+        factories.post_payout(factories.client_of(globex), key="key-2")
+
+        response = operator.get(pages.PAYOUTS, {"q": term.format(id=wanted.pk)})
+
+        assert listed(response) == [wanted.pk]
+
+    @pytest.mark.parametrize("term", ["INV", "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f", "'; --", "%"])
+    def test_does_not_find(self, operator: Client, make_payout: MakePayout, term: str) -> None:
+        make_payout(reference="INV-1", idempotency_key="key-1")
+
+        assert listed(operator.get(pages.PAYOUTS, {"q": term})) == []
+
+    def test_filters(self, operator: Client, make_payout: MakePayout, make_processed_payout: MakePayout) -> None:
+        pending = make_payout(currency="USD")
+        paid = make_processed_payout("sandbox_paid")
+        today = pending.created_at.date().isoformat()
+        # query -> who is left, newest first
+        table: list[tuple[dict[str, str], list[Payout]]] = [
+            ({"status__exact": "paid"}, [paid]),
+            ({"status__exact": "nonsense"}, []),
+            ({"mode__exact": "test"}, [paid, pending]),
+            ({"mode__exact": "live"}, []),
+            ({"currency": "USD"}, [pending]),
+            ({"merchant__id__exact": str(paid.merchant_id)}, [paid, pending]),
+            ({"created_at_from": today, "created_at_to": today}, [paid, pending]),
+            ({"created_at_from": "2999-01-01"}, []),
+            ({"created_at_to": "2020-01-01"}, []),
+            ({"created_at_from": "soon", "created_at_to": "9999-12-31"}, [paid, pending]),
+        ]
+
+        for query, expected in table:
+            assert listed(operator.get(pages.PAYOUTS, query)) == [payout.pk for payout in expected], query
+
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [
+            ({"q": "\x00"}, 400),
+            ({"status__exact": "\x00"}, 400),
+            ({"lease_token__isnull": "0"}, 400),
+            ({"merchant__id__exact": "nonsense"}, 302),
+            ({"p": "nonsense"}, 200),
+            ({"p": "101"}, 302),
+            ({"o": "99.-1"}, 200),
+            ({"unknown": "1"}, 302),
+        ],
+    )
+    def test_answers_a_bad_query_without_falling_over(
+        self, operator: Client, make_payout: MakePayout, query: dict[str, str], status: int
+    ) -> None:
+        make_payout()
+
+        assert operator.get(pages.PAYOUTS, query).status_code == status
+
+
+class TestIdempotencyRecords:
+    @pytest.fixture
+    def record(self, api: Client) -> IdempotencyRecord:
+        factories.post_payout(api, key="order 1".replace(" ", "-"))
+        return IdempotencyRecord.objects.get()
+
+    def test_shows_what_was_answered_but_not_the_body(self, operator: Client, record: IdempotencyRecord) -> None:
+        text = operator.get(pages.page_of(record)).content.decode()
+
+        assert record.fingerprint in text
+        assert "201" in text
+        assert "Jane Doe" not in text
+
+    def test_is_found_by_its_whole_key(self, operator: Client, record: IdempotencyRecord) -> None:
+        assert listed(operator.get(pages.RECORDS, {"q": "order-1"})) == [record.pk]
+        assert listed(operator.get(pages.RECORDS, {"q": "order"})) == []
+
+    def test_does_not_tell_the_body_by_filters(self, operator: Client, record: IdempotencyRecord) -> None:
+        del record
+        assert operator.get(pages.RECORDS, {"response_body__contains": "Jane"}).status_code == 400
+
+    def test_is_not_counted(self, operator: Client, record: IdempotencyRecord) -> None:
+        del record
+        assert [sql for sql in statements(operator, pages.RECORDS) if "COUNT(" in sql] == []
+
+    @pytest.mark.parametrize("action", ["change", "delete"])
+    def test_changes_nothing(self, superuser: Client, record: IdempotencyRecord, action: str) -> None:
+        assert superuser.post(pages.page_of(record, action), {"key": "x", "post": "yes"}).status_code == 403
+        assert IdempotencyRecord.objects.get().key == "order-1"
+
+
+class TestPages:
+    def test_takes_fifty_at_a_time(self, operator: Client, acme_key: MerchantAPIKey) -> None:
+        fields = {**factories.payout_fields(), "provider": "sandbox", "mode": "test", "merchant": acme_key.merchant}
+        Payout.objects.bulk_create([Payout(**fields) for _ in range(51)])
+
+        first = operator.get(pages.PAYOUTS)
+        second = operator.get(pages.PAYOUTS, {"p": "2"})
+
+        assert (len(listed(first)), len(listed(second))) == (50, 1)
+        assert "?p=2" in first.content.decode()
+        assert "?p=3" not in second.content.decode()
+        assert "5000" not in first.content.decode()
