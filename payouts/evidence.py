@@ -7,7 +7,7 @@ UNKNOWN, and an unknown payout is asked about and never reported as failed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from payouts.models import AttemptOutcome
@@ -16,6 +16,7 @@ from payouts.states import PayoutStatus
 
 CODE_LENGTH_MAX: Final = 64
 MESSAGE_LENGTH_MAX: Final = 500
+REFERENCE_LENGTH_MAX: Final = 255
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Evidence:
     code: str = ""
     message: str = ""
     provider_reference: str = ""
+    #: The provider says that nothing will follow.
+    is_final: bool = False
 
 
 _OUTCOME_OF_REPORT: Final = {
@@ -56,7 +59,8 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
     """
     try:
         report = call(instruction)
-        return _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, report.provider_reference[:255])
+        found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, report.provider_reference)
+        return replace(found, is_final=report.is_final)
     except base.Rejected as error:
         return _evidence(AttemptOutcome.REJECTED, error.code, error.message)
     except base.Unavailable as error:
@@ -68,4 +72,14 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
 
 
 def _evidence(outcome: AttemptOutcome, code: str, message: str, provider_reference: str = "") -> Evidence:
-    return Evidence(outcome, code[:CODE_LENGTH_MAX], message[:MESSAGE_LENGTH_MAX], provider_reference)
+    return Evidence(
+        outcome,
+        code=_storable(code, CODE_LENGTH_MAX),
+        message=_storable(message, MESSAGE_LENGTH_MAX),
+        provider_reference=_storable(provider_reference, REFERENCE_LENGTH_MAX),
+    )
+
+
+def _storable(text: object, length_max: int) -> str:
+    """Return the text as PostgreSQL takes it: the words of a provider must not keep its verdict from being written."""
+    return str(text).encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:length_max]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -68,7 +68,8 @@ class MomentField(forms.CharField):
         if not text:
             return None
         try:
-            moment = parse_datetime(text)
+            # It would take the digits of any script.
+            moment = parse_datetime(text) if text.isascii() else None
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:
@@ -110,7 +111,10 @@ class PayoutFilterSet(django_filters.FilterSet):
     updated_after = MomentFilter("updated_at", "gte", help_text="Changed at this time or later.")
     updated_before = MomentFilter("updated_at", "lt", help_text="Changed before this time.")
     reference = django_filters.CharFilter(max_length=255, help_text="Your own id for the payout, whole.")
-    idempotency_key = django_filters.CharFilter(max_length=255, help_text="The key that it was asked for with.")
+    # A quoted key may begin or end with a space, which belongs to it.
+    idempotency_key = django_filters.CharFilter(
+        max_length=255, strip=False, help_text="The key that it was asked for with."
+    )
     search = django_filters.CharFilter(
         method="search_text",
         min_length=SEARCH_LENGTH_MIN,
@@ -137,28 +141,32 @@ class StrictFilterBackend(DjangoFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         names = self.get_filterset_class(view, queryset).base_filters.keys()
-        _refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
+        refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
         filterset = self.get_filterset(request, queryset, view)
         valid = filterset.is_valid()
         _refuse_crossed(filterset.form.cleaned_data)
         if not valid:
             raise APIValidationError(
                 {
-                    name: [ErrorDetail(str(error.message % (error.params or {})), code=error.code) for error in errors]
-                    for name, errors in ((n, e.as_data()) for n, e in filterset.form.errors.items())
+                    name: [ErrorDetail(_message(error), code=error.code) for error in errors]
+                    for name, errors in filterset.form.errors.as_data().items()
                 }
             )
         selected: QuerySet[Any] = filterset.qs
         return selected
 
 
-def _refuse_misunderstood(request: Request, *, known: set[str]) -> None:
+def _message(error: ValidationError) -> str:
+    # Without parameters a percent sign is one, and may be the caller's.
+    return str(error.message % error.params if error.params else error.message)
+
+
+def refuse_misunderstood(request: Request, *, known: Set[str]) -> None:
     problems: dict[str, list[ErrorDetail]] = {}
     for name, values in request.query_params.lists():
         if name not in known:
-            problems[name] = [
-                ErrorDetail(f"There is no such parameter; there are {', '.join(sorted(known))}.", "unknown_parameter")
-            ]
+            choice = ", ".join(sorted(known)) or "none"
+            problems[name] = [ErrorDetail(f"There is no such parameter; there are: {choice}.", "unknown_parameter")]
         elif any(not value.strip() for value in values):
             problems[name] = [ErrorDetail("Give it a value or leave it out.", "blank")]
         elif any("\x00" in value for value in values):

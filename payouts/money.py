@@ -36,5 +36,8 @@ def fits(amount: Decimal, currency: str) -> bool:
 
 
 def format_amount(amount: Decimal, currency: str) -> str:
-    """Return the amount with just as many decimals as the currency has: 10.50 EUR, 10 JPY, 10.500 KWD."""
-    return f"{amount:.{CURRENCY_DECIMALS[currency]}f}"
+    """Return the amount with just as many decimals as the currency has: 10.50 EUR, 10 JPY, 10.500 KWD.
+
+    A currency that has left ISO 4217 since is written as it is stored, with four: old payouts must stay readable.
+    """
+    return f"{amount:.{CURRENCY_DECIMALS.get(currency, AMOUNT_DECIMALS_MAX)}f}"

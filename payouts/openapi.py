@@ -161,6 +161,8 @@ payout_summary = extend_schema(
     operation_id="summarize_payouts",
     tags=["reports"],
     summary="Count and sum payouts",
+    # It takes those of the list, which are found by themselves only where a list is answered.
+    filters=True,
     description=(
         "Count and sum of the payouts that the filters of the list select, for each status and currency. Amounts are "
         "never summed across currencies."

@@ -14,7 +14,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
@@ -49,6 +49,8 @@ class Claim:
     kind: AttemptKind
     #: An earlier attempt may have been executed: that this one was not sent proves nothing then.
     maybe_sent: bool
+    #: When, by the database's clock.
+    claimed_at: datetime
 
 
 def process(payout_id: uuid.UUID) -> None:
@@ -81,19 +83,18 @@ def _attempt(claim: Claim, call: Callable[[base.Instruction], base.Report]) -> A
 
 def _instruction(claim: Claim) -> base.Instruction:
     payout = claim.payout
-    sent_at = payout.first_sent_at or payout.updated_at
+    sent_at = payout.first_sent_at or claim.claimed_at
     return base.Instruction(
         reference=str(payout.id),
         amount=payout.amount,
         currency=payout.currency,
         recipient_details=payout.recipient_details,
         attempt=payout.attempts_count,
-        # The claim has just written updated_at, so both times are the database's.
-        age_seconds=(payout.updated_at - sent_at).total_seconds(),
+        age_seconds=(claim.claimed_at - sent_at).total_seconds(),
     )
 
 
-def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus) -> Claim | None:
+def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q | None = None) -> Claim | None:
     """Take the lease on a payout that is to be sent, and write the attempt."""
     with transaction.atomic(durable=True):
         payout = transitions.move(
@@ -102,7 +103,7 @@ def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus) -> Claim | None:
             target=PayoutStatus.PROCESSING,
             actor=ACTOR,
             reason="claimed" if source == PayoutStatus.PENDING else "sent again with the same reference",
-            only_if=models.Q(due_at__lte=Now()),
+            only_if=models.Q(due_at__lte=Now()) & (only_if or models.Q()),
             **_lease(),
             first_sent_at=Coalesce("first_sent_at", Now()),
         )
@@ -112,13 +113,12 @@ def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus) -> Claim | None:
 
 
 def _claim_ask(payout_id: uuid.UUID) -> Claim | None:
-    """Take the lease on a payout that is to be asked about, and write the attempt. The status stays."""
+    """Take the lease on a payout that is to be asked about, and write the attempt.
+
+    The status stays, and so do version and updated_at: asking changes nothing that the merchant sees.
+    """
     with transaction.atomic(durable=True):
-        claimed = (
-            Payout.objects.due()
-            .filter(pk=payout_id, status__in=ASKABLE)
-            .update(updated_at=Now(), version=models.F("version") + 1, **_lease())
-        )
+        claimed = Payout.objects.due().filter(pk=payout_id, status__in=ASKABLE).update(**_lease())
         if not claimed:
             return None
         return _begin_attempt(Payout.objects.get(pk=payout_id), AttemptKind.ASK, maybe_sent=True)
@@ -136,7 +136,8 @@ def _lease() -> dict[str, Any]:
 
 def _begin_attempt(payout: Payout, kind: AttemptKind, *, maybe_sent: bool) -> Claim:
     attempt = PayoutAttempt.objects.create(payout=payout, number=payout.attempts_count, kind=kind)
-    return Claim(payout, attempt.pk, kind, maybe_sent)
+    claimed_at = payout.updated_at if kind == AttemptKind.SEND else attempt.started_at
+    return Claim(payout, attempt.pk, kind, maybe_sent, claimed_at)
 
 
 def _expire_lease(payout_id: uuid.UUID) -> None:
@@ -169,7 +170,7 @@ def settle(claim: Claim, found: Evidence) -> None:
         else:
             settled = _move_to(claim.payout.id, source=source, target=target, reason=reason, only_if=mine, **changes)
         if not settled:
-            _apply_late(claim.payout.id, found)
+            _apply_late(claim, found)
 
 
 Decision = tuple[PayoutStatus | None, str, dict[str, Any]]
@@ -185,28 +186,35 @@ def _decide(claim: Claim, found: Evidence) -> Decision:
         logger.error("payout.evidence.contradicted", extra=_names(payout.id, status, found))
     if status == PayoutStatus.PROCESSING:
         return _decide_unsettled_send(claim, found)
-    return _decide_next_ask(claim, status)
+    return _decide_next_ask(claim, status, found)
 
 
 def _decide_unsettled_send(claim: Claim, found: Evidence) -> Decision:
     if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
         return PayoutStatus.UNKNOWN, _reason(found), {"due_at": _in(retries.ask_delay_seconds(1))}
-    if _instruction(claim).age_seconds >= retries.NOT_SENT_GIVE_UP_SECONDS:
+    if _tried_for_seconds(claim) >= retries.NOT_SENT_GIVE_UP_SECONDS:
         # Evidence that no money moved: not one attempt reached the provider.
         failure = {"failure_code": "provider_unavailable", "failure_message": found.message}
         return PayoutStatus.FAILED, _reason(found), {"due_at": None, **failure}
     delay_seconds = retries.send_delay_seconds(claim.payout.attempts_count)
-    return PayoutStatus.PENDING, _reason(found), {"due_at": _in(delay_seconds)}
+    # Nothing was sent, so the provider's windows have not begun: they run from the attempt that may reach it.
+    return PayoutStatus.PENDING, _reason(found), {"due_at": _in(delay_seconds), "first_sent_at": None}
 
 
-def _decide_next_ask(claim: Claim, status: PayoutStatus) -> Decision:
+def _tried_for_seconds(claim: Claim) -> float:
+    first_started_at = claim.payout.attempts.order_by("number").values_list("started_at", flat=True)[0]
+    return (claim.claimed_at - first_started_at).total_seconds()
+
+
+def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Decision:
     capabilities = registry.get(claim.payout.provider).capabilities
     patience_seconds = {
         PayoutStatus.UNKNOWN: retries.UNKNOWN_GIVE_UP_SECONDS,
         PayoutStatus.SUBMITTED: capabilities.settle_time_seconds,
         PayoutStatus.PAID: capabilities.return_window_seconds,
     }[status]
-    if _instruction(claim).age_seconds < patience_seconds:
+    settled_for_good = status == PayoutStatus.PAID and found.is_final
+    if _instruction(claim).age_seconds < patience_seconds and not settled_for_good:
         return None, "", {"due_at": _in(retries.ask_delay_seconds(claim.payout.attempts_count))}
     if status == PayoutStatus.PAID:
         return None, "", {"due_at": None}
@@ -219,10 +227,14 @@ def _columns(target: PayoutStatus, found: Evidence, payout: Payout) -> dict[str,
         columns["provider_reference"] = found.provider_reference
     if target in {PayoutStatus.FAILED, PayoutStatus.RETURNED}:
         columns |= {"failure_code": found.code, "failure_message": found.message}
-    elif target == PayoutStatus.SUBMITTED or registry.get(payout.provider).capabilities.return_window_seconds:
+    elif target == PayoutStatus.SUBMITTED or _may_come_back(payout, found):
         # Not final yet, or it may still come back: ask again.
         columns["due_at"] = _in(retries.ask_delay_seconds(1))
     return columns
+
+
+def _may_come_back(payout: Payout, found: Evidence) -> bool:
+    return not found.is_final and registry.get(payout.provider).capabilities.return_window_seconds > 0
 
 
 def _in(seconds: float) -> models.Expression | models.F:
@@ -238,7 +250,7 @@ def _stay(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
     """Give the lease back and set when to ask next."""
     return bool(
         Payout.objects.filter(mine, pk=payout.pk, status=payout.status).update(
-            lease_token=None, lease_expires_at=None, version=models.F("version") + 1, updated_at=Now(), **changes
+            lease_token=None, lease_expires_at=None, **changes
         )
     )
 
@@ -265,16 +277,16 @@ def _move_to(
     return moved is not None
 
 
-def _apply_late(payout_id: uuid.UUID, found: Evidence) -> None:
+def _apply_late(claim: Claim, found: Evidence) -> None:
     """Apply evidence of a worker that lost its lease to the payout as it is now."""
-    payout = Payout.objects.select_for_update().get(pk=payout_id)
+    payout = Payout.objects.select_for_update().get(pk=claim.payout.pk)
     status, target = PayoutStatus(payout.status), evidence_of.target_of(found.outcome)
-    names = _names(payout_id, status, found)
-    if target is None or target == status:
+    names = _names(payout.id, status, found)
+    if target is None or target == status or _is_superseded(claim, found):
         logger.info("payout.evidence.late", extra=names)
     elif states.leads_to(status, target) and status in {PayoutStatus.PROCESSING, *ASKABLE}:
         _move_to(
-            payout_id,
+            payout.id,
             source=status,
             target=target,
             reason=f"late evidence: {_reason(found)}",
@@ -282,6 +294,15 @@ def _apply_late(payout_id: uuid.UUID, found: Evidence) -> None:
         )
     else:
         logger.error("payout.evidence.contradicted", extra=names)
+
+
+def _is_superseded(claim: Claim, found: Evidence) -> bool:
+    """Tell whether the provider refused something after which the payout was sent again.
+
+    The refusal is true of the earlier attempt, and says nothing about the later one, which may have moved the money.
+    """
+    sent_since = claim.payout.attempts.filter(kind=AttemptKind.SEND, number__gt=claim.payout.attempts_count)
+    return found.outcome == AttemptOutcome.REJECTED and sent_since.exists()
 
 
 def _names(payout_id: uuid.UUID, status: PayoutStatus, found: Evidence) -> dict[str, str]:
@@ -294,15 +315,14 @@ def _send_again(payout: Payout, provider: base.Provider) -> None:
     Not finding it is no proof that it was never executed. So only inside the window in which the provider promises
     that the same reference pays once.
     """
-    if payout.status != PayoutStatus.UNKNOWN or not _inside_window(payout, provider):
+    if payout.status != PayoutStatus.UNKNOWN:
         return
-    Payout.objects.filter(pk=payout.pk, status=PayoutStatus.UNKNOWN, lease_token__isnull=True).update(due_at=Now())
-    claim = _claim_send(payout.pk, source=PayoutStatus.UNKNOWN)
+    window_seconds = provider.capabilities.idempotency_window_seconds
+    # The lease is kept back: the send that is claimed now must have ended before the window has.
+    inside_window = models.Q(first_sent_at__gt=Now() - timedelta(seconds=window_seconds - LEASE_SECONDS))
+    Payout.objects.filter(inside_window, pk=payout.pk, status=PayoutStatus.UNKNOWN, lease_token__isnull=True).update(
+        due_at=Now()
+    )
+    claim = _claim_send(payout.pk, source=PayoutStatus.UNKNOWN, only_if=inside_window)
     if claim is not None:
         _attempt(claim, provider.send)
-
-
-def _inside_window(payout: Payout, provider: base.Provider) -> bool:
-    sent_at = payout.first_sent_at or payout.updated_at
-    age_seconds = (payout.updated_at - sent_at).total_seconds()
-    return age_seconds + LEASE_SECONDS < provider.capabilities.idempotency_window_seconds

@@ -6,6 +6,7 @@ import logging
 import uuid
 
 from celery import shared_task
+from django.db import close_old_connections
 
 from payouts import processing
 
@@ -15,6 +16,9 @@ logger = logging.getLogger(__name__)
 @shared_task(name="payouts.process_payout", ignore_result=True)
 def process_payout(payout_id: str) -> None:
     """Take the payout one step further. Rung twice or too late it finds nothing to do."""
+    # Connections are kept between tasks (CELERY_DB_REUSE_MAX), so each task checks its own first, as a request does:
+    # after a restart of PostgreSQL the next ring must not meet the old connection.
+    close_old_connections()
     processing.process(uuid.UUID(payout_id))
 
 

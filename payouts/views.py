@@ -9,7 +9,9 @@ from typing import Any, cast
 from django.urls import reverse
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.pagination import BasePagination
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -36,6 +38,12 @@ class PayoutsAPIView(GenericAPIView[Payout]):
     http_method_names = ["get", "post", "patch", "delete", "head"]
     scopes: Scopes
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # Where there are filters, they know which parameters there are.
+        if not (self.filter_backends and request.method in SAFE_METHODS):
+            filters.refuse_misunderstood(request, known=frozenset())
+
     def get_queryset(self) -> PayoutQuerySet:
         return Payout.objects.visible_to(self.api_key)
 
@@ -61,7 +69,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         return Response(body, status=status, headers={"ETag": payout.etag, **(headers or {})})
 
 
-class PayoutListView(PayoutsAPIView):
+class PayoutListView(ListModelMixin, PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
     filter_backends = (filters.StrictFilterBackend,)
     filterset_class = filters.PayoutFilterSet
@@ -74,8 +82,7 @@ class PayoutListView(PayoutsAPIView):
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(serializers.PayoutSerializer(page, many=True).data)
+        return self.list(request)
 
     @openapi.create_payout
     @idempotent
@@ -114,6 +121,7 @@ class PayoutCancelView(PayoutsAPIView):
     @openapi.cancel_payout
     def post(self, request: Request, payout_id: uuid.UUID) -> Response:
         payout = self.get_payout(payout_id)
+        self.validated(request, serializers.StrictSerializer(data=request.data))
         return self.answer(services.cancel_payout(payout, actor=services.actor_of(self.api_key)))
 
 

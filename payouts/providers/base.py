@@ -52,6 +52,8 @@ class Report:
     provider_reference: str = ""
     code: str = ""
     message: str = ""
+    #: Nothing will follow: a payment that cannot come back any more need not be asked about.
+    is_final: bool = False
 
 
 @dataclass(frozen=True)

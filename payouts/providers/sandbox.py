@@ -76,4 +76,10 @@ def _refuse_connection(attempt: int, *, times: int) -> None:
 
 
 def _report(instruction: base.Instruction, kind: base.ReportKind, code: str = "", message: str = "") -> base.Report:
-    return base.Report(kind, provider_reference=f"sandbox-{instruction.reference}", code=code, message=message)
+    return base.Report(
+        kind,
+        provider_reference=f"sandbox-{instruction.reference}",
+        code=code,
+        message=message,
+        is_final=kind != base.ReportKind.ACCEPTED and _account(instruction) != "sandbox_returned",
+    )

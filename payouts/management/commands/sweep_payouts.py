@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from payouts import sweeping
 
@@ -30,6 +30,8 @@ class Command(BaseCommand):
             done = sweeping.sweep()
             self.stderr.write(f"{done.due} due: {done.rung} rung for, {done.processed} processed here.")
             return
+        # A database that cannot be reached now is a wrong setting; later it is an outage that passes.
+        connection.ensure_connection()
         stop = Stop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, stop.request)

@@ -1,0 +1,94 @@
+"""Markers by folder, and the cast.
+
+acme is an active merchant. globex is another, which must never see anything of acme's. initech is suspended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts import services as accounts_services
+from accounts.models import Merchant, MerchantAPIKey
+from payouts import processing
+from payouts import services as payouts_services
+from payouts.models import Payout
+from tests import factories
+
+FOLDERS = ("unit", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
+        assert folder in FOLDERS, f"{item.nodeid} is in no folder that says what it costs"
+        item.add_marker(folder)
+
+
+@pytest.fixture(autouse=True)
+def _without_throttle(settings: Any) -> None:
+    """Tests send more than a merchant would. The throttle's own tests switch it on."""
+    settings.THROTTLE_REQUESTS_PER_MINUTE = 0
+
+
+@pytest.fixture
+def acme(db: None) -> Merchant:
+    return accounts_services.create_merchant("acme")
+
+
+@pytest.fixture
+def globex(db: None) -> Merchant:
+    return accounts_services.create_merchant("globex")
+
+
+@pytest.fixture
+def initech(db: None) -> Merchant:
+    merchant = accounts_services.create_merchant("initech")
+    Merchant.objects.filter(pk=merchant.pk).update(is_active=False)
+    merchant.refresh_from_db()
+    return merchant
+
+
+@pytest.fixture
+def acme_key(acme: Merchant) -> MerchantAPIKey:
+    return accounts_services.issue_api_key(acme, name="test")[0]
+
+
+@pytest.fixture
+def api(acme: Merchant) -> Client:
+    """acme's backend, with a test key that may do everything."""
+    return factories.client_of(acme)
+
+
+@pytest.fixture
+def globex_api(globex: Merchant) -> Client:
+    return factories.client_of(globex)
+
+
+@pytest.fixture
+def make_payout(acme_key: MerchantAPIKey) -> Callable[..., Payout]:
+    """Make a pending payout of acme; the fields are those of factories.payout_fields."""
+
+    def make(*, api_key: MerchantAPIKey = acme_key, idempotency_key: str | None = None, **fields: Any) -> Payout:
+        return payouts_services.create_payout(
+            api_key=api_key, idempotency_key=idempotency_key, **factories.payout_fields(**fields)
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_processed_payout(make_payout: Callable[..., Payout]) -> Callable[..., Payout]:
+    """Make a payout of acme and have it processed once; the account (a sandbox token) decides where it ends up."""
+
+    def make(account: str = "sandbox_paid", **fields: Any) -> Payout:
+        payout = make_payout(account=account, **fields)
+        processing.process(payout.id)
+        payout.refresh_from_db()
+        return payout
+
+    return make

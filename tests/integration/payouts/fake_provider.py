@@ -1,0 +1,78 @@
+"""A provider that answers as a test says and writes down what it was asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from django.db import connection
+
+from payouts.providers import base
+
+Answer = base.Report | BaseException | Callable[[base.Instruction], base.Report]
+
+PAID = base.Report(base.ReportKind.PAID, provider_reference="fake-1")
+ACCEPTED = base.Report(base.ReportKind.ACCEPTED, provider_reference="fake-1")
+RETURNED = base.Report(base.ReportKind.RETURNED, code="account_closed", message="The account is closed.")
+NOT_FOUND = base.Report(base.ReportKind.NOT_FOUND)
+REJECTED = base.Rejected("invalid_account", "The account number is malformed.")
+UNAVAILABLE = base.Unavailable("connection_refused", "The provider cannot be reached.")
+UNKNOWN = base.OutcomeUnknown("timeout", "No answer in time.")
+
+
+class WorkerKilled(BaseException):
+    """Ends the worker in the middle of a call, as SIGKILL does: no code of ours runs after it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    kind: str
+    instruction: base.Instruction
+    in_transaction: bool
+
+
+@dataclass
+class FakeProvider:
+    """Gives the answers in turn, and the last one for ever."""
+
+    name: str = "fake"
+    capabilities: base.Capabilities = field(
+        default_factory=lambda: base.Capabilities(
+            idempotency_window_seconds=24 * 3600.0, settle_time_seconds=3600.0, return_window_seconds=0.0
+        )
+    )
+    calls: list[Call] = field(default_factory=list)
+    _answers: dict[str, list[Answer]] = field(default_factory=lambda: {"send": [PAID], "ask": [PAID]})
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def on_send(self, *answers: Answer) -> None:
+        self._answers["send"] = list(answers)
+
+    def on_ask(self, *answers: Answer) -> None:
+        self._answers["ask"] = list(answers)
+
+    def promise(self, **capabilities: float) -> None:
+        self.capabilities = replace(self.capabilities, **capabilities)
+
+    def send(self, instruction: base.Instruction) -> base.Report:
+        return self._answer("send", instruction)
+
+    def ask(self, instruction: base.Instruction) -> base.Report:
+        return self._answer("ask", instruction)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it was called for, in order."""
+        return [call.kind for call in self.calls]
+
+    def _answer(self, kind: str, instruction: base.Instruction) -> base.Report:
+        with self._lock:
+            self.calls.append(Call(kind, instruction, connection.in_atomic_block))
+            answers = self._answers[kind]
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, base.Report):
+            return answer
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer(instruction)
