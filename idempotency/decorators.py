@@ -21,6 +21,8 @@ from rest_framework.views import APIView
 from accounts.models import MerchantAPIKey
 from idempotency import errors, fingerprint, services
 
+FIRST_ERROR_STATUS = 400
+
 ViewMethod = Callable[..., Response]
 
 # Headers that belong to the answer's content. All others (Date, X-Request-Id, RateLimit) are fresh on a replay.
@@ -53,7 +55,7 @@ def _once(
     api_key: MerchantAPIKey,
     idempotency_key: str,
     **kwargs: Any,
-) -> HttpResponse:
+) -> HttpResponseBase:
     """Do the method's work, or replay its answer, in one transaction (Note [One transaction for a key])."""
     # The body is parsed here and only parsed: a replay must survive a later change of the rules.
     request_fingerprint = fingerprint.of_request(method=request.method or "", path=request.path, body=request.data)
@@ -65,7 +67,12 @@ def _once(
             case services.Replay():
                 return _answer(claimed.response, replayed=True)
             case services.Fresh():
-                stored = _render(method(view, request, *args, idempotency_key=idempotency_key, **kwargs))
+                response = method(view, request, *args, idempotency_key=idempotency_key, **kwargs)
+                if response.status_code >= FIRST_ERROR_STATUS:
+                    # A refusal that is returned and not raised leaves the key free like any other.
+                    transaction.set_rollback(True)
+                    return response
+                stored = _render(response)
                 services.complete(claimed, stored)
             case _:
                 assert_never(claimed)
