@@ -136,4 +136,6 @@ class MerchantAPIKey(AbstractAPIKey):
             caller = ipaddress.ip_address(address)
         except ValueError:
             return False
+        # A server that listens on IPv6 sees an IPv4 caller as ::ffff:203.0.113.7.
+        caller = getattr(caller, "ipv4_mapped", None) or caller
         return any(caller in ipaddress.ip_network(network) for network in self.allowed_networks)

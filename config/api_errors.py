@@ -16,6 +16,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
+# deadlock, a serialization failure. So it is certain that nothing was done.
+ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001"})
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,14 @@ class Problem:
 INVALID_REQUEST = Problem(400, "invalid_request", "The request is not valid")
 OUTCOME_UNKNOWN = Problem(503, "outcome_unknown", "It is not known whether the request was carried out", 1)
 DATABASE_UNAVAILABLE = Problem(503, "database_unavailable", "The database cannot be reached", 1)
+DATABASE_BUSY = Problem(503, "database_busy", "The database is busy", 1)
 INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our side")
 
 #: What to do, where the exception itself does not say it.
 DETAILS: Final[dict[Problem, str]] = {
     INVALID_REQUEST: "See `errors` for each field.",
     OUTCOME_UNKNOWN: "The database connection was lost. Send the request again with the same Idempotency-Key.",
+    DATABASE_BUSY: "Nothing was done. Send the request again in a second.",
     DATABASE_UNAVAILABLE: "Send the request again in a second.",
 }
 
@@ -83,6 +90,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     exceptions.UnsupportedMediaType: INVALID_REQUEST,
     exceptions.NotFound: Problem(404, "not_found", "Not found"),
     exceptions.MethodNotAllowed: Problem(405, "method_not_allowed", "The method is not allowed here"),
+    exceptions.NotAcceptable: Problem(406, "not_acceptable", "There is no such format"),
     exceptions.Throttled: Problem(429, "too_many_requests", "Too many requests"),
     exceptions.PermissionDenied: Problem(403, "permission_denied", "Not allowed"),
     Http404: Problem(404, "not_found", "Not found"),
@@ -102,6 +110,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         problem, detail=_detail(error, problem), instance=request.path, field_errors=_field_errors(error) or None
     )
     headers = _headers(error, problem, context)
+    # Whatever format was asked for: the schema's own view speaks YAML.
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), CONTENT_TYPE
     return Response(body, status=problem.status, headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -109,6 +119,8 @@ def _problem_of(error: Exception, request: Request) -> Problem | None:
     if isinstance(error, OperationalError | InterfaceError):
         # The connection may have broken after COMMIT arrived. Who was only reading need not care.
         logger.error("database.failed", exc_info=error)
+        if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
+            return DATABASE_BUSY
         return DATABASE_UNAVAILABLE if request.method in SAFE_METHODS else OUTCOME_UNKNOWN
     return next((PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS), None)
 

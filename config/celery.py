@@ -23,6 +23,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@app.on_configure.connect
+def _require_settings(**_: Any) -> None:
+    startup.require_settings()
+
+
 @celeryd_init.connect
 def _wait_for_the_broker(conf: Any, **_: Any) -> None:
     conf.broker_transport_options = {}

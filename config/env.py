@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+# URLs of these name something inside the process, so `memory://` is whole.
+_PLACELESS_SCHEMES = ("memory", "rpc", "cache+memory")
+
 
 class SettingError(ImproperlyConfigured):
     """A setting is missing or malformed; the message names it."""
@@ -68,7 +71,8 @@ def url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
     value = text(name, default)
     try:
         parts = urlsplit(value)
-        well_formed = parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/"))
+        has_place = parts.scheme in _PLACELESS_SCHEMES or bool(parts.netloc or parts.path.strip("/"))
+        well_formed = parts.scheme in schemes and has_place
         _ = parts.port
     except ValueError:
         well_formed = False

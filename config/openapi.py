@@ -112,7 +112,7 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
 def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = [(api_errors.problem_of_class(cls), _detail(cls)) for cls in classes]
     lost = api_errors.DATABASE_UNAVAILABLE if safe else api_errors.OUTCOME_UNKNOWN
-    rows.append((lost, api_errors.DETAILS[lost]))
+    rows += [(problem, api_errors.DETAILS[problem]) for problem in (lost, api_errors.DATABASE_BUSY)]
     for status in sorted({problem.status for problem, _ in rows}):
         of_status = [(problem, detail) for problem, detail in rows if problem.status == status]
         yield (

@@ -1,7 +1,7 @@
 """JSON as strict as money needs it: what two readers could understand differently is refused.
 
 Refused with the field: a body over the limit, malformed JSON, a name that stands twice in one object, NaN and Infinity,
-NUL and half surrogate pairs (PostgreSQL stores neither), anything but an object at the top.
+NUL and half surrogate pairs (PostgreSQL stores neither), deep nesting, anything but an object at the top.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 MALFORMED = "The body is not valid JSON"
+
+# What we take has three levels. A limit of ours, far under Python's: beyond that one any step after parsing could fail.
+DEPTH_MAX = 32
+NESTED_TOO_DEEPLY = f"{MALFORMED}: it is nested more than {DEPTH_MAX} levels deep."
 
 
 class StrictJSONParser(BaseParser):
@@ -31,7 +35,7 @@ class StrictJSONParser(BaseParser):
         data = _load(body)
         if not isinstance(data, dict):
             raise invalid("body", "not_an_object", "The body must be a JSON object.")
-        _refuse_unstorable(data, "")
+        _refuse_unstorable(data, "", depth=1)
         return data
 
 
@@ -46,7 +50,7 @@ def _load(body: bytes) -> Any:
             body.decode("utf-8"), object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant
         )
     except RecursionError as error:
-        raise ParseError(f"{MALFORMED}: it is nested too deeply.") from error
+        raise ParseError(NESTED_TOO_DEEPLY) from error
     except ValueError as error:
         # Not UTF-8, malformed, or a number of more digits than Python converts.
         raise ParseError(f"{MALFORMED}: {error}.") from error
@@ -56,7 +60,9 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise invalid(name or "body", "duplicate_key", "This name stands twice in one object.")
+            # The name is in the answer, which cannot be written with half a surrogate pair either.
+            field = name if name and storable(name) else "body"
+            raise invalid(field, "duplicate_key", "This name stands twice in one object.")
         found[name] = value
     return found
 
@@ -65,18 +71,20 @@ def _refuse_constant(name: str) -> Any:
     raise ParseError(f"{MALFORMED}: {name} is not a JSON number.")
 
 
-def _refuse_unstorable(value: Any, path: str) -> None:
+def _refuse_unstorable(value: Any, path: str, *, depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise ParseError(NESTED_TOO_DEEPLY)
     match value:
         case str() if not storable(value):
             raise invalid(path or "body", "invalid_character", "NUL and half surrogate pairs are not allowed.")
         case dict():
             for name, below in value.items():
                 here = f"{path}.{name}".lstrip(".") if storable(name) else path
-                _refuse_unstorable(name, here)
-                _refuse_unstorable(below, here)
+                _refuse_unstorable(name, here, depth=depth)
+                _refuse_unstorable(below, here, depth=depth + 1)
         case list():
             for index, below in enumerate(value):
-                _refuse_unstorable(below, f"{path}.{index}".lstrip("."))
+                _refuse_unstorable(below, f"{path}.{index}".lstrip("."), depth=depth + 1)
         case _:
             pass
 

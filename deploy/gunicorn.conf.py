@@ -1,14 +1,25 @@
 """gunicorn for the web process. Every number that an installation may want to change comes from the environment."""
 
+import os
 from typing import Any
 
 from config import env, startup
 
+# A request must not wait for a lock or a query for longer than its caller would. libpq reads this for the web process
+# alone: migrations may take their time. Behind a pooler that refuses start-up options, set it to an empty string.
+os.environ.setdefault(
+    "PGOPTIONS", "-c lock_timeout=2s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s"
+)
+
 wsgi_app = "config.wsgi:application"
-bind = env.text("PAYOUTS_WEB_BIND", "0.0.0.0:8000")
-# A request waits for PostgreSQL most of its time, so a few threads each keep a processor busy.
-workers = env.integer("PAYOUTS_WEB_WORKERS", default=2, minimum=1, maximum=128)
-threads = env.integer("PAYOUTS_WEB_THREADS", default=4, minimum=1, maximum=128)
+try:
+    bind = env.text("PAYOUTS_WEB_BIND", "0.0.0.0:8000")
+    # A request waits for PostgreSQL most of its time, so a few threads each keep a processor busy.
+    workers = env.integer("PAYOUTS_WEB_WORKERS", default=2, minimum=1, maximum=128)
+    threads = env.integer("PAYOUTS_WEB_THREADS", default=4, minimum=1, maximum=128)
+    accesslog = "-" if env.boolean("PAYOUTS_ACCESS_LOG", default=False) else None
+except env.SettingError as error:
+    startup.refuse(str(error))
 worker_class = "gthread"
 # Seconds. A request that takes longer is broken: the database's own bounds are far below.
 timeout = 30
@@ -19,7 +30,6 @@ max_requests = 50_000
 max_requests_jitter = 5_000
 # One accepted header is at most this long; a long Authorization header is refused, not stored.
 limit_request_field_size = 8190
-accesslog = "-" if env.boolean("PAYOUTS_ACCESS_LOG", default=False) else None
 # gunicorn 27 would open a control socket in the home directory, which a container may not have.
 control_socket_disable = True
 
