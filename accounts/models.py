@@ -52,7 +52,8 @@ class Merchant(models.Model):
     name = models.CharField(
         max_length=100,
         validators=[
-            RegexValidator(r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$", "Enter a name without control characters.")
+            # Half surrogate pairs, which a command line can hold, are no text to PostgreSQL.
+            RegexValidator(r"^[^\x00-\x1f\x7f\ud800-\udfff]+\Z", "Enter a name without control characters.")
         ],
     )
     is_active = models.BooleanField(

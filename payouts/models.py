@@ -49,7 +49,7 @@ class Payout(models.Model):
     #: Who holds it, and until when (NULL: nobody). A worker may only settle what it still holds.
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
-    #: The first attempt to send: the provider's idempotency window runs from here.
+    #: The first attempt that may have reached the provider: its idempotency window runs from here.
     first_sent_at = models.DateTimeField(null=True)
     #: Counts every change; it is the ETag.
     version = models.PositiveIntegerField(default=1)

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name='Merchant',
             fields=[
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, validators=[django.core.validators.RegexValidator('^[^\\x00-\\x1f\\x7f]*\\S[^\\x00-\\x1f\\x7f]*$', 'Enter a name without control characters.')])),
+                ('name', models.CharField(max_length=100, validators=[django.core.validators.RegexValidator('^[^\\x00-\\x1f\\x7f\\ud800-\\udfff]+\\Z', 'Enter a name without control characters.')])),
                 ('is_active', models.BooleanField(default=True, help_text="A suspended merchant's API keys are refused; its payouts under way go on.", verbose_name='active')),
                 ('require_idempotency_key', models.BooleanField(default=False, help_text='Refuse a request for a payout that has no Idempotency-Key.')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),

@@ -3,7 +3,8 @@
 A provider is asked to `send`, and later to tell (`ask`) what became of it. It returns a Report, or raises one of three
 errors, which differ in what is known about the money:
 
-* Rejected: the provider documents that it refused and that nothing was created. No money moved.
+* Rejected: the provider documents that it refused and that nothing was created. No money moved. Never raised for a
+  reference that the provider has seen before: that is an OutcomeUnknown, to be asked about.
 * Unavailable: the request cannot have reached the provider. Nothing was sent; it may be tried again.
 * OutcomeUnknown: everything else. Money may have moved, so the payout is never sent again before we know.
 
