@@ -61,7 +61,7 @@ def process(payout_id: uuid.UUID) -> None:
     3. Unknown, submitted or recently paid: ask the provider.
     Any number of callers may do this at once: one gets the payout, for the others there is nothing to do.
     """
-    claim = _claim_send(payout_id, source=PayoutStatus.PENDING)
+    claim = _claim_send(payout_id, source=PayoutStatus.PENDING, only_if=models.Q(due_at__lte=Now()))
     if claim is None:
         _expire_lease(payout_id)
         claim = _claim_ask(payout_id)
@@ -94,7 +94,7 @@ def _instruction(claim: Claim) -> base.Instruction:
     )
 
 
-def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q | None = None) -> Claim | None:
+def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q) -> Claim | None:
     """Take the lease on a payout that is to be sent, and write the attempt."""
     with transaction.atomic(durable=True):
         payout = transitions.move(
@@ -103,7 +103,7 @@ def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q
             target=PayoutStatus.PROCESSING,
             actor=ACTOR,
             reason="claimed" if source == PayoutStatus.PENDING else "sent again with the same reference",
-            only_if=models.Q(due_at__lte=Now()) & (only_if or models.Q()),
+            only_if=only_if,
             **_lease(),
             first_sent_at=Coalesce("first_sent_at", Now()),
         )
@@ -320,9 +320,8 @@ def _send_again(payout: Payout, provider: base.Provider) -> None:
     window_seconds = provider.capabilities.idempotency_window_seconds
     # The lease is kept back: the send that is claimed now must have ended before the window has.
     inside_window = models.Q(first_sent_at__gt=Now() - timedelta(seconds=window_seconds - LEASE_SECONDS))
-    Payout.objects.filter(inside_window, pk=payout.pk, status=PayoutStatus.UNKNOWN, lease_token__isnull=True).update(
-        due_at=Now()
-    )
-    claim = _claim_send(payout.pk, source=PayoutStatus.UNKNOWN, only_if=inside_window)
+    # Nobody has tried anything since we asked, or what we were told is out of date.
+    unchanged = models.Q(lease_token__isnull=True, attempts_count=payout.attempts_count)
+    claim = _claim_send(payout.pk, source=PayoutStatus.UNKNOWN, only_if=unchanged & inside_window)
     if claim is not None:
         _attempt(claim, provider.send)

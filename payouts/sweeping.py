@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, models
+from django.db import InterfaceError, OperationalError, models
 from django.db.models.functions import Now
 
 from payouts import processing, tasks
@@ -63,7 +63,8 @@ def _process_here(payout_id: uuid.UUID) -> None:
     """Process without a worker. One payout that cannot be processed must not stop those behind it."""
     try:
         processing.process(payout_id)
-    except (DatabaseError, InterfaceError):
+    except (OperationalError, InterfaceError):
+        # The database is not well: the rows behind this one would fare no better.
         raise
     except Exception:
         logger.exception("payout.processing.failed", extra={"payout_id": str(payout_id)})

@@ -19,9 +19,9 @@ from tests.integration.payouts.fake_provider import FakeProvider
 
 
 @pytest.fixture(autouse=True)
-def _middling_jitter() -> None:
+def _middling_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """The back-off is a random part of a delay; a part that is nearly nothing would make a payout due at once."""
-    random.seed(7)
+    monkeypatch.setattr(random, "random", lambda: 0.5)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -248,6 +249,26 @@ class TestPaid:
 
         assert paid_payout.status == "paid"
         assert paid_payout.due_at is not None
+
+    def test_is_left_alone_when_the_provider_says_that_nothing_will_follow(
+        self, provider: FakeProvider, live_payout: Payout
+    ) -> None:
+        provider.promise(return_window_seconds=3600)
+        provider.on_send(replace(fake_provider.PAID, is_final=True))
+
+        process_again(live_payout)
+
+        assert (live_payout.status, live_payout.due_at) == ("paid", None)
+
+    def test_is_left_alone_once_the_provider_says_that_nothing_will_follow(
+        self, provider: FakeProvider, paid_payout: Payout
+    ) -> None:
+        provider.on_ask(replace(fake_provider.PAID, is_final=True))
+
+        process_again(paid_payout)
+
+        assert (paid_payout.status, paid_payout.due_at) == ("paid", None)
+        assert provider.kinds == ["send", "ask"]
 
     def test_is_left_alone_when_the_time_is_over(self, provider: FakeProvider, paid_payout: Payout) -> None:
         database.age(paid_payout, seconds=3600)

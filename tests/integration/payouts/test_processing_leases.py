@@ -215,6 +215,21 @@ class TestLateEvidence:
         assert live_payout.lease_token is None
         assert "payout.evidence.contradicted" not in caplog.messages
 
+    def test_a_stale_look_up_does_not_send_what_was_sent_again_meanwhile(
+        self, provider: FakeProvider, live_payout: Payout
+    ) -> None:
+        """The same payout is unknown again; the worker whose answer is out of date leaves it alone."""
+        provider.on_send(fake_provider.UNKNOWN)
+        provider.on_ask(stall(live_payout, then=fake_provider.NOT_FOUND), fake_provider.NOT_FOUND)
+        processing.process(live_payout.pk)
+        database.make_due(live_payout)
+
+        processing.process(live_payout.pk)
+
+        live_payout.refresh_from_db()
+        assert provider.kinds == ["send", "ask", "ask", "send"]
+        assert live_payout.status == "unknown"
+
     def test_a_stale_look_up_sends_nothing(self, provider: FakeProvider, live_payout: Payout) -> None:
         """A worker that stalled while it asked comes back with "not found" when another one has found it paid."""
         provider.on_send(fake_provider.UNKNOWN)

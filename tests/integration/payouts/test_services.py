@@ -283,6 +283,19 @@ class TestRaces:
             assert sent == payout.amount == (Decimal(99) if isinstance(changed, Payout) else Decimal("10.50"))
             assert isinstance(changed, Payout | errors.PayoutNotChangeable)
 
+    def test_two_changes_that_do_not_fit_together_do_not_meet(self, make_payout: Callable[..., Payout]) -> None:
+        """Yen have no decimals: one request changes the currency, the other one the amount, each right by itself."""
+        payout = make_payout(amount=Decimal(10))
+
+        results = racing.run_together(
+            lambda: services.update_payout(payout, if_match=None, currency="JPY"),
+            lambda: services.update_payout(payout, if_match=None, amount=Decimal("10.25")),
+        )
+
+        payout.refresh_from_db()
+        assert sorted(type(result).__name__ for result in results) == ["AmountDoesNotFit", "Payout"]
+        assert (payout.currency, payout.amount) in {("JPY", Decimal(10)), ("EUR", Decimal("10.25"))}
+
     def test_of_two_changes_with_one_etag_one_wins(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
 

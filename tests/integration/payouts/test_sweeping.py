@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection, transaction
 
 from payouts import processing, services, sweeping
 from payouts.models import Payout
@@ -154,6 +156,23 @@ class TestSweep:
             (logging.ERROR, str(poison.pk))
         ]
 
+    def test_a_row_that_the_database_refuses_does_not_stop_it(
+        self, dead_broker: None, make_payout: Callable[..., Payout], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        poison, good = make_payout(), make_payout()
+        # Undone with the test's transaction.
+        check = f"payout_id <> '{poison.pk}'"
+        connection.check_constraints()
+        database.execute(f"ALTER TABLE payouts_payoutattempt ADD CONSTRAINT no_poison CHECK ({check})")
+        database.make_due(poison, seconds=100)
+        database.make_due(good)
+
+        swept = sweeping.sweep()
+
+        assert swept.processed == 2
+        assert [database.statuses(payout)[-1] for payout in (poison, good)] == ["pending", "paid"]
+        assert caplog.messages.count("payout.processing.failed") == 1
+
     def test_a_poison_row_does_not_keep_the_first_place(
         self, dead_broker: None, make_payout: Callable[..., Payout]
     ) -> None:
@@ -184,6 +203,33 @@ class TestTwoSweepers:
             str(payout.pk) for payout in payouts
         )
         assert set(Payout.objects.values_list("status", flat=True)) == {"paid"}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestDatabaseNotWell:
+    def test_ends_the_round(self, dead_broker: None, provider: FakeProvider, live_payout: Payout) -> None:
+        """What comes next would fare no better: the command tries again after its pause."""
+        database.make_due(live_payout)
+        locked, swept = threading.Event(), threading.Event()
+
+        def lock() -> None:
+            with transaction.atomic():
+                Payout.objects.select_for_update().get()
+                locked.set()
+                assert swept.wait(10)
+
+        def sweep() -> None:
+            assert locked.wait(10)
+            try:
+                database.execute("SET lock_timeout = '50ms'")
+                sweeping.sweep()
+            finally:
+                swept.set()
+
+        results = racing.run_together(lock, sweep)
+
+        assert isinstance(results[1], OperationalError)
+        assert provider.calls == []
 
 
 @pytest.mark.django_db
