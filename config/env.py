@@ -8,6 +8,7 @@ Kubernetes secrets).
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 # URLs of these name something inside the process, so `memory://` is whole.
 _PLACELESS_SCHEMES = ("memory", "rpc", "cache+memory")
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class SettingError(ImproperlyConfigured):
@@ -48,7 +51,8 @@ def boolean(name: str, *, default: bool) -> bool:
 def integer(name: str, *, default: int, minimum: int, maximum: int) -> int:
     """Return a whole number between minimum and maximum, both included."""
     value = text(name, str(default))
-    if not value.isascii() or not value.isdigit() or not minimum <= int(value) <= maximum:
+    # Python itself refuses to read a number of thousands of digits.
+    if not _DIGITS.fullmatch(value) or not minimum <= int(value) <= maximum:
         raise SettingError(name, f"must be a whole number from {minimum} to {maximum}, not {value!r}.")
     return int(value)
 

@@ -1,0 +1,43 @@
+"""Publishing gives up at once; a worker waits."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from celery.signals import celeryd_init
+
+from config.celery import app
+from payouts import processing, tasks
+
+
+class TestPublishing:
+    def test_gives_up_at_once(self) -> None:
+        options = app.conf.broker_transport_options
+
+        assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.5, 0.5)
+        assert (options["max_retries"], app.conf.task_publish_retry_policy["max_retries"]) == (0, 0)
+        assert app.conf.broker_connection_timeout == 0.5
+
+    def test_a_worker_waits_for_its_broker(self) -> None:
+        conf: Any = SimpleNamespace(broker_transport_options={"socket_timeout": 0.5}, broker_connection_timeout=0.5)
+
+        celeryd_init.send(sender="worker@host", conf=conf)
+
+        assert conf == SimpleNamespace(broker_transport_options={}, broker_connection_timeout=4.0)
+
+
+class TestTasks:
+    def test_go_to_the_queue_that_the_worker_listens_to(self) -> None:
+        assert app.conf.task_default_queue == "payouts"
+
+    def test_keep_no_results(self) -> None:
+        assert app.conf.task_ignore_result is True
+        assert tasks.process_payout.ignore_result is True
+
+    def test_deadlines_nest(self) -> None:
+        """A worker is killed before anybody may conclude from its lease that it is gone."""
+        assert 30 < app.conf.task_soft_time_limit < app.conf.task_time_limit < processing.LEASE_SECONDS
+
+    def test_keep_their_database_connection(self) -> None:
+        assert app.conf.get("db_reuse_max") == 1000

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+
+from payouts.models import Payout
+from tests.integration.config import processes
+
+READYZ = """
+import django
+django.setup()
+from django.test import Client
+for path in ("/livez", "/readyz"):
+    response = Client(headers={"host": "localhost"}).get(path)
+    print(response.status_code, response.content.decode())
+"""
+
+
+@pytest.mark.django_db
+class TestLivez:
+    def test_answers(self, client: Client) -> None:
+        response = client.get("/livez")
+
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+class TestReadyz:
+    def test_is_ok(self, client: Client) -> None:
+        response = client.get("/readyz")
+
+        assert response.status_code == 200
+        assert response.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok"}}
+
+    def test_is_degraded_without_a_broker(self, client: Client, settings: Any) -> None:
+        settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+        started = time.monotonic()
+
+        response = client.get("/readyz")
+
+        # An orchestrator that gets no answer within a second takes the process out of service.
+        assert time.monotonic() - started < 0.9
+        assert response.status_code == 200
+        assert response.json() == {"status": "degraded", "checks": {"database": "ok", "broker": "degraded"}}
+
+    def test_is_degraded_soon_with_a_silent_broker(self, client: Client, settings: Any) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+            started = time.monotonic()
+
+            response = client.get("/readyz")
+
+        assert response.json()["checks"]["broker"] == "degraded"
+        assert time.monotonic() - started < 0.9
+
+    def test_fails_without_the_database(self, tmp_path: Path) -> None:
+        ended = processes.python(READYZ, tmp_path, DJANGO_SETTINGS_MODULE="config.settings")
+
+        assert ended.stdout.splitlines() == [
+            '200 {"status": "ok"}',
+            '503 {"status": "failed", "checks": {"database": "failed", "broker": "degraded"}}',
+        ], ended.stderr
+
+    def test_tells_no_password(self, client: Client, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+        settings.CELERY_BROKER_URL = "redis://:hunter2@127.0.0.1:1/0"
+
+        response = client.get("/readyz")
+
+        assert b"hunter2" not in response.content
+        assert "hunter2" not in str([record.__dict__ for record in caplog.records])
+
+
+@pytest.mark.django_db
+class TestMetrics:
+    def test_tells_what_is_waiting(self, client: Client, make_payout: Callable[..., Payout]) -> None:
+        for _ in range(2):
+            make_payout()
+        Payout.objects.update(due_at=Now() - timedelta(seconds=100))
+
+        response = client.get("/metrics")
+
+        lines = response.content.decode().splitlines()
+        overdue = next(line for line in lines if line.startswith("payouts_overdue_seconds "))
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/plain")
+        assert "payouts_due 2.0" in lines
+        assert 100 <= float(overdue.split()[1]) < 110
+
+    def test_is_zero_when_nothing_waits(self, client: Client) -> None:
+        lines = client.get("/metrics").content.decode().splitlines()
+
+        assert "payouts_due 0.0" in lines
+        assert "payouts_overdue_seconds 0.0" in lines

@@ -1,0 +1,119 @@
+"""A process with a wrong environment ends with one sentence that names the variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from tests.integration.config import processes
+
+PRINT_SECRET_KEY = "from config import settings; print(settings.SECRET_KEY)"
+PRINT_BROKER = "from config import settings; print(settings.CELERY_BROKER_URL)"
+
+
+def live_database() -> dict[str, str]:
+    """Return the settings of the database that the tests run on."""
+    names = {"HOST": "POSTGRES_HOST", "PORT": "POSTGRES_PORT", "USER": "POSTGRES_USER", "PASSWORD": "POSTGRES_PASSWORD"}
+    return {variable: str(connection.settings_dict[name]) for name, variable in names.items()}
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ({"DJANGO_SECRET_KEY": ""}, "DJANGO_SECRET_KEY is not set: "),
+            ({"DJANGO_ALLOWED_HOSTS": ""}, "DJANGO_ALLOWED_HOSTS is not set: "),
+            ({"DJANGO_DEBUG": "maybe"}, "DJANGO_DEBUG must be true or false, not 'maybe'."),
+            ({"POSTGRES_PORT": "abc"}, "POSTGRES_PORT must be a whole number from 1 to 65535, not 'abc'."),
+            ({"POSTGRES_PORT": "9" * 5000}, "POSTGRES_PORT must be a whole number from 1 to 65535, not '999"),
+            ({"POSTGRES_PORT": "70000"}, "POSTGRES_PORT must be a whole number from 1 to 65535, not '70000'."),
+            ({"PAYOUTS_LOG_FORMAT": "xml"}, "PAYOUTS_LOG_FORMAT must be one of 'json', 'console', not 'xml'."),
+            ({"CELERY_BROKER_URL": "localhost:6379"}, "CELERY_BROKER_URL is not a URL of the kind redis://, "),
+            (
+                {"DJANGO_SECRET_KEY": "", "DJANGO_SECRET_KEY_FILE": "/nowhere/key"},
+                "DJANGO_SECRET_KEY_FILE points to /nowhere/key, which cannot be read: ",
+            ),
+            ({"DJANGO_SECRET_KEY_FILE": "/nowhere/key"}, "DJANGO_SECRET_KEY and DJANGO_SECRET_KEY_FILE are both set: "),
+        ],
+    )
+    def test_is_refused_with_a_sentence(self, tmp_path: Path, given: dict[str, str], words: str) -> None:
+        ended = processes.run(processes.COMMANDS["manage.py"], tmp_path, **given)
+
+        assert ended.exit_code == 1
+        assert [sentence.startswith(words) for sentence in ended.sentences] == [True]
+        assert ended.stderr.count("\n") == 1
+
+    def test_a_password_in_a_url_is_not_repeated(self, tmp_path: Path) -> None:
+        ended = processes.run(
+            processes.COMMANDS["manage.py"], tmp_path, CELERY_BROKER_URL="redis://:hunter2@localhost:99999/0"
+        )
+
+        assert ended.exit_code == 1
+        assert "CELERY_BROKER_URL" in ended.stderr
+        assert "hunter2" not in ended.stderr + ended.stdout
+
+    @pytest.mark.parametrize("process", ["web", "worker", "sweeper"])
+    def test_every_process_refuses(self, tmp_path: Path, process: str) -> None:
+        ended = processes.run(processes.COMMANDS[process], tmp_path, DJANGO_SECRET_KEY="")
+
+        assert ended.exit_code == 1
+        assert [sentence.startswith("DJANGO_SECRET_KEY is not set: ") for sentence in ended.sentences] == [True]
+        assert "Traceback" not in ended.stderr
+
+    def test_the_web_servers_own_settings_too(self, tmp_path: Path) -> None:
+        ended = processes.run(processes.COMMANDS["web"], tmp_path, PAYOUTS_WEB_WORKERS="many")
+
+        assert ended.exit_code == 1
+        assert ended.sentences == ["PAYOUTS_WEB_WORKERS must be a whole number from 1 to 128, not 'many'."]
+        assert "Traceback" not in ended.stderr
+
+
+class TestFiles:
+    def test_a_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "key"
+        file.write_text("  from-the-file\n", encoding="utf-8")
+
+        ended = processes.python(PRINT_SECRET_KEY, tmp_path, DJANGO_SECRET_KEY="", DJANGO_SECRET_KEY_FILE=str(file))
+
+        assert (ended.exit_code, ended.stdout) == (0, "from-the-file\n")
+
+    def test_every_setting_may_stand_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "url"
+        file.write_text("redis://broker:6379/3", encoding="utf-8")
+
+        ended = processes.python(PRINT_BROKER, tmp_path, CELERY_BROKER_URL="", CELERY_BROKER_URL_FILE=str(file))
+
+        assert (ended.exit_code, ended.stdout) == (0, "redis://broker:6379/3\n")
+
+    def test_a_broker_inside_the_process_is_one(self, tmp_path: Path) -> None:
+        assert processes.python(PRINT_BROKER, tmp_path, CELERY_BROKER_URL="memory://").stdout == "memory://\n"
+
+
+class TestDatabase:
+    @pytest.mark.parametrize("process", list(processes.COMMANDS))
+    def test_every_process_refuses_without_it(self, tmp_path: Path, process: str) -> None:
+        ended = processes.run(processes.COMMANDS[process], tmp_path)
+
+        assert ended.exit_code == 1
+        assert len(ended.sentences) == 1
+        assert ended.sentences[0].startswith(
+            "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER or POSTGRES_PASSWORD: "
+            "the database 127.0.0.1:1/payouts cannot be reached ("
+        )
+        assert "Traceback" not in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ({"POSTGRES_DB": "nowhere"}, 'database "nowhere" does not exist'),
+            ({"POSTGRES_PASSWORD": "wrong"}, "password authentication failed"),
+        ],
+    )
+    def test_the_reason_is_told(self, tmp_path: Path, given: dict[str, str], words: str) -> None:
+        ended = processes.run(processes.COMMANDS["manage.py"], tmp_path, **(live_database() | given))
+
+        assert ended.exit_code == 1
+        assert [words in sentence for sentence in ended.sentences] == [True]
+        assert ended.stderr.count("\n") == 1
