@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.stack import CHECKOUT, STOP_SECONDS, Stack, wait_until_gone
+
+# What `attach` must find by itself, and what a key of the first start can do.
+PAYOUT = {
+    "amount": "10.50",
+    "currency": "EUR",
+    "recipient_details": {"name": "Jane Doe", "account": "sandbox_paid"},
+}
+
+
+def printed_key(output: str) -> str:
+    match = re.search(r"API key\s+(\S+)", output)
+    assert match, output
+    return match[1]
+
+
+def create_payout(base_url: str, api_key: str) -> httpx.Response:
+    headers = {"Authorization": f"Api-Key {api_key}"}
+    return httpx.post(f"{base_url}/api/payouts/", json=PAYOUT, headers=headers, trust_env=False)
+
+
+def list_payouts(base_url: str, api_key: str) -> list[str]:
+    response = httpx.get(f"{base_url}/api/payouts/", headers={"Authorization": f"Api-Key {api_key}"}, trust_env=False)
+    return [payout["id"] for payout in response.json()["results"]]
+
+
+class TestRunningStack:
+    def test_describes_itself(self, stack: Stack) -> None:
+        names = [process["name"] for process in stack.description["processes"]]
+        file = stack.directory / "stack.json"
+
+        assert sorted(names) == ["postgres", "redis", "sweeper", "web", "worker"]
+        assert stack.description["launcher"]["pid"] == stack.launcher.pid
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert httpx.get(f"{stack.base_url}/readyz", trust_env=False).json()["status"] == "ok"
+
+    def test_is_found_by_manage_py(self, stack: Stack) -> None:
+        created = stack.manage("create_merchant", "found")
+
+        assert (created.exit_code, len(created.stdout)) == (0, len("01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"))
+
+    def test_is_not_mixed_with_another_database(self, stack: Stack) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            port = str(nobody.getsockname()[1])
+
+            refused = stack.manage("create_merchant", "lost", POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=port)
+
+        assert refused.exit_code == 1
+        assert refused.stdout == ""
+        assert "POSTGRES_HOST" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+    def test_refuses_a_second_launcher_in_the_same_place(self, stack: Stack) -> None:
+        second = subprocess.run(
+            [sys.executable, "-m", "devstack", "run", "--port", "0"],
+            env=stack.environment,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"Another stack (pid {stack.launcher.pid}) uses {stack.directory}.")
+        assert len(second.stderr.splitlines()) == 1
+
+    def test_refuses_a_port_that_is_taken(self, stack: Stack, make_stack: Callable[..., Stack]) -> None:
+        port = stack.base_url.rpartition(":")[2]
+        other = make_stack()
+
+        assert other.launch("--port", port).wait(30) == 1
+        assert other.output == (
+            f"Port {port} is in use. Stop what uses it, or choose another: make run PORT={int(port) + 1}.\n"
+        )
+        assert not other.directory.exists()
+
+    def test_lets_nobody_else_into_its_database(self, stack: Stack) -> None:
+        shown = stack.manage("showmigrations", POSTGRES_PASSWORD="guessed", **_own_database(stack))
+
+        assert shown.exit_code == 1
+        assert "password authentication failed" in shown.stderr
+
+
+def _own_database(stack: Stack) -> dict[str, str]:
+    names = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_DB", "DJANGO_SECRET_KEY")
+    return {name: stack.description["environment"][name] for name in names}
+
+
+@pytest.mark.timeout(120)
+class TestLifecycle:
+    def test_keeps_its_data_from_start_to_start(self, make_stack: Callable[..., Stack]) -> None:
+        # A path with spaces, and longer than the 107 bytes that a socket's may have.
+        stack = make_stack(f"a place with spaces and {'x' * 100}")
+        stack.start()
+        api_key = printed_key(stack.output)
+        payout_id = create_payout(stack.base_url, api_key).json()["id"]
+        secret_key = stack.description["environment"]["DJANGO_SECRET_KEY"]
+        processes = stack.everything()
+
+        began = time.monotonic()
+        assert stack.stop() == 0
+        assert time.monotonic() - began < STOP_SECONDS
+        assert wait_until_gone(processes, seconds=0.5) == []
+        assert not (stack.directory / "stack.json").exists()
+
+        stack.start()
+
+        assert list_payouts(stack.base_url, api_key) == [payout_id]
+        assert stack.description["environment"]["DJANGO_SECRET_KEY"] == secret_key
+        assert "API key  " not in stack.output
+        assert "issue_api_key" in stack.output
+        assert stack.stop(signal.SIGINT) == 0
+
+    def test_leaves_nothing_when_the_launcher_is_killed_and_starts_again(
+        self, make_stack: Callable[..., Stack]
+    ) -> None:
+        stack = make_stack()
+        stack.start()
+        api_key = printed_key(stack.output)
+        payout_id = create_payout(stack.base_url, api_key).json()["id"]
+        processes = stack.everything()
+
+        stack.launcher.kill()
+        stack.launcher.wait()
+        # At once, while the guardian is still at work: the next launcher waits for it.
+        stack.start()
+
+        assert wait_until_gone(processes, seconds=0.5) == []
+        assert list_payouts(stack.base_url, api_key) == [payout_id]
+
+        processes = stack.everything()
+        guardian = next(process for process in processes if "devstack.guardian" in process.command)
+        os.kill(guardian.pid, signal.SIGKILL)
+        stack.launcher.kill()
+        stack.launcher.wait()
+
+        if sys.platform == "linux":
+            assert wait_until_gone(processes) == []
+
+    def test_ends_with_the_process_that_ends_and_starts_again(self, make_stack: Callable[..., Stack]) -> None:
+        stack = make_stack()
+        stack.start()
+        processes = stack.everything()
+
+        stack.send_signal("postgres", signal.SIGKILL)
+
+        assert stack.launcher.wait(STOP_SECONDS) == 128 + signal.SIGKILL
+        assert "postgres ended with exit code 137." in stack.output
+        assert wait_until_gone(processes, seconds=0.5) == []
+
+        # What a killed server leaves, after a restart of the machine: its pid belongs to a stranger now.
+        lock_file = stack.directory / "postgres" / "postmaster.pid"
+        lock_file.write_text(f"{os.getpid()}\n{stack.directory}\n1\n5432\n\n127.0.0.1\n 1 1\nready\n", encoding="utf-8")
+        stack.start()
+
+        assert httpx.get(f"{stack.base_url}/readyz", trust_env=False).status_code == 200
+
+        stack.send_signal("worker", signal.SIGKILL)
+
+        assert stack.launcher.wait(STOP_SECONDS) == 128 + signal.SIGKILL
+        assert "worker ended with exit code 137." in stack.output
+
+
+class TestExec:
+    def test_passes_on_environment_and_exit_code(self, tmp_path: Path) -> None:
+        script = "import os, sys; print(os.environ['POSTGRES_HOST'], os.environ['PAYOUTS_STATE_DIR']); sys.exit(7)"
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("POSTGRES_", "CELERY_"))
+        }
+
+        done = subprocess.run(
+            [sys.executable, "-m", "devstack", "exec", "--", sys.executable, "-c", script],
+            env={**environment, "TMPDIR": str(tmp_path)},
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        host, directory = done.stdout.split()
+        assert (done.returncode, host) == (7, "127.0.0.1")
+        assert Path(directory).parent == tmp_path
+        assert list(tmp_path.iterdir()) == []
