@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from devstack import environment
+
+
+class TestForProcesses:
+    def test_lets_the_caller_decide(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DJANGO_DEBUG", "true")
+        monkeypatch.setenv("DJANGO_SECRET_KEY_FILE", "/run/secrets/key")
+        monkeypatch.delenv("DJANGO_SECRET_KEY", raising=False)
+
+        result = environment.for_processes(secret_key="ours", state_directory="/state")
+
+        assert result["DJANGO_DEBUG"] == "true"
+        assert "DJANGO_SECRET_KEY" not in result
+
+    def test_gives_what_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_FILE", "PAYOUTS_BEHIND_HTTPS"):
+            monkeypatch.delenv(name, raising=False)
+
+        result = environment.for_processes(secret_key="ours", state_directory="/state")
+
+        assert result["DJANGO_SECRET_KEY"] == "ours"
+        assert result["PAYOUTS_BEHIND_HTTPS"] == "false"
+        assert result["PAYOUTS_STATE_DIR"] == "/state"
+
+
+class TestWithDatabase:
+    def test_leaves_nothing_of_another_database(self) -> None:
+        before = {"POSTGRES_PASSWORD_FILE": "/run/secrets/other", "POSTGRES_USER": "other", "HOME": "/home"}
+
+        after = environment.with_database(before, {"POSTGRES_HOST": "127.0.0.1"})
+
+        assert after == {"HOME": "/home", "POSTGRES_HOST": "127.0.0.1"}
+
+
+class TestToAttach:
+    def test_holds_the_settings_and_nothing_else(self) -> None:
+        given = {
+            "POSTGRES_PORT": "1",
+            "CELERY_BROKER_URL": "redis://",
+            "DJANGO_SECRET_KEY": "key",
+            "DJANGO_SUPERUSER_PASSWORD": "of one command",
+            "PAYOUTS_LOG_FORMAT": "console",
+            "AWS_SECRET_ACCESS_KEY": "not ours",
+        }
+
+        assert environment.to_attach(given) == {
+            "CELERY_BROKER_URL": "redis://",
+            "DJANGO_SECRET_KEY": "key",
+            "PAYOUTS_LOG_FORMAT": "console",
+            "POSTGRES_PORT": "1",
+        }

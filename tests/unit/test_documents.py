@@ -1,0 +1,240 @@
+"""What the documents claim and a program can check."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+from config import api_errors
+from payouts.states import TRANSITIONS, PayoutStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+ADR_FOLDER = ROOT / "docs" / "adr"
+ADRS = sorted(path for path in ADR_FOLDER.glob("*.md") if path.name != "README.md")
+
+# Made by tools, or somebody's own.
+SKIPPED_FOLDERS = {"node_modules", "htmlcov", "staticfiles", "__pycache__"}
+
+READER = re.compile(r'env\.(?:text|boolean|integer|choice|items|url)\(\s*"([A-Z][A-Z0-9_]*)"')
+# Set by docker-compose.yml for each process, whatever .env says.
+SET_BY_COMPOSE = {"PAYOUTS_PROCESS_NAME", "PAYOUTS_WEB_BIND"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def repository_texts() -> Iterator[tuple[str, str]]:
+    """Each text file of the repository, without what tools left in it (folders with a dot in front among them)."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS]
+        for name in files:
+            path = Path(folder, name)
+            # .env and .coverage are not ours.
+            if name == ".env" or name.startswith(".coverage"):
+                continue
+            try:
+                yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+
+
+def settings_read() -> set[str]:
+    sources = [*(ROOT / "config").glob("*.py"), ROOT / "deploy" / "gunicorn.conf.py"]
+    return {name for path in sources for name in READER.findall(path.read_text(encoding="utf-8"))}
+
+
+class TestSettings:
+    def test_are_all_in_the_example(self) -> None:
+        compose = read("docker-compose.yml")
+        arguments = yaml.safe_load(compose)["x-application"]["build"]["args"]
+        for_compose = set(re.findall(r"\$\{([A-Z_]+)", compose)) | arguments.keys()
+        example = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", read(".env.example"), re.MULTILINE)
+
+        assert len(example) == len(set(example))
+        assert set(example) == settings_read() | for_compose
+
+    def test_are_all_passed_on_to_the_containers(self) -> None:
+        passed = {name.removesuffix("_FILE") for name in yaml.safe_load(read("docker-compose.yml"))["x-settings"]}
+
+        assert passed | SET_BY_COMPOSE == settings_read()
+
+    def test_are_all_explained_to_the_operator(self) -> None:
+        table = read("docs/operations.md").split("## Settings")[1].split("\n## ")[0]
+        rows = {
+            name
+            for line in table.splitlines()
+            if line.startswith("| `")
+            for name in re.findall(r"`(\w+)`", line.split("|")[1])
+        }
+
+        assert rows == settings_read()
+
+    def test_come_without_a_secret_key(self) -> None:
+        # One that is published would sign the sessions of every installation that forgot to change it.
+        assert "\nDJANGO_SECRET_KEY=\n" in read(".env.example")
+
+
+class TestVersion:
+    def test_is_the_newest_of_the_changelog(self) -> None:
+        version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+        versions = re.findall(r"^## \[([^\]]+)\]", read("CHANGELOG.md"), re.MULTILINE)
+
+        assert next(name for name in versions if name != "Unreleased") == version
+        assert settings.SPECTACULAR_SETTINGS["VERSION"] == version
+
+
+class TestLinks:
+    LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
+
+    def test_lead_somewhere(self) -> None:
+        broken = [
+            f"{name}: {target}"
+            for name, text in repository_texts()
+            if name.endswith(".md")
+            for target in self.LINK.findall(text)
+            if not self._resolves(Path(name).parent, target)
+        ]
+
+        assert broken == []
+
+    def _resolves(self, folder: Path, target: str) -> bool:
+        path, _, anchor = target.partition("#")
+        if "://" in path or path.startswith("mailto:"):
+            return True
+        file = ROOT / folder / path if path else None
+        if file is not None and not file.exists():
+            return False
+        if not anchor or file is None or file.suffix != ".md":
+            return True
+        return anchor in {self._anchor(line) for line in file.read_text(encoding="utf-8").splitlines()}
+
+    def _anchor(self, line: str) -> str:
+        """A heading's address as repository hosts make it: lower case, blanks to hyphens, no other punctuation."""
+        return re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+
+
+class TestPaths:
+    PATH = re.compile(r"`((?:accounts|config|deploy|devstack|docs|idempotency|payouts|tests)/[a-z0-9_./-]*)`")
+
+    def test_of_code_exist(self) -> None:
+        missing = {
+            f"{name}: {path}"
+            for name, text in repository_texts()
+            if name.endswith(".md")
+            for path in self.PATH.findall(text)
+            if not (ROOT / path).exists()
+        }
+
+        assert missing == set()
+
+
+class TestDecisionRecords:
+    def test_are_numbered_without_gaps(self) -> None:
+        numbers = [int(path.name[:4]) for path in ADRS]
+
+        assert numbers == list(range(1, len(ADRS) + 1))
+        assert len(ADRS) >= 10
+
+    @pytest.mark.parametrize("path", ADRS, ids=lambda path: path.stem)
+    def test_have_every_section(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+
+        assert text.startswith(f"# {path.name[:4]} ")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+            "Context",
+            "Decision",
+            "Consequences",
+            "Alternatives considered",
+            "References",
+        ]
+
+    def test_are_all_in_the_index(self) -> None:
+        rows = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \|", read("docs/adr/README.md"), re.MULTILINE)
+        titles = [(path.name[:4], path.name, path.read_text(encoding="utf-8").split("\n")[0][7:]) for path in ADRS]
+
+        assert rows == titles
+
+
+class TestStatuses:
+    TEXT = read("docs/states.md")
+
+    def test_have_the_transitions_of_the_code_in_the_table(self) -> None:
+        rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", self.TEXT, re.MULTILINE)
+
+        assert {source: set(re.findall(r"`(\w+)`", targets)) for source, targets in rows} == self._expected()
+
+    def test_have_the_transitions_of_the_code_in_the_diagram(self) -> None:
+        arrows = re.findall(r"^ +(\w+) --> (\w+)", self.TEXT, re.MULTILINE)
+        drawn: dict[str, set[str]] = {status.value: set() for status in PayoutStatus}
+        for source, target in arrows:
+            drawn[source].add(target)
+
+        assert drawn == self._expected()
+
+    def test_end_in_the_diagram_where_nothing_may_follow(self) -> None:
+        ends = set(re.findall(r"^ +(\w+) --> \[\*\]", self.TEXT, re.MULTILINE))
+
+        assert ends == {source for source, targets in self._expected().items() if not targets}
+
+    def _expected(self) -> dict[str, set[str]]:
+        return {source.value: {target.value for target in targets} for source, targets in TRANSITIONS.items()}
+
+
+class TestErrors:
+    def test_to_be_repeated_are_codes_that_exist(self) -> None:
+        table = read("docs/errors.md").split("## When to send a request again")[1]
+        named = {
+            code
+            for row in re.findall(r"^\| \d{3} \|([^|]*)\|", table, re.MULTILINE)
+            for code in re.findall(r"`(\w+)`", row)
+        }
+        others = (api_errors.OUTCOME_UNKNOWN, api_errors.DATABASE_BUSY, api_errors.DATABASE_UNAVAILABLE)
+        codes = {problem.code for problem in [*api_errors.PROBLEMS.values(), *others, api_errors.INTERNAL_ERROR]}
+
+        assert named - codes == {"service_unavailable"}
+        assert "service_unavailable" in read("deploy/nginx/nginx.conf")
+
+    def test_to_be_repeated_are_all_that_say_when(self) -> None:
+        table = read("docs/errors.md").split("## When to send a request again")[1]
+        problems: list[Any] = [
+            *api_errors.PROBLEMS.values(),
+            api_errors.OUTCOME_UNKNOWN,
+            api_errors.DATABASE_UNAVAILABLE,
+        ]
+
+        missing = {
+            problem.code for problem in problems if problem.retry_after_seconds and f"`{problem.code}`" not in table
+        }
+
+        assert missing == set()
+
+
+class TestRepository:
+    def test_names_no_package_index(self) -> None:
+        # The address of an index ends in /simple/. Whoever installs says which one theirs is.
+        address = re.compile(r"https?://[^\s'\"]+/simple\b|(?:INDEX_URL|index-url)[= ]+['\"]?https?://")
+        found = [name for name, text in repository_texts() if address.search(text)]
+
+        assert found == []
+        # What Poetry writes when a package came from another index than its default.
+        assert "[package.source]" not in read("poetry.lock")
+
+    def test_hides_no_control_characters(self) -> None:
+        found = {
+            f"{name}: U+{ord(character):04X}"
+            for name, text in repository_texts()
+            for character in set(text) - {"\n", "\t"}
+            if unicodedata.category(character) in {"Cc", "Cf"}
+        }
+
+        assert found == set()
