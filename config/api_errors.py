@@ -83,7 +83,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.PayoutNotCancelable: Problem(409, "payout_not_cancelable", "The payout can no longer be canceled"),
     payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
     payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
-    payouts_errors.AmountDoesNotFit: Problem(400, "too_many_decimals", "The amount does not fit its currency"),
+    payouts_errors.AmountDoesNotFit: INVALID_REQUEST,
     payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
     exceptions.ValidationError: INVALID_REQUEST,
     exceptions.ParseError: INVALID_REQUEST,
@@ -174,10 +174,19 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
         return [_field_error("body", "malformed_json", str(error.detail))]
     if isinstance(error, exceptions.UnsupportedMediaType):
         return [_field_error("Content-Type", "unsupported_media_type", "Send the body as application/json.")]
-    if isinstance(error, accounts_errors.Refusal) and error.field:
-        problem = problem_of_class(type(error))
-        return [_field_error(error.field, problem.code, error.message)] if problem.status == 400 else []
-    return []
+    if isinstance(error, RequestDataTooBig):
+        return [_field_error("body", "body_too_large", "The body is too large.")]
+    if isinstance(error, SuspiciousOperation):
+        return [_field_error("request", "malformed", "The request could not be understood.")]
+    return _refused_field(error) if isinstance(error, accounts_errors.Refusal) else []
+
+
+def _refused_field(error: accounts_errors.Refusal) -> list[dict[str, str]]:
+    problem = problem_of_class(type(error))
+    if error.field is None or problem.status != INVALID_REQUEST.status:
+        return []
+    code = "too_many_decimals" if isinstance(error, payouts_errors.AmountDoesNotFit) else problem.code
+    return [_field_error(error.field, code, error.message)]
 
 
 def problem_of_class(cls: type[Exception]) -> Problem:

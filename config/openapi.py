@@ -25,7 +25,8 @@ COMMON_ERRORS: Final[OperationErrors] = (
     accounts_errors.ScopeMissing,
     exceptions.Throttled,
 )
-_FIND: Final[OperationErrors] = (payouts_errors.PayoutNotFound,)
+# A query parameter that the operation does not have is refused by each of them.
+_FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
 
 #: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
 OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
@@ -41,7 +42,6 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
     ),
     "retrieve_payout": _FIND,
     "update_payout": (
-        exceptions.ValidationError,
         *_FIND,
         payouts_errors.PayoutNotChangeable,
         payouts_errors.PayoutChanged,

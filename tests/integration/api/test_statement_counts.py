@@ -1,0 +1,103 @@
+"""What a request costs, in SQL statements. A number that grows here is a price that every request pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from payouts.models import Payout
+from tests import factories
+
+# The key with its merchant; all else is the operation's own.
+AUTHENTICATION = 1
+
+
+@pytest.fixture
+def warm_api(api: Client) -> Client:
+    """acme's backend, whose key was used within the last minute, as it is for all requests but one a minute."""
+    api.get("/api/me/")
+    return api
+
+
+def statements(request: Callable[[], Any]) -> list[str]:
+    """Return the statements of the request, without those that begin and end its transactions."""
+    with CaptureQueriesContext(connection) as queries:
+        request()
+    marks = ("BEGIN", "SAVEPOINT", "RELEASE SAVEPOINT", "COMMIT")
+    return [query["sql"] for query in queries if not query["sql"].startswith(marks)]
+
+
+class TestStatementCounts:
+    def test_of_post_without_key(self, warm_api: Client) -> None:
+        sent = statements(lambda: factories.post_payout(warm_api))
+
+        # The payout and its first row of history.
+        assert len(sent) == AUTHENTICATION + 2, sent
+
+    def test_of_post_with_key(self, warm_api: Client) -> None:
+        sent = statements(lambda: factories.post_payout(warm_api, key="order-1"))
+
+        # Lock timeout, claim, payout, history, stored answer.
+        assert len(sent) == AUTHENTICATION + 5, sent
+
+    def test_of_replay(self, warm_api: Client) -> None:
+        factories.post_payout(warm_api, key="order-1")
+
+        sent = statements(lambda: factories.post_payout(warm_api, key="order-1"))
+
+        # Lock timeout, claim, stored answer.
+        assert len(sent) == AUTHENTICATION + 3, sent
+
+    def test_of_get(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        payout = make_payout()
+
+        sent = statements(lambda: warm_api.get(f"/api/payouts/{payout.id}/"))
+
+        assert len(sent) == AUTHENTICATION + 1, sent
+
+    def test_of_list_whatever_its_length(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        for rows in (0, 1, 30):
+            for _ in range(rows):
+                make_payout()
+            sent = statements(lambda: warm_api.get("/api/payouts/?status=pending&search=jane"))
+            assert len(sent) == AUTHENTICATION + 1, sent
+            assert "COUNT(" not in sent[-1]
+            assert " LIMIT " in sent[-1]
+
+    def test_of_later_page(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        for _ in range(3):
+            make_payout()
+        following = warm_api.get("/api/payouts/?page_size=2").json()["next"]
+
+        sent = statements(lambda: warm_api.get(following))
+
+        assert len(sent) == AUTHENTICATION + 1, sent
+        # No OFFSET, which reads and throws away all pages before.
+        assert "OFFSET" not in sent[-1]
+
+    def test_of_history(self, warm_api: Client, make_processed_payout: Callable[..., Payout]) -> None:
+        payout = make_processed_payout()
+
+        sent = statements(lambda: warm_api.get(f"/api/payouts/{payout.id}/history/"))
+
+        assert len(sent) == AUTHENTICATION + 3, sent
+
+    def test_of_summary(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        make_payout()
+
+        assert len(statements(lambda: warm_api.get("/api/payouts/summary/"))) == AUTHENTICATION + 1
+
+    def test_of_first_use_of_a_key_in_a_minute(self, api: Client) -> None:
+        sent = statements(lambda: api.get("/api/me/"))
+
+        assert len(sent) == AUTHENTICATION + 1
+        assert sent[1].startswith('UPDATE "accounts_merchantapikey" SET "last_used_at"')
+
+    def test_of_a_refusal_before_the_database_is_needed(self, client: Client, db: None) -> None:
+        assert statements(lambda: client.get("/api/payouts/")) == []
+        assert statements(lambda: factories.client_with("x" * 41).get("/api/payouts/")) == []

@@ -1,0 +1,105 @@
+"""Every route under /api/, taken from the URL resolver, so that a new one cannot forget whose payouts it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+
+from accounts.models import Merchant
+from payouts.models import Payout, PayoutTransition
+from tests import factories
+from tests.integration.api import answers
+
+# What everybody may read: the documentation.
+PUBLIC = {"api/schema/", "api/schema/swagger-ui/", "api/schema/redoc/"}
+# Not of one payout: they answer with what the key may see, which is nothing here.
+COLLECTIONS = {"api/payouts/", "api/payouts/summary/"}
+NO_PAYOUTS = {"api/me/"}
+
+METHODS = ("get", "post", "patch", "delete", "put", "head", "options")
+
+
+def routes(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (route, view class) of everything under /api/."""
+    for pattern in resolver.url_patterns:
+        route = f"{prefix}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, route)
+        elif route.startswith("api/"):
+            yield route, getattr(pattern.callback, "view_class", None)
+
+
+ROUTES = dict(routes(get_resolver()))
+KEPT = sorted(ROUTES.keys() - PUBLIC)
+OBJECTS = sorted(ROUTES.keys() - PUBLIC - COLLECTIONS - NO_PAYOUTS)
+
+
+def send(client: Client, method: str, route: str, payout: Payout) -> Any:
+    path = "/" + route.replace("<uuid:payout_id>", str(payout.id))
+    return getattr(client, method)(path, content_type="application/json")
+
+
+def has_method(route: str, method: str) -> bool:
+    return method in ROUTES[route].http_method_names and hasattr(ROUTES[route], method)
+
+
+def test_the_walk_finds_the_routes() -> None:
+    assert ROUTES.keys() >= PUBLIC | COLLECTIONS | NO_PAYOUTS
+    assert OBJECTS == [
+        "api/payouts/<uuid:payout_id>/",
+        "api/payouts/<uuid:payout_id>/cancel/",
+        "api/payouts/<uuid:payout_id>/history/",
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("route", KEPT)
+def test_requires_api_key(client: Client, make_payout: Callable[..., Payout], route: str, method: str) -> None:
+    payout = make_payout()
+
+    response = send(client, method, route, payout)
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Api-Key"
+    if method != "head":
+        assert answers.code(response) == (401, "api_key_missing")
+    assert PayoutTransition.objects.count() == 1
+
+
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+@pytest.mark.parametrize("route", OBJECTS)
+def test_hides_payouts_of_other_merchants_and_of_the_other_mode(
+    acme: Merchant, globex: Merchant, make_payout: Callable[..., Payout], route: str, method: str
+) -> None:
+    payout = make_payout()
+    before = Payout.objects.values().get()
+
+    for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
+        response = send(stranger, method, route, payout)
+        expected = (404, "not_found") if has_method(route, method) else (405, "method_not_allowed")
+        assert answers.code(response) == expected
+        assert str(payout.amount) not in response.content.decode()
+
+    assert Payout.objects.values().get() == before
+    assert PayoutTransition.objects.count() == 1
+
+
+@pytest.mark.parametrize("route", sorted(COLLECTIONS))
+def test_shows_nothing_of_other_merchants_and_of_the_other_mode(
+    acme: Merchant, globex: Merchant, make_payout: Callable[..., Payout], route: str
+) -> None:
+    payout = make_payout()
+
+    for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
+        response = send(stranger, "get", route, payout)
+        assert response.status_code == 200
+        assert response.json()["results"] == []
+
+
+@pytest.mark.parametrize("route", sorted(PUBLIC))
+def test_lets_everybody_read_the_documentation(client: Client, route: str) -> None:
+    assert client.get(f"/{route}").status_code == 200
