@@ -11,7 +11,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format schema bench compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos lint format schema bench compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ run: setup ## start the platform on this machine [PORT=8000], until Ctrl-C
 demo: setup ## play the main job from end to end in a temporary place
 	@$(DEVSTACK) demo
 
-test: setup-test ## run all tests beside throw-away PostgreSQL and Redis [ARGS="-k name"]
+test: setup-test ## run the tests beside throw-away PostgreSQL and Redis [ARGS="-k name"]
 	@$(DEVSTACK) exec -- $(VENV) -m pytest $(ARGS)
+
+test-chaos: setup-test ## break running stacks and see that nothing is lost [ARGS="-k name"]
+	@$(DEVSTACK) exec -- $(VENV) -m pytest tests/chaos $(ARGS)
 
 lint: setup-lint compose-check ## check style, types, layers, migrations, settings and schema
 	$(VENV) -m ruff check .

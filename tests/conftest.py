@@ -5,7 +5,7 @@ acme is an active merchant. globex is another, which must never see anything of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from payouts import processing
 from payouts import services as payouts_services
 from payouts.models import Payout
 from tests import factories
+from tests.e2e.stack import Stack
 
-FOLDERS = ("unit", "integration", "e2e")
+FOLDERS = ("unit", "integration", "e2e", "chaos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,3 +93,28 @@ def make_processed_payout(make_payout: Callable[..., Payout]) -> Callable[..., P
         return payout
 
     return make
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One running stack for all tests that leave it as they found it: up, with their own merchants in it."""
+    running = Stack(tmp_path_factory.mktemp("stack") / "state")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.destroy()
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Make stacks that a test may break; whatever is left of them afterwards is stopped."""
+    made: list[Stack] = []
+
+    def make(name: str = "state", **settings: str) -> Stack:
+        made.append(Stack(tmp_path / name, settings=settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.destroy()
