@@ -41,5 +41,6 @@ def _use_django_logging(**_: Any) -> None:
 
 
 @worker_init.connect
-def _require_database(**_: Any) -> None:
+def _require_working_set_up(**_: Any) -> None:
+    startup.require_checks()
     startup.require_database()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+import django
 from django.conf import settings
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.db.utils import OperationalError
@@ -17,6 +19,14 @@ def require_settings() -> None:
         _ = settings.SECRET_KEY
     except ImproperlyConfigured as error:
         refuse(str(error))
+
+
+def require_checks() -> None:
+    """Run Django's system checks, which only its own commands do, or end the process with the first that failed."""
+    django.setup()
+    failed = next((message for message in checks.run_checks() if message.is_serious()), None)
+    if failed is not None:
+        refuse(" ".join(filter(None, [failed.msg, failed.hint])))
 
 
 def require_database() -> None:

@@ -38,6 +38,7 @@ def on_starting(server: Any) -> None:
     """Refuse to start with a sentence where the environment is wrong or the database cannot be reached."""
     del server
     startup.require_settings()
+    startup.require_checks()
     startup.require_database()
 
 

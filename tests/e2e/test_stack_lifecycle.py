@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import stat
 import subprocess
@@ -12,29 +11,6 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.stack import CHECKOUT, Stack
-
-# What `attach` must find by itself, and what a key of the first start can do.
-PAYOUT = {
-    "amount": "10.50",
-    "currency": "EUR",
-    "recipient_details": {"name": "Jane Doe", "account": "sandbox_paid"},
-}
-
-
-def printed_key(output: str) -> str:
-    match = re.search(r"API key\s+(\S+)", output)
-    assert match, output
-    return match[1]
-
-
-def create_payout(base_url: str, api_key: str) -> httpx.Response:
-    headers = {"Authorization": f"Api-Key {api_key}"}
-    return httpx.post(f"{base_url}/api/payouts/", json=PAYOUT, headers=headers, trust_env=False)
-
-
-def list_payouts(base_url: str, api_key: str) -> list[str]:
-    response = httpx.get(f"{base_url}/api/payouts/", headers={"Authorization": f"Api-Key {api_key}"}, trust_env=False)
-    return [payout["id"] for payout in response.json()["results"]]
 
 
 class TestRunningStack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import openapi_spec_validator
@@ -17,6 +18,7 @@ from payouts.models import Payout
 from tests.integration.api import answers
 from tests.integration.api.test_tenancy import KEPT, ROUTES
 
+DOCUMENTS = Path(__file__).parents[3] / "docs"
 METHODS = {"get", "post", "patch", "put", "delete"}
 
 
@@ -37,6 +39,14 @@ class TestDocument:
         call_command("spectacular", "--validate", "--fail-on-warn")
 
         assert capsys.readouterr().err == ""
+
+    def test_is_the_one_in_the_documents(self, tmp_path: Path) -> None:
+        """`make schema` writes it."""
+        now = tmp_path / "openapi.yaml"
+
+        call_command("spectacular", "--file", str(now))
+
+        assert now.read_text(encoding="utf-8") == (DOCUMENTS / "openapi.yaml").read_text(encoding="utf-8")
 
     def test_follows_the_specification(self, schema: Any) -> None:
         openapi_spec_validator.validate(schema)

@@ -70,6 +70,17 @@ class TestSettings:
         assert "Traceback" not in ended.stderr
 
 
+class TestChecks:
+    @pytest.mark.parametrize("process", ["web", "worker"])
+    def test_a_provider_that_there_is_not_is_refused(self, tmp_path: Path, process: str) -> None:
+        ended = processes.run(processes.COMMANDS[process], tmp_path, PAYOUTS_LIVE_PROVIDER="nonsense")
+
+        assert ended.exit_code == 1
+        (sentence,) = ended.sentences
+        assert sentence.startswith("PAYOUTS_LIVE_PROVIDER names 'nonsense', which is no provider of this version.")
+        assert "Traceback" not in ended.stderr
+
+
 class TestFiles:
     def test_a_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "key"
