@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
 
 from payouts import tasks
 from payouts.models import Payout
 from tests import factories
+from tests.integration import racing
 from tests.integration.payouts import database
 from tests.integration.payouts.conftest import Doorbell
 
@@ -105,3 +106,29 @@ class TestWithoutBroker:
         point_broker_to("nonsense://x")
 
         assert tasks.ring(payout.pk) is False
+
+
+class TestTask:
+    def test_survives_a_restart_of_the_database_between_two_payouts(self, make_payout: Callable[..., Payout]) -> None:
+        first, second = make_payout(), make_payout()
+        tasks.process_payout(str(first.id))
+
+        end_connection_of_this_thread()
+        tasks.process_payout(str(second.id))
+
+        second.refresh_from_db()
+        assert second.status == "paid"
+
+
+def end_connection_of_this_thread() -> None:
+    """Have the server end it, as it does when it restarts; nothing on our side notices yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+
+    def terminate() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+            assert cursor.fetchone() == (True,)
+
+    assert racing.run_together(terminate) == [None]
