@@ -30,9 +30,14 @@ def decimals_of(amount: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
+def decimals_of_currency(currency: str) -> int:
+    """Return how many decimals the currency has; as many as are stored for one that has left ISO 4217 since."""
+    return CURRENCY_DECIMALS.get(currency, AMOUNT_DECIMALS_MAX)
+
+
 def fits(amount: Decimal, currency: str) -> bool:
     """Tell whether the amount has no more decimals than the currency."""
-    return decimals_of(amount) <= CURRENCY_DECIMALS[currency]
+    return decimals_of(amount) <= decimals_of_currency(currency)
 
 
 def format_amount(amount: Decimal, currency: str) -> str:
@@ -40,4 +45,4 @@ def format_amount(amount: Decimal, currency: str) -> str:
 
     A currency that has left ISO 4217 since is written as it is stored, with four: old payouts must stay readable.
     """
-    return f"{amount:.{CURRENCY_DECIMALS.get(currency, AMOUNT_DECIMALS_MAX)}f}"
+    return f"{amount:.{decimals_of_currency(currency)}f}"

@@ -103,13 +103,13 @@ def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q
             target=PayoutStatus.PROCESSING,
             actor=ACTOR,
             reason="claimed" if source == PayoutStatus.PENDING else "sent again with the same reference",
-            only_if=only_if,
+            only_if=only_if & has_provider(),
             **_lease(),
             first_sent_at=Coalesce("first_sent_at", Now()),
         )
         if payout is None:
             return None
-        return _begin_attempt(payout, AttemptKind.SEND, maybe_sent=source != PayoutStatus.PENDING)
+        return _begin_attempt(payout, AttemptKind.SEND, maybe_sent=_sends(payout).exists())
 
 
 def _claim_ask(payout_id: uuid.UUID) -> Claim | None:
@@ -118,10 +118,19 @@ def _claim_ask(payout_id: uuid.UUID) -> Claim | None:
     The status stays, and so do version and updated_at: asking changes nothing that the merchant sees.
     """
     with transaction.atomic(durable=True):
-        claimed = Payout.objects.due().filter(pk=payout_id, status__in=ASKABLE).update(**_lease())
+        claimed = Payout.objects.due().filter(has_provider(), pk=payout_id, status__in=ASKABLE).update(**_lease())
         if not claimed:
             return None
         return _begin_attempt(Payout.objects.get(pk=payout_id), AttemptKind.ASK, maybe_sent=True)
+
+
+def has_provider() -> models.Q:
+    """Select the payouts whose provider this version has.
+
+    While a new version is rolled out, an old worker may be rung for one that it lacks. It leaves the payout alone: to
+    claim what it cannot send would make "may have been sent" of it.
+    """
+    return models.Q(provider__in=list(registry.PROVIDERS))
 
 
 def _lease() -> dict[str, Any]:
@@ -180,6 +189,8 @@ def _decide(claim: Claim, found: Evidence) -> Decision:
     """Return the status that the payout goes to (None: it stays), the reason, and the columns that change with it."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
     target = evidence_of.target_of(found.outcome)
+    if _proves_nothing(claim, found):
+        target = None
     if target is not None and states.leads_to(status, target):
         return target, _reason(found), _columns(target, found, payout)
     if target is not None and target != status:
@@ -214,11 +225,19 @@ def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Dec
         PayoutStatus.PAID: capabilities.return_window_seconds,
     }[status]
     settled_for_good = status == PayoutStatus.PAID and found.is_final
-    if _instruction(claim).age_seconds < patience_seconds and not settled_for_good:
+    if _waited_seconds(claim, status) < patience_seconds and not settled_for_good:
         return None, "", {"due_at": _in(retries.ask_delay_seconds(claim.payout.attempts_count))}
     if status == PayoutStatus.PAID:
         return None, "", {"due_at": None}
     return PayoutStatus.REQUIRES_ATTENTION, "the provider did not say in time how it ended", {"due_at": None}
+
+
+def _waited_seconds(claim: Claim, status: PayoutStatus) -> float:
+    """Return the seconds since the payout was sent, or since it was accepted or paid where that is known."""
+    if status == PayoutStatus.UNKNOWN:
+        return _instruction(claim).age_seconds
+    since = claim.payout.transitions.filter(to_status=status).order_by("-id").values_list("created_at", flat=True)[0]
+    return (claim.claimed_at - since).total_seconds()
 
 
 def _columns(target: PayoutStatus, found: Evidence, payout: Payout) -> dict[str, Any]:
@@ -282,7 +301,7 @@ def _apply_late(claim: Claim, found: Evidence) -> None:
     payout = Payout.objects.select_for_update().get(pk=claim.payout.pk)
     status, target = PayoutStatus(payout.status), evidence_of.target_of(found.outcome)
     names = _names(payout.id, status, found)
-    if target is None or target == status or _is_superseded(claim, found):
+    if target is None or target == status or _proves_nothing(claim, found):
         logger.info("payout.evidence.late", extra=names)
     elif states.leads_to(status, target) and status in {PayoutStatus.PROCESSING, *ASKABLE}:
         _move_to(
@@ -296,13 +315,19 @@ def _apply_late(claim: Claim, found: Evidence) -> None:
         logger.error("payout.evidence.contradicted", extra=names)
 
 
-def _is_superseded(claim: Claim, found: Evidence) -> bool:
-    """Tell whether the provider refused something after which the payout was sent again.
+def _proves_nothing(claim: Claim, found: Evidence) -> bool:
+    """Tell whether the provider refused one send of several.
 
-    The refusal is true of the earlier attempt, and says nothing about the later one, which may have moved the money.
+    The refusal is true of that one, and says nothing of the others, which may have moved the money or still will.
+    Refused when asked about the reference is another matter: that is said of all of them.
     """
-    sent_since = claim.payout.attempts.filter(kind=AttemptKind.SEND, number__gt=claim.payout.attempts_count)
-    return found.outcome == AttemptOutcome.REJECTED and sent_since.exists()
+    refused_send = claim.kind == AttemptKind.SEND and found.outcome == AttemptOutcome.REJECTED
+    return refused_send and _sends(claim.payout).exclude(pk=claim.attempt_id).exists()
+
+
+def _sends(payout: Payout) -> models.QuerySet[PayoutAttempt]:
+    """Every send of the payout that may have reached the provider."""
+    return payout.attempts.filter(kind=AttemptKind.SEND).exclude(outcome=AttemptOutcome.NOT_SENT)
 
 
 def _names(payout_id: uuid.UUID, status: PayoutStatus, found: Evidence) -> dict[str, str]:
@@ -315,7 +340,8 @@ def _send_again(payout: Payout, provider: base.Provider) -> None:
     Not finding it is no proof that it was never executed. So only inside the window in which the provider promises
     that the same reference pays once.
     """
-    if payout.status != PayoutStatus.UNKNOWN:
+    if payout.status != PayoutStatus.UNKNOWN or _sends(payout).filter(outcome=AttemptOutcome.REJECTED).exists():
+        # What it refused once it would refuse again. An answer, or an operator, has to end this one.
         return
     window_seconds = provider.capabilities.idempotency_window_seconds
     # The lease is kept back: the send that is claimed now must have ended before the window has.

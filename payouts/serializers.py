@@ -152,7 +152,7 @@ class PayoutWriteSerializer(StrictSerializer):
         amount: Decimal = attrs["amount"] if "amount" in attrs or current is None else current.amount.normalize()
         currency: str = attrs["currency"] if "currency" in attrs or current is None else current.currency
         if not money.fits(amount, currency):
-            message = f"{currency} has {money.CURRENCY_DECIMALS[currency]} decimals; the amount has more."
+            message = f"{currency} has {money.decimals_of_currency(currency)} decimals; the amount has more."
             raise serializers.ValidationError({"amount": serializers.ErrorDetail(message, code="too_many_decimals")})
         return attrs
 

@@ -43,7 +43,8 @@ def sweep() -> Sweep:
     Two sweepers at once are safe: a payout that both ring for is claimed by one worker.
     """
     waiting = models.Q(status=PayoutStatus.PENDING, due_at__gt=Now() - RUNG_RECENTLY)
-    due = list(Payout.objects.due().exclude(waiting).order_by("due_at").values_list("id", flat=True)[:BATCH])
+    ours = Payout.objects.due().filter(processing.has_provider()).exclude(waiting)
+    due = list(ours.order_by("due_at").values_list("id", flat=True)[:BATCH])
     rung = processed = 0
     bell_works = True
     for payout_id in due:

@@ -219,12 +219,62 @@ class TestSubmitted:
 
     def test_requires_attention_when_it_takes_too_long(self, provider: FakeProvider, submitted_payout: Payout) -> None:
         provider.on_ask(fake_provider.ACCEPTED)
-        database.age(submitted_payout, seconds=provider.capabilities.settle_time_seconds)
+        provider.promise(settle_time_seconds=0.0)
 
         process_again(submitted_payout)
 
         assert submitted_payout.status == "requires_attention"
         assert submitted_payout.due_at is None
+
+    def test_has_its_time_from_when_it_was_accepted(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        """It was unknown for longer than the provider takes to settle; that time is not the provider's."""
+        provider.on_ask(fake_provider.ACCEPTED)
+        database.age(unknown_payout, seconds=2 * provider.capabilities.settle_time_seconds)
+
+        process_again(unknown_payout)
+        process_again(unknown_payout)
+
+        assert unknown_payout.status == "submitted"
+        assert unknown_payout.due_at is not None
+
+
+class TestSentAgain:
+    """Unknown, not found, and sent once more with the same reference."""
+
+    def test_a_refusal_proves_nothing_about_the_first_send(
+        self, provider: FakeProvider, unknown_payout: Payout
+    ) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(fake_provider.REJECTED)
+
+        process_again(unknown_payout)
+
+        assert [row[1:3] for row in database.attempts(unknown_payout)] == [
+            ("send", "unknown"),
+            ("ask", "not_found"),
+            ("send", "rejected"),
+        ]
+        assert (unknown_payout.status, unknown_payout.failure_code) == ("unknown", "")
+        assert unknown_payout.due_at is not None
+
+    def test_is_not_repeated_after_a_refusal(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(fake_provider.REJECTED)
+
+        process_again(unknown_payout)
+        process_again(unknown_payout)
+
+        assert provider.kinds == ["send", "ask", "send", "ask"]
+        assert unknown_payout.status == "unknown"
+
+    def test_is_paid_when_the_first_send_turns_out_to_be(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND, fake_provider.PAID)
+        provider.on_send(fake_provider.REJECTED)
+
+        process_again(unknown_payout)
+        process_again(unknown_payout)
+
+        assert unknown_payout.status == "paid"
 
 
 class TestPaid:
@@ -271,7 +321,7 @@ class TestPaid:
         assert provider.kinds == ["send", "ask"]
 
     def test_is_left_alone_when_the_time_is_over(self, provider: FakeProvider, paid_payout: Payout) -> None:
-        database.age(paid_payout, seconds=3600)
+        provider.promise(return_window_seconds=0.0)
 
         process_again(paid_payout)
 
