@@ -1,6 +1,7 @@
 """The one table of errors: which exception gets which HTTP status and code, as a problem document (RFC 9457).
 
-Whatever a client sends ends in one of these rows. The codes are part of the API: docs/errors.md lists them.
+Whatever a client sends ends in one of these rows. The codes are part of the API, and each stands in the OpenAPI
+document.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -83,6 +84,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.PayoutNotCancelable: Problem(409, "payout_not_cancelable", "The payout can no longer be canceled"),
     payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
     payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
+    payouts_errors.IfMatchMalformed: Problem(400, "if_match_malformed", "Malformed If-Match"),
     payouts_errors.AmountDoesNotFit: INVALID_REQUEST,
     payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
     exceptions.ValidationError: INVALID_REQUEST,
@@ -96,6 +98,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     Http404: Problem(404, "not_found", "Not found"),
     DjangoPermissionDenied: Problem(403, "permission_denied", "Not allowed"),
     RequestDataTooBig: INVALID_REQUEST,
+    UnreadablePostError: INVALID_REQUEST,
     SuspiciousOperation: INVALID_REQUEST,
 }
 
@@ -168,17 +171,24 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
 
 def _field_errors(error: Exception) -> list[dict[str, str]]:
     """Return a row for each thing that is wrong, with the dotted path of its field."""
-    if isinstance(error, exceptions.ValidationError):
-        return list(_flatten(error.detail))
-    if isinstance(error, exceptions.ParseError):
-        return [_field_error("body", "malformed_json", str(error.detail))]
-    if isinstance(error, exceptions.UnsupportedMediaType):
-        return [_field_error("Content-Type", "unsupported_media_type", "Send the body as application/json.")]
-    if isinstance(error, RequestDataTooBig):
-        return [_field_error("body", "body_too_large", "The body is too large.")]
-    if isinstance(error, SuspiciousOperation):
-        return [_field_error("request", "malformed", "The request could not be understood.")]
-    return _refused_field(error) if isinstance(error, accounts_errors.Refusal) else []
+    match error:
+        case exceptions.ValidationError():
+            return list(_flatten(error.detail))
+        case accounts_errors.Refusal():
+            return _refused_field(error)
+        case exceptions.ParseError():
+            row = ("body", "malformed_json", str(error.detail))
+        case exceptions.UnsupportedMediaType():
+            row = ("Content-Type", "unsupported_media_type", "Send the body as application/json.")
+        case RequestDataTooBig():
+            row = ("body", "body_too_large", "The body is too large.")
+        case UnreadablePostError():
+            row = ("body", "incomplete_body", "The body did not arrive whole.")
+        case SuspiciousOperation():
+            row = ("request", "malformed", "The request could not be understood.")
+        case _:
+            return []
+    return [_field_error(*row)]
 
 
 def _refused_field(error: accounts_errors.Refusal) -> list[dict[str, str]]:

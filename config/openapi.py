@@ -43,10 +43,16 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
     "retrieve_payout": _FIND,
     "update_payout": (
         *_FIND,
+        payouts_errors.IfMatchMalformed,
         payouts_errors.PayoutNotChangeable,
         payouts_errors.PayoutChanged,
     ),
-    "delete_payout": (*_FIND, payouts_errors.PayoutNotDeletable, payouts_errors.PayoutChanged),
+    "delete_payout": (
+        *_FIND,
+        payouts_errors.IfMatchMalformed,
+        payouts_errors.PayoutNotDeletable,
+        payouts_errors.PayoutChanged,
+    ),
     "cancel_payout": (*_FIND, payouts_errors.PayoutNotCancelable),
     "retrieve_payout_history": _FIND,
     "summarize_payouts": (exceptions.ValidationError,),

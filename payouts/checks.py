@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from payouts.providers import registry
@@ -16,6 +17,14 @@ from payouts.providers import registry
 def check_live_provider(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Refuse a PAYOUTS_LIVE_PROVIDER that this version does not have."""
     del app_configs
+    if settings.LIVE_PROVIDER == "sandbox":
+        return [
+            checks.Warning(
+                "PAYOUTS_LIVE_PROVIDER is the sandbox: live payouts are reported as paid, and no money moves.",
+                hint="Right for a rehearsal, and for nothing else.",
+                id="payouts.W001",
+            )
+        ]
     if not settings.LIVE_PROVIDER or settings.LIVE_PROVIDER in registry.PROVIDERS:
         return []
     return [

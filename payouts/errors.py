@@ -33,6 +33,14 @@ class LiveProviderMissing(Refusal):
     """This installation has no provider for live payouts. Use a test key, or ask its operator."""
 
 
+class PayoutNotInAttention(Refusal):
+    """Only a payout that requires attention can be resolved by hand."""
+
+
+class IfMatchMalformed(Refusal):
+    """If-Match takes the ETag as it was sent, with its quotes, such as "3"; or a list of them; or an asterisk."""
+
+
 class ReasonMissing(Refusal):
     """An operator's change needs a reason: it is kept with the payout for ever."""
 

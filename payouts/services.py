@@ -6,6 +6,7 @@ payout never change (a trigger sees to it).
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from django.conf import settings
@@ -19,6 +20,9 @@ from payouts.states import PayoutStatus
 
 #: What may be changed only before anything is sent.
 PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")
+#: RFC 9110, section 8.8.3.
+ETAG: Final = re.compile(r'(?<!W/)"[\x21\x23-\x7e]*"')
+ETAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:\s*,\s*(?:W/)?"[\x21\x23-\x7e]*")*')
 #: The merchant's own notes, which no provider sees.
 FREE_FIELDS: Final = ("comment", "metadata")
 
@@ -114,6 +118,30 @@ def delete_payout(payout: Payout, *, actor: str, if_match: str | None) -> None:
         Payout.objects.filter(pk=current.pk).update(deleted_at=Now(), version=models.F("version") + 1, updated_at=Now())
 
 
+def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str) -> Payout:
+    """Settle by hand what machines must not decide: a payout that requires attention becomes `paid` or `failed`.
+
+    The reason is kept in the history for ever; it should name the evidence, such as a line of the bank's statement.
+    Raises ReasonMissing for a blank one, and PayoutNotInAttention for a payout in another status.
+    """
+    if not reason.strip():
+        raise errors.ReasonMissing
+    failure: dict[str, Any] = {"failure_code": "resolved_by_operator"} if target == PayoutStatus.FAILED else {}
+    resolved = transitions.move(
+        payout.pk,
+        source=PayoutStatus.REQUIRES_ATTENTION,
+        target=target,
+        actor=actor,
+        reason=reason.strip(),
+        due_at=None,
+        **failure,
+    )
+    if resolved is None:
+        current = Payout.objects.get(pk=payout.pk)
+        raise errors.PayoutNotInAttention(f"{_first_sentence(current)} {errors.PayoutNotInAttention().message}")
+    return resolved
+
+
 def _lock(payout: Payout, if_match: str | None) -> Payout:
     """Return the payout as it is now and keep it so until the transaction ends.
 
@@ -128,7 +156,10 @@ def _lock(payout: Payout, if_match: str | None) -> Payout:
 
 
 def _etags(header: str) -> set[str]:
-    return {part.strip() for part in header.split(",")}
+    """Return the strong ETags of an If-Match header: RFC 9110 compares strongly, so a weak one never matches."""
+    if not ETAGS.fullmatch(header.strip()):
+        raise errors.IfMatchMalformed(field="If-Match")
+    return set(ETAG.findall(header))
 
 
 def _first_sentence(payout: Payout) -> str:
