@@ -100,6 +100,12 @@ DATABASES: dict[str, dict[str, Any]] = {
             "application_name": env.text("PAYOUTS_PROCESS_NAME", "payouts"),
             # Seconds. A database that does not answer the first packet is reported, not waited for.
             "connect_timeout": 5,
+            # Seconds, and milliseconds. A server that vanished without a word (a failed host, a cut network) is given
+            # up after a minute; the kernel by itself would wait for a quarter of an hour, or for two.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             # Parameters travel apart from the SQL, and a statement that comes back is planned once (psycopg
             # prepares it at its fifth use). Behind a transaction pooler that cannot do it, switch it off.
             "server_side_binding": True,

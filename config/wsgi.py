@@ -18,10 +18,16 @@ from django.utils.http import parse_header_parameters
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
+# Silence in the middle of a body for which a thread waits. A buffering proxy gives up as early (deploy/nginx).
+BODY_TIMEOUT_SECONDS = 10.0
+
+
 class PlatformRequest(WSGIRequest):
-    """A request in UTF-8 whose body has a length."""
+    """A request in UTF-8 whose body has a length and arrives in time."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
+        if server_socket := environ.get("gunicorn.socket"):
+            server_socket.settimeout(BODY_TIMEOUT_SECONDS)
         if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
             _measure_body(environ)
         super().__init__(environ)
@@ -41,8 +47,19 @@ class PlatformRequest(WSGIRequest):
 
 def _measure_body(environ: dict[str, Any]) -> None:
     """Read a body that comes in chunks: Django takes what has no Content-Length for empty, and so would we."""
-    body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
-    environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    try:
+        body = BytesIO(environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1))
+    except OSError:
+        body = BrokenBody(b"?")
+    environ |= {"wsgi.input": body, "CONTENT_LENGTH": str(len(body.getbuffer()))}
+
+
+class BrokenBody(BytesIO):
+    """Raises when it is read, where a view can answer it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raise what the connection has raised already."""
+        raise OSError("the body did not arrive")
 
 
 class PlatformHandler(WSGIHandler):

@@ -20,8 +20,14 @@ try:
     accesslog = "-" if env.boolean("PAYOUTS_ACCESS_LOG", default=False) else None
 except env.SettingError as error:
     startup.refuse(str(error))
+# The path and not the request line: a query may hold the name of a recipient.
+access_log_format = (
+    '{"at":"%(t)s","event":"request.answered","method":"%(m)s","path":"%(U)s","status":"%(s)s",'
+    '"bytes":"%(B)s","seconds":"%(L)s","request_id":"%({x-request-id}o)s"}'
+)
 worker_class = "gthread"
-# Seconds. A request that takes longer is broken: the database's own bounds are far below.
+# Seconds without a sign of life of the process, after which it is replaced. What a single request may wait for is
+# bounded above, and for its body in config/wsgi.py.
 timeout = 30
 graceful_timeout = 20
 keepalive = 75

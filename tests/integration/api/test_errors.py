@@ -42,6 +42,7 @@ NOT_OF_THE_API = {
     accounts_errors.MerchantNotFound,
     accounts_errors.MerchantExists,
     accounts_errors.APIKeyRequestInvalid,
+    payouts_errors.PayoutNotInAttention,
     payouts_errors.ReasonMissing,
     payouts_errors.TransitionNotAllowed,
     # REST framework's base, and what our own authentication and permissions never raise.

@@ -91,3 +91,30 @@ class TestChunks:
 
         assert (status, answer["errors"][0]["field"], answer["errors"][0]["code"]) == (400, "body", code)
         assert not Payout.objects.exists()
+
+
+class BrokenStream(BytesIO):
+    """A connection that falls silent, as gunicorn's socket does once its time is up."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise TimeoutError("timed out")
+
+
+class TestSilence:
+    """A caller that promises a body and does not send it holds a thread for ten seconds and no longer."""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"CONTENT_LENGTH": "100"},
+            {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True},
+        ],
+    )
+    def test_is_a_refusal_and_no_defect_of_ours(self, secret: str, headers: dict[str, Any]) -> None:
+        extra = {"CONTENT_TYPE": "application/json", "wsgi.input": BrokenStream(b"?"), **headers}
+
+        status, answer = call(secret, "POST", "/api/payouts/", b"", **extra)
+
+        assert status == 400
+        assert [(error["field"], error["code"]) for error in answer["errors"]] == [("body", "incomplete_body")]
+        assert not Payout.objects.exists()
