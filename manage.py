@@ -15,15 +15,16 @@ from django.db.utils import OperationalError
 def main() -> None:
     """Run the command; a setting that is wrong or a database that does not answer is one sentence."""
     # The container image is without devstack: there the environment says everything.
+    attached = True
     if util.find_spec("devstack"):
         from devstack import attach
 
-        attach.attach(os.environ)
+        attached = attach.attach(os.environ)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        _refuse(str(error))
+        _refuse(str(error) if attached else f"{error} Or start a stack with `make run`, which manage.py then finds.")
     except OperationalError as error:
         if not _is_unreachable(error):
             raise

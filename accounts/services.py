@@ -46,7 +46,9 @@ def get_merchant(name_or_id: str) -> Merchant:
     except ValueError:
         found = Merchant.objects.filter(name__iexact=name_or_id).first()
     if found is None:
-        raise errors.MerchantNotFound(f"There is no merchant {name_or_id!r}. Create it with: manage.py create_merchant")
+        raise errors.MerchantNotFound(
+            f"There is no merchant {name_or_id!r}. Create one with: manage.py create_merchant NAME"
+        )
     return found
 
 

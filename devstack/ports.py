@@ -41,9 +41,8 @@ def answers(port: int, *, say: bytes, expect: bytes) -> bool:
 
 def _refusal(port: int, error: OSError) -> errors.StackError:
     if error.errno == errno.EADDRINUSE:
-        return errors.StackError(
-            f"Port {port} is in use. Stop what uses it, or choose another: make run PORT={port + 1}."
-        )
+        other = port + 1 if port < 65535 else 8000
+        return errors.StackError(f"Port {port} is in use. Stop what uses it, or choose another: make run PORT={other}.")
     if error.errno == errno.EACCES:
         return errors.StackError(f"Port {port} needs more rights than you have. Choose another: make run PORT=8000.")
     return errors.StackError(f"Port {port} cannot be used: {error.strerror}. Choose another: make run PORT=8000.")

@@ -80,7 +80,10 @@ def _describe_first(app: application.Application, first: bootstrap.FirstStart) -
 
 
 def _describe_keys() -> list[str]:
-    return [f"Another key: .venv/bin/python manage.py issue_api_key {bootstrap.MERCHANT} --mode test"]
+    return [
+        f"Another key: .venv/bin/python manage.py issue_api_key {bootstrap.MERCHANT} --mode test",
+        f"Another admin password: .venv/bin/python manage.py changepassword {bootstrap.ADMIN}",
+    ]
 
 
 def curl(base_url: str, api_key: str) -> str:

@@ -1,4 +1,4 @@
-"""Full card numbers are refused: we hold none, so that no installation comes under PCI DSS through us. Pure."""
+"""Full card numbers are refused as a recipient's account, so that none is stored for lack of a better place. Pure."""
 
 from __future__ import annotations
 

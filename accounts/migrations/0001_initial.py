@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('expiry_date', models.DateTimeField(blank=True, help_text='Once API key expires, clients cannot use it anymore.', null=True, verbose_name='Expires')),
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('mode', models.CharField(choices=[('live', 'Live'), ('test', 'Test')], default='test', max_length=4)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('payouts:read', 'Read payouts'), ('payouts:write', 'Ask for, change and cancel payouts'), ('reports:read', 'List, sum and export payouts')], max_length=32), default=accounts.models.every_scope, size=None)),
+                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('payouts:read', 'Read, list and sum payouts'), ('payouts:write', 'Ask for, change and cancel payouts'), ('reports:read', 'List and sum payouts only')], max_length=32), default=accounts.models.every_scope, size=None)),
                 ('allowed_networks', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=43, validators=[accounts.models.validate_network]), blank=True, default=list, help_text='Networks in CIDR notation, separated by commas. Empty: from anywhere.', size=None)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -32,6 +32,11 @@ class Command(BaseCommand):
             if not options["if_missing"]:
                 raise CommandError(f"{error.message} Add --if-missing to print its id.") from error
             merchant = services.get_merchant(options["name"].strip())
+            if options["require_idempotency_key"] and not merchant.require_idempotency_key:
+                raise CommandError(
+                    f"{merchant.name!r} is there and does not require an Idempotency-Key. Switch it on in the admin, "
+                    "or leave out --require-idempotency-key."
+                ) from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(str(merchant.id))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("merchant", help="the merchant's name or id")
-        parser.add_argument("--mode", choices=Mode.values, default=Mode.TEST.value)
+        parser.add_argument("--mode", choices=Mode.values, default=Mode.TEST.value, help="test unless told otherwise")
         parser.add_argument(
             "--scope",
             action="append",
@@ -26,8 +27,14 @@ class Command(BaseCommand):
             dest="scopes",
             help="what the key may do; repeat it for more than one; without it the key may do everything",
         )
-        parser.add_argument("--expires-in-days", type=int, metavar="N")
-        parser.add_argument("--allow-network", action="append", default=[], metavar="CIDR")
+        parser.add_argument("--expires-in-days", type=int, metavar="N", help="without it the key never expires")
+        parser.add_argument(
+            "--allow-network",
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="where it may be used from; repeat it for more than one; without it from anywhere",
+        )
         parser.add_argument("--name", default="issued by command", help="what the key is for, at most 50 characters")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -48,6 +55,8 @@ class Command(BaseCommand):
         except errors.Refusal as error:
             raise CommandError(error.message) from error
         self.stdout.write(secret)
+        if api_key.mode == Mode.LIVE and not settings.LIVE_PROVIDER:
+            self.stderr.write("No live provider is configured: payouts with this key are refused until there is one.")
         self.stderr.write(
             f"A {api_key.mode} key of {merchant.name} with {', '.join(api_key.scopes)}. It is not shown again: keep it."
         )

@@ -57,6 +57,13 @@ class TestCreateMerchant:
         assert run("create_merchant", name, "--if-missing").stdout == f"{acme.id}\n"
         assert Merchant.objects.count() == 1
 
+    def test_if_missing_does_not_pretend_to_require_keys(self, acme: Merchant) -> None:
+        with pytest.raises(CommandError, match="does not require an Idempotency-Key"):
+            run("create_merchant", "acme", "--if-missing", "--require-idempotency-key")
+
+        acme.refresh_from_db()
+        assert acme.require_idempotency_key is False
+
     def test_if_missing_creates_it(self) -> None:
         assert run("create_merchant", "hooli", "--if-missing").stdout == f"{Merchant.objects.get().id}\n"
 
@@ -103,7 +110,7 @@ class TestIssueAPIKey:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            (("hooli",), "There is no merchant 'hooli'. Create it with: manage.py create_merchant"),
+            (("hooli",), "There is no merchant 'hooli'. Create one with: manage.py create_merchant NAME"),
             (("acme", "--mode", "sandbox"), "invalid choice: 'sandbox'"),
             (("acme", "--scope", "everything"), "invalid choice: 'everything'"),
             (("acme", "--expires-in-days", "0"), "--expires-in-days takes a whole number from 1 to 36500"),

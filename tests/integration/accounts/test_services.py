@@ -74,7 +74,7 @@ class TestGetMerchant:
 
     @pytest.mark.parametrize("name", ["hooli", "018f0000-0000-7000-8000-000000000000", "", "acm%"])
     def test_says_how_to_make_one(self, acme: Merchant, name: str) -> None:
-        with pytest.raises(errors.MerchantNotFound, match=r"Create it with: manage\.py create_merchant"):
+        with pytest.raises(errors.MerchantNotFound, match=r"Create one with: manage\.py create_merchant NAME"):
             services.get_merchant(name)
 
 
