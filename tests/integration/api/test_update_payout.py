@@ -204,6 +204,16 @@ class TestUpdatePayout:
         assert response.headers["Allow"] == "GET, PATCH, DELETE, HEAD"
 
 
+class TestCurrencyThatLeftISO4217:
+    def test_can_still_be_commented_on(self, api: Client, make_payout: MakePayout) -> None:
+        payout = make_payout(currency="ZZZ")
+
+        response = patch(api, payout, {"comment": "new"})
+
+        assert response.status_code == 200
+        assert (response.json()["amount"], response.json()["comment"]) == ("10.5000", "new")
+
+
 class TestIfMatch:
     @pytest.mark.parametrize("header", ['"1"', "*", ' "7" , "1"'])
     def test_changes_the_version_that_was_read(self, api: Client, make_payout: MakePayout, header: str) -> None:
