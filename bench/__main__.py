@@ -24,16 +24,16 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from django.conf import settings  # noqa: E402 - after django.setup()
-from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.test import Client  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from rich.console import Console
+from rich.table import Table
 
-from accounts import services as accounts_services  # noqa: E402
-from payouts import processing  # noqa: E402
-from payouts import services as payouts_services  # noqa: E402
+from accounts import services as accounts_services
+from payouts import processing
+from payouts import services as payouts_services
 
 BODY: dict[str, Any] = {
     "amount": "10.50",

@@ -141,6 +141,7 @@ class StrictFilterBackend(DjangoFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         names = self.get_filterset_class(view, queryset).base_filters.keys()
+        # Each list of ours says which parameters it has beside the filters.
         refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
         filterset = self.get_filterset(request, queryset, view)
         valid = filterset.is_valid()

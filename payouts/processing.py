@@ -109,7 +109,7 @@ def _claim_send(payout_id: uuid.UUID, *, source: PayoutStatus, only_if: models.Q
         )
         if payout is None:
             return None
-        return _begin_attempt(payout, AttemptKind.SEND, maybe_sent=_sends(payout).exists())
+        return _begin_attempt(payout, AttemptKind.SEND, maybe_sent=_sends_maybe_arrived(payout).exists())
 
 
 def _claim_ask(payout_id: uuid.UUID) -> Claim | None:
@@ -322,10 +322,10 @@ def _proves_nothing(claim: Claim, found: Evidence) -> bool:
     Refused when asked about the reference is another matter: that is said of all of them.
     """
     refused_send = claim.kind == AttemptKind.SEND and found.outcome == AttemptOutcome.REJECTED
-    return refused_send and _sends(claim.payout).exclude(pk=claim.attempt_id).exists()
+    return refused_send and _sends_maybe_arrived(claim.payout).exclude(pk=claim.attempt_id).exists()
 
 
-def _sends(payout: Payout) -> models.QuerySet[PayoutAttempt]:
+def _sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:
     """Every send of the payout that may have reached the provider."""
     return payout.attempts.filter(kind=AttemptKind.SEND).exclude(outcome=AttemptOutcome.NOT_SENT)
 
@@ -340,7 +340,10 @@ def _send_again(payout: Payout, provider: base.Provider) -> None:
     Not finding it is no proof that it was never executed. So only inside the window in which the provider promises
     that the same reference pays once.
     """
-    if payout.status != PayoutStatus.UNKNOWN or _sends(payout).filter(outcome=AttemptOutcome.REJECTED).exists():
+    if (
+        payout.status != PayoutStatus.UNKNOWN
+        or _sends_maybe_arrived(payout).filter(outcome=AttemptOutcome.REJECTED).exists()
+    ):
         # What it refused once it would refuse again. An answer, or an operator, has to end this one.
         return
     window_seconds = provider.capabilities.idempotency_window_seconds
