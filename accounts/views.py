@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import parameters
 from accounts.models import MerchantAPIKey, Mode, Scope
 from accounts.permissions import Scopes
 
@@ -64,6 +65,7 @@ class MeView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
+        parameters.refuse_misunderstood(request, known=frozenset())
         api_key = request.auth
         assert isinstance(api_key, MerchantAPIKey)
         return Response(MeSerializer({"merchant": api_key.merchant, "api_key": api_key}).data)

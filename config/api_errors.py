@@ -33,8 +33,9 @@ CONTENT_TYPE = "application/problem+json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
-# deadlock, a serialization failure. So it is certain that nothing was done.
-ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001"})
+# deadlock, a serialization failure, a transaction in which we were silent for too long (25P03) or that took too long
+# (25P04). So it is certain that nothing was done.
+ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our sid
 #: What to do, where the exception itself does not say it.
 DETAILS: Final[dict[Problem, str]] = {
     INVALID_REQUEST: "See `errors` for each field.",
-    OUTCOME_UNKNOWN: "The database connection was lost. Send the request again with the same Idempotency-Key.",
+    OUTCOME_UNKNOWN: (
+        "The database connection was lost. Send the same request again, with the same Idempotency-Key: it is carried "
+        "out once. If you sent none, look what became of it first."
+    ),
     DATABASE_BUSY: "Nothing was done. Send the request again in a second.",
     DATABASE_UNAVAILABLE: "Send the request again in a second.",
 }
@@ -79,7 +83,13 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     idempotency_errors.IdempotencyKeyReused: Problem(
         422, "idempotency_key_reused", "The Idempotency-Key belongs to another request"
     ),
+    idempotency_errors.IdempotencyKeyUnreadable: Problem(
+        503, "idempotency_key_unreadable", "The installation is being upgraded", 5
+    ),
+    idempotency_errors.IdempotencyKeyNotFound: Problem(404, "not_found", "Not found"),
     payouts_errors.PayoutNotFound: Problem(404, "not_found", "Not found"),
+    payouts_errors.PayoutDeleted: Problem(410, "payout_deleted", "The payout has been deleted"),
+    payouts_errors.PayoutExists: Problem(409, "payout_exists", "There is such a payout already"),
     payouts_errors.PayoutNotChangeable: Problem(409, "payout_not_changeable", "The payout can no longer be changed"),
     payouts_errors.PayoutNotCancelable: Problem(409, "payout_not_cancelable", "The payout can no longer be canceled"),
     payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
@@ -119,10 +129,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def _problem_of(error: Exception, request: Request) -> Problem | None:
-    if isinstance(error, OperationalError | InterfaceError):
+    gave_up = getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
+    if gave_up or isinstance(error, OperationalError | InterfaceError):
         # The connection may have broken after COMMIT arrived. Who was only reading need not care.
         logger.error("database.failed", exc_info=error)
-        if getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK:
+        if gave_up:
             return DATABASE_BUSY
         return DATABASE_UNAVAILABLE if request.method in SAFE_METHODS else OUTCOME_UNKNOWN
     return next((PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS), None)

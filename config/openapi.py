@@ -28,21 +28,31 @@ COMMON_ERRORS: Final[OperationErrors] = (
 # A query parameter that the operation does not have is refused by each of them.
 _FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
 
+# The header may come with each operation that changes something.
+_KEY: Final[OperationErrors] = (
+    idempotency_errors.IdempotencyKeyMalformed,
+    idempotency_errors.IdempotencyKeyInProgress,
+    idempotency_errors.IdempotencyKeyReused,
+    idempotency_errors.IdempotencyKeyUnreadable,
+    payouts_errors.PayoutDeleted,
+)
+
 #: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
 OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
-    "retrieve_me": (),
+    "retrieve_me": (exceptions.ValidationError,),
+    "retrieve_idempotency_key": (exceptions.ValidationError, idempotency_errors.IdempotencyKeyNotFound),
     "list_payouts": (exceptions.ValidationError,),
     "create_payout": (
         exceptions.ValidationError,
-        idempotency_errors.IdempotencyKeyMalformed,
+        *_KEY,
         idempotency_errors.IdempotencyKeyMissing,
-        idempotency_errors.IdempotencyKeyInProgress,
-        idempotency_errors.IdempotencyKeyReused,
+        payouts_errors.PayoutExists,
         payouts_errors.LiveProviderMissing,
     ),
     "retrieve_payout": _FIND,
     "update_payout": (
         *_FIND,
+        *_KEY,
         payouts_errors.IfMatchMalformed,
         payouts_errors.PayoutNotChangeable,
         payouts_errors.PayoutChanged,
@@ -53,7 +63,7 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         payouts_errors.PayoutNotDeletable,
         payouts_errors.PayoutChanged,
     ),
-    "cancel_payout": (*_FIND, payouts_errors.PayoutNotCancelable),
+    "cancel_payout": (*_FIND, *_KEY, payouts_errors.PayoutNotCancelable),
     "retrieve_payout_history": _FIND,
     "summarize_payouts": (exceptions.ValidationError,),
 }

@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TAGS": [
         {"name": "payouts", "description": "Ask for a payout and follow it to its end."},
         {"name": "reports", "description": "Counts and sums over the same filters as the list."},
+        {"name": "idempotency", "description": "What an Idempotency-Key was used for."},
         {"name": "account", "description": "Who the API key speaks for."},
     ],
 }
@@ -225,6 +226,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # Which provider pays out live payouts: empty (they are refused) or a name of payouts/providers/registry.py.
 # Test payouts always go to the sandbox.
 LIVE_PROVIDER = env.text("PAYOUTS_LIVE_PROVIDER")
+
+# Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept for ever. Under a day a
+# client that queues its retries over night would find nothing to replay.
+IDEMPOTENCY_RESPONSE_DAYS = env.integer("PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS", default=30, minimum=1, maximum=36_500)
 
 # Requests a minute of one API key; 0 switches the limit off. It is counted in Redis, fails open, and is off where
 # the broker is not Redis and no address is given.

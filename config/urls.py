@@ -10,6 +10,7 @@ from config import health, metrics, openapi
 
 urlpatterns = [
     path("api/payouts/", include("payouts.urls")),
+    path("api/idempotency-keys/", include("idempotency.urls")),
     path("api/", include("accounts.urls")),
     path("api/schema/", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
     path("api/schema/swagger-ui/", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger-ui"),

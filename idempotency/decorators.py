@@ -1,14 +1,24 @@
 """`@idempotent` for a method of a view: the same Idempotency-Key with the same request does its work once.
 
-The method gets the key as the keyword argument `idempotency_key` (None where there is none) and returns a REST
-framework Response. Whatever it raises, and whatever it answers with 4xx or 5xx, leaves the key free.
+    class WidgetsView(APIView):
+        @idempotent(resource_type="widget", creates=True)
+        def post(self, request: Request, *, idempotency_key: str | None) -> Response: ...
+
+        def answer_again(self, resource_id: uuid.UUID) -> Response: ...
+
+The method gets the key as the keyword argument `idempotency_key` (None where there is none) and returns a Response of
+REST framework whose data has the `id` of the resource that was created or changed. Whatever it raises, and whatever it
+answers with 4xx or 5xx, leaves the key free. `answer_again` answers with the resource as it is now, for a retry that
+comes when the first answer is no longer kept. Both run in the transaction of the key and call nothing outside the
+database.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, assert_never
+from functools import partial, wraps
+from typing import Any, Final, Protocol, assert_never
 
 from django.db import transaction
 from django.http import HttpResponse
@@ -16,76 +26,94 @@ from django.http.response import HttpResponseBase
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.models import MerchantAPIKey
-from idempotency import errors, fingerprint, services
+from idempotency import errors, fingerprint, keys, services
 
-FIRST_ERROR_STATUS = 400
+FIRST_ERROR_STATUS: Final = 400
+
+# Headers that belong to the answer's content. All others (Date, X-Request-Id, RateLimit) are fresh on a replay.
+STORED_HEADERS: Final = ("Location", "ETag")
+CONTENT_TYPE: Final = "application/json"
+
+
+class IdempotentView(Protocol):
+    """What a view with a decorated method has beside it."""
+
+    def answer_again(self, resource_id: uuid.UUID) -> Response:
+        """Answer with the resource as it is now; see the module's docstring."""
+
 
 ViewMethod = Callable[..., Response]
 
-# Headers that belong to the answer's content. All others (Date, X-Request-Id, RateLimit) are fresh on a replay.
-STORED_HEADERS = ("Location", "ETag")
 
+def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMethod], Callable[..., HttpResponseBase]]:
+    """Decorate a view method; see the module's docstring.
 
-def idempotent(method: ViewMethod) -> Callable[..., HttpResponseBase]:
-    """Wrap a view method; see the module's docstring."""
+    `resource_type` is what the `id` of its answer is the id of. `creates` says that a repetition would do harm: then a
+    merchant that is set to require the header gets 400 without it.
+    """
 
-    @wraps(method)
-    def wrapper(view: APIView, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        api_key = request.auth
-        assert isinstance(api_key, MerchantAPIKey)
-        key = services.parse_key(request.headers.get("Idempotency-Key"))
-        if key is not None:
-            return _once(method, view, request, *args, api_key=api_key, idempotency_key=key, **kwargs)
-        if api_key.merchant.require_idempotency_key:
-            raise errors.IdempotencyKeyMissing(field="Idempotency-Key")
-        return method(view, request, *args, idempotency_key=None, **kwargs)
+    def decorate(method: ViewMethod) -> Callable[..., HttpResponseBase]:
+        @wraps(method)
+        def wrapper(view: IdempotentView, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            run = partial(method, view, request, *args, **kwargs)
+            key = keys.parse_header(request.headers.get("Idempotency-Key"))
+            if key is not None:
+                return _once(partial(run, idempotency_key=key), view, request, key=key, resource_type=resource_type)
+            if creates and _api_key(request).merchant.require_idempotency_key:
+                raise errors.IdempotencyKeyMissing(field="Idempotency-Key")
+            return run(idempotency_key=None)
 
-    wrapper.is_idempotent = True  # type: ignore[attr-defined] # A test asks each POST route for it.
-    return wrapper
+        wrapper.is_idempotent = True  # type: ignore[attr-defined] # A test asks each route for it.
+        return wrapper
+
+    return decorate
 
 
 def _once(
-    method: ViewMethod,
-    view: APIView,
-    request: Request,
-    *args: Any,
-    api_key: MerchantAPIKey,
-    idempotency_key: str,
-    **kwargs: Any,
+    run: Callable[[], Response], view: IdempotentView, request: Request, *, key: str, resource_type: str
 ) -> HttpResponseBase:
-    """Do the method's work, or replay its answer, in one transaction (Note [One transaction for a key])."""
+    """Do the method's work, or answer for it, in one transaction (Note [One transaction for a key])."""
     # The body is parsed here and only parsed: a replay must survive a later change of the rules.
-    request_fingerprint = fingerprint.of_request(method=request.method or "", path=request.path, body=request.data)
+    asked = fingerprint.Request(request.method or "", request.path, request.data)
     with transaction.atomic(durable=True):
-        claimed = services.claim(
-            merchant=api_key.merchant, mode=api_key.mode, key=idempotency_key, fingerprint=request_fingerprint
-        )
+        claimed = services.claim(api_key=_api_key(request), key=key, request=asked)
         match claimed:
             case services.Replay():
                 return _answer(claimed.response, replayed=True)
+            case services.Purged():
+                return _answer(_rendered(view.answer_again(claimed.resource_id)), replayed=True)
             case services.Fresh():
-                response = method(view, request, *args, idempotency_key=idempotency_key, **kwargs)
+                response = run()
                 if response.status_code >= FIRST_ERROR_STATUS:
                     # A refusal that is returned and not raised leaves the key free like any other.
                     transaction.set_rollback(True)
                     return response
-                stored = _render(response)
-                services.complete(claimed, stored)
+                stored = _rendered(response)
+                resource = services.Resource(resource_type, uuid.UUID(str(response.data["id"])))
+                services.complete(claimed, stored, resource=resource)
             case _:
                 assert_never(claimed)
     return _answer(stored, replayed=False)
 
 
-def _render(response: Response) -> services.StoredResponse:
+def _api_key(request: Request) -> MerchantAPIKey:
+    """Return the key that was shown; HasScope has let nobody through without one."""
+    assert isinstance(request.auth, MerchantAPIKey)
+    return request.auth
+
+
+def _rendered(response: Response) -> services.StoredResponse:
     headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
-    return services.StoredResponse(response.status_code, JSONRenderer().render(response.data), headers)
+    body = JSONRenderer().render(response.data)
+    return services.StoredResponse(response.status_code, body, {"Content-Type": CONTENT_TYPE, **headers})
 
 
 def _answer(stored: services.StoredResponse, *, replayed: bool) -> HttpResponse:
-    response = HttpResponse(stored.body, status=stored.status, content_type="application/json", headers=stored.headers)
+    # Records of version 0.1 have no Content-Type among their headers; all its answers were JSON.
+    headers = {"Content-Type": CONTENT_TYPE, **stored.headers}
+    response = HttpResponse(stored.body, status=stored.status, headers=headers)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response

@@ -21,3 +21,11 @@ class IdempotencyKeyReused(Refusal):
 
 class IdempotencyKeyInProgress(Refusal):
     """A request with this Idempotency-Key is still under way. Send the same request again in a second."""
+
+
+class IdempotencyKeyUnreadable(Refusal):
+    """This Idempotency-Key was recorded by a newer version of this platform. Send the same request again, with it."""
+
+
+class IdempotencyKeyNotFound(Refusal):
+    """No request with this Idempotency-Key has been carried out. One may still be under way."""

@@ -8,24 +8,23 @@ an uncommitted row, on which a duplicate waits in the unique index.
 
 from __future__ import annotations
 
-import re
+import uuid
 from dataclasses import dataclass, field
 
 from django.db import OperationalError, connection
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, QueryCanceled
 
-from accounts.models import Merchant
-from idempotency import errors
-from idempotency.models import KEY_LENGTH_MAX, IdempotencyRecord
+from accounts.models import MerchantAPIKey
+from idempotency import errors, fingerprint, keys
+from idempotency.models import PATH_LENGTH_MAX, IdempotencyRecord
 
 # A duplicate waits this long for the first request, then gets 409. A payout is created in a few milliseconds, so
 # whoever waits longer waits for something broken, and must not hold a web thread meanwhile.
 LOCK_TIMEOUT_MS = 2000
 
-# Visible ASCII without the characters that a list of headers or a quoted string would make ambiguous.
-BARE_KEY = re.compile(r"[!#-+\--\[\]-~]+")
-# A quoted string of RFC 8941: printable ASCII, with quote and backslash escaped.
-QUOTED_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+# Each lock is waited for anew: if the first request is undone, the next in line has the key, and the rest wait for that
+# one. This is for all waiting of one statement together, and leaves the half of a second for the statement itself.
+STATEMENT_TIMEOUT_MS = 2500
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,14 @@ class StoredResponse:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What a request created or changed."""
+
+    type: str
+    id: uuid.UUID
 
 
 @dataclass(frozen=True)
@@ -51,74 +58,104 @@ class Replay:
     response: StoredResponse
 
 
-def parse_key(header: str | None) -> str | None:
-    """Return the key that an Idempotency-Key header holds, or None where there is no header.
+@dataclass(frozen=True)
+class Purged:
+    """The key was used for the same request, of whose answer this is left (idempotency/retention.py)."""
 
-    The bare and the quoted spelling of a key are the same key. Raises IdempotencyKeyMalformed for anything else, two
-    headers among it: they arrive joined by a comma.
+    resource_id: uuid.UUID
+
+
+def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) -> Fresh | Replay | Purged:
+    """Take the key for the caller's transaction, or return what is known of the same request before.
+
+    The API key says whose it is: the key belongs to its merchant and mode, whichever of their API keys is shown.
+
+    See Note [One transaction for a key]. Waits for a concurrent request with the key, two seconds at most, and leaves
+    that limit to the rest of the transaction. Raises IdempotencyKeyInProgress when it is still under way then,
+    IdempotencyKeyReused when the key belongs to another request, and IdempotencyKeyUnreadable when only a newer version
+    of this code could tell.
     """
-    if header is None:
-        return None
-    value = header.strip()
-    quoted = QUOTED_KEY.fullmatch(value)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else value
-    if not 1 <= len(key) <= KEY_LENGTH_MAX or not (quoted or BARE_KEY.fullmatch(key)):
-        raise errors.IdempotencyKeyMalformed(field="Idempotency-Key")
-    return key
-
-
-def claim(*, merchant: Merchant, mode: str, key: str, fingerprint: str) -> Fresh | Replay:
-    """Take the key for the caller's transaction, or return what was answered to the same request before.
-
-    See Note [One transaction for a key]. Waits for a concurrent request with the key, two seconds at most. Raises
-    IdempotencyKeyInProgress when it is still under way then, and IdempotencyKeyReused when the key belongs to another
-    request.
-    """
-    record_id = _insert(merchant=merchant, mode=mode, key=key, fingerprint=fingerprint)
+    record_id = _insert(api_key, key=key, request=request)
     if record_id is not None:
         return Fresh(record_id)
     # A statement of its own sees what has been committed while the insert waited.
-    record = IdempotencyRecord.objects.get(merchant=merchant, mode=mode, key=key)
-    if record.fingerprint != fingerprint:
+    record = IdempotencyRecord.objects.visible_to(api_key).get(key=key)
+    try:
+        is_same = fingerprint.belongs_to(request, record.fingerprint)
+    except fingerprint.VersionUnknown as error:
+        raise errors.IdempotencyKeyUnreadable from error
+    if not is_same:
         raise errors.IdempotencyKeyReused(field="Idempotency-Key")
-    return Replay(_stored_response(record))
+    return _known(record)
 
 
-def complete(claimed: Fresh, response: StoredResponse) -> None:
+def complete(claimed: Fresh, response: StoredResponse, *, resource: Resource) -> None:
     """Keep the answer with the key, in the transaction that claimed it."""
     IdempotencyRecord.objects.filter(pk=claimed.record_id).update(
-        response_status=response.status, response_body=response.body, response_headers=response.headers
+        resource_type=resource.type,
+        resource_id=resource.id,
+        response_status=response.status,
+        response_body=response.body,
+        response_headers=response.headers,
     )
 
 
-def _insert(*, merchant: Merchant, mode: str, key: str, fingerprint: str) -> int | None:
+def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
+    """Return the record of the key that a path names, without its answer.
+
+    Raises IdempotencyKeyNotFound where this merchant has none in this mode.
+    """
+    key = keys.parse_address(text)
+    records = IdempotencyRecord.objects.visible_to(api_key).defer("response_body", "response_headers")
+    record = records.filter(key=key).first() if key is not None else None
+    if record is None:
+        raise errors.IdempotencyKeyNotFound
+    return record
+
+
+def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) -> int | None:
     """Insert the record and return its id, or None where there is one already.
 
     ON CONFLICT waits for the other transaction like any insert, but leaves ours usable when the other one wins.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+            [f"{LOCK_TIMEOUT_MS}ms", f"{STATEMENT_TIMEOUT_MS}ms"],
+        )
         try:
             cursor.execute(
                 """
-                INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint)
-                VALUES (%s, %s, %s, %s)
-                ON CONFLICT (merchant_id, mode, key) DO NOTHING
+                INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint, method, path)
+                VALUES (%s, %s, %s, %s, %s, %s)
+                ON CONFLICT (key, merchant_id, mode) DO NOTHING
                 RETURNING id
                 """,
-                [merchant.pk, mode, key, fingerprint],
+                [
+                    api_key.merchant_id,
+                    api_key.mode,
+                    key,
+                    fingerprint.of_request(request),
+                    request.method,
+                    request.path[:PATH_LENGTH_MAX],
+                ],
             )
         except OperationalError as error:
-            if isinstance(error.__cause__, LockNotAvailable):
+            # Canceled: there were several to wait for, one after the other.
+            if isinstance(error.__cause__, LockNotAvailable | QueryCanceled):
                 raise errors.IdempotencyKeyInProgress(field="Idempotency-Key") from error
             raise
         row = cursor.fetchone()
     return row[0] if row else None
 
 
-def _stored_response(record: IdempotencyRecord) -> StoredResponse:
-    return StoredResponse(
-        status=int(record.response_status or 0),
-        body=bytes(record.response_body or b""),
-        headers=dict(record.response_headers),
+def _known(record: IdempotencyRecord) -> Replay | Purged:
+    if record.response_purged_at is not None and record.resource_id is not None:
+        return Purged(record.resource_id)
+    return Replay(
+        StoredResponse(
+            status=int(record.response_status or 0),
+            body=bytes(record.response_body or b""),
+            headers=dict(record.response_headers),
+        )
     )

@@ -9,6 +9,14 @@ class PayoutNotFound(Refusal):
     """There is no such payout."""
 
 
+class PayoutDeleted(Refusal):
+    """The payout that this Idempotency-Key was used for has been deleted. Use a new key to ask for another one."""
+
+
+class PayoutExists(Refusal):
+    """There is a payout with this Idempotency-Key already: list payouts with `?idempotency_key=` to see it."""
+
+
 class PayoutNotChangeable(Refusal):
     """Amount, currency, recipient and reference can be changed only while the payout is pending."""
 

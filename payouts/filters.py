@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,8 @@ from rest_framework.exceptions import ValidationError as APIValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts import parameters
+from idempotency import keys
 from payouts import money
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -80,6 +82,17 @@ class MomentField(forms.CharField):
         return moment
 
 
+class IdempotencyKeyField(forms.CharField):
+    """The key as it is, or in either spelling of its header."""
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        key = keys.parse_address(text) if text else ""
+        if key is None:
+            raise ValidationError("No Idempotency-Key can be written like that.", code="invalid_idempotency_key")
+        return key
+
+
 class StatusFilter(django_filters.Filter):
     field_class = StatusField
 
@@ -99,6 +112,10 @@ class MomentFilter(django_filters.CharFilter):
     field_class = MomentField
 
 
+class IdempotencyKeyFilter(django_filters.CharFilter):
+    field_class = IdempotencyKeyField
+
+
 class PayoutFilterSet(django_filters.FilterSet):
     """Ranges include their lower end and, for times, exclude their upper end: two adjoining ones share no payout."""
 
@@ -112,9 +129,7 @@ class PayoutFilterSet(django_filters.FilterSet):
     updated_before = MomentFilter("updated_at", "lt", help_text="Changed before this time.")
     reference = django_filters.CharFilter(max_length=255, help_text="Your own id for the payout, whole.")
     # A quoted key may begin or end with a space, which belongs to it.
-    idempotency_key = django_filters.CharFilter(
-        max_length=255, strip=False, help_text="The key that it was asked for with."
-    )
+    idempotency_key = IdempotencyKeyFilter(strip=False, help_text="The key that it was asked for with.")
     search = django_filters.CharFilter(
         method="search_text",
         min_length=SEARCH_LENGTH_MIN,
@@ -142,7 +157,7 @@ class StrictFilterBackend(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         names = self.get_filterset_class(view, queryset).base_filters.keys()
         # Each list of ours says which parameters it has beside the filters.
-        refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
+        parameters.refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
         filterset = self.get_filterset(request, queryset, view)
         valid = filterset.is_valid()
         _refuse_crossed(filterset.form.cleaned_data)
@@ -160,22 +175,6 @@ class StrictFilterBackend(DjangoFilterBackend):
 def _message(error: ValidationError) -> str:
     # Without parameters a percent sign is one, and may be the caller's.
     return str(error.message % error.params if error.params else error.message)
-
-
-def refuse_misunderstood(request: Request, *, known: Set[str]) -> None:
-    problems: dict[str, list[ErrorDetail]] = {}
-    for name, values in request.query_params.lists():
-        if name not in known:
-            choice = ", ".join(sorted(known)) or "none"
-            problems[name] = [ErrorDetail(f"There is no such parameter; there are: {choice}.", "unknown_parameter")]
-        elif any(not value.strip() for value in values):
-            problems[name] = [ErrorDetail("Give it a value or leave it out.", "blank")]
-        elif any("\x00" in value for value in values):
-            problems[name] = [ErrorDetail("NUL is not allowed.", "invalid_character")]
-        elif len(values) > 1 and name != "status":
-            problems[name] = [ErrorDetail("Give it once.", "repeated_parameter")]
-    if problems:
-        raise APIValidationError(problems)
 
 
 RANGES: Iterable[tuple[str, str]] = (

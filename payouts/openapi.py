@@ -40,16 +40,27 @@ HISTORY: Final = {
     "attempts": [{"number": 1, "kind": "send", "outcome": "paid", "code": "", "message": ""}],
 }
 
+KEY_FORM: Final = "1 to 255 visible ASCII characters without quote, comma and backslash, or a quoted string."
+KEY_EXAMPLES: Final = [OpenApiExample("key", "order-4711-refund")]
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     str,
     OpenApiParameter.HEADER,
     description=(
         "Make one up for each payout, such as a UUID, and send the same one when you try again: at most one payout is "
-        "created for it, for ever. 1 to 255 visible ASCII characters without quote, comma and backslash, or a quoted "
-        "string."
+        f"created for it, for ever. {KEY_FORM}"
     ),
-    examples=[OpenApiExample("key", "order-4711-refund")],
+    examples=KEY_EXAMPLES,
+)
+OPTIONAL_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "A key of its own for this request, which is then carried out once; the same request with the key again gets "
+        f"the same answer. {KEY_FORM}"
+    ),
+    examples=[OpenApiExample("key", "order-4711-correction")],
 )
 IF_MATCH: Final = OpenApiParameter(
     "If-Match",
@@ -62,11 +73,11 @@ REPLAYED: Final = OpenApiParameter(
     "Idempotent-Replayed",
     str,
     OpenApiParameter.HEADER,
-    response=[201],
-    description="`true` where the payout was created by an earlier request with the key.",
+    response=[200, 201],
+    description="`true` where an earlier request with the key did the work.",
 )
 LOCATION: Final = OpenApiParameter(
-    "Location", str, OpenApiParameter.HEADER, response=[201], description="Path of the new payout."
+    "Location", str, OpenApiParameter.HEADER, response=[200, 201], description="Path of the payout."
 )
 ETAG: Final = OpenApiParameter(
     "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Version of the payout, for If-Match."
@@ -107,7 +118,13 @@ create_payout = extend_schema(
     parameters=[IDEMPOTENCY_KEY, REPLAYED, LOCATION, ETAG],
     request=serializers.PayoutWriteSerializer,
     examples=[OpenApiExample("refund", REQUEST, request_only=True)],
-    responses={201: _answer("The payout, created now or by an earlier request with the key.", PAYOUT)},
+    responses={
+        201: _answer("The payout, created now or by an earlier request with the key.", PAYOUT),
+        200: _answer(
+            "The payout as it is now: an earlier request with the key created it, and its answer is no longer kept.",
+            PAID,
+        ),
+    },
 )
 retrieve_payout = extend_schema(
     operation_id="retrieve_payout",
@@ -125,7 +142,7 @@ update_payout = extend_schema(
         "`amount`, `currency`, `recipient_details` (as a whole) and `reference` can be changed while the payout is "
         "`pending`, `comment` and `metadata` (as a whole) always."
     ),
-    parameters=[IF_MATCH, ETAG],
+    parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=serializers.PayoutUpdateSerializer,
     examples=[OpenApiExample("comment", {"comment": "Refund of order 4711, second part"}, request_only=True)],
     responses={200: _answer("The payout as it is now.", PAYOUT)},
@@ -146,7 +163,7 @@ cancel_payout = extend_schema(
     tags=["payouts"],
     summary="Cancel a payout",
     description="Calls a `pending` payout off. One that is `canceled` already is answered the same; any other is 409.",
-    parameters=[ETAG],
+    parameters=[OPTIONAL_KEY, ETAG, REPLAYED],
     request=None,
     responses={200: _answer("The canceled payout.", CANCELED)},
 )

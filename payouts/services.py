@@ -10,12 +10,12 @@ import re
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
 from accounts.models import MerchantAPIKey, Mode
 from payouts import errors, money, states, tasks, transitions
-from payouts.models import Payout
+from payouts.models import ONE_PAYOUT_FOR_A_KEY, Payout
 from payouts.states import PayoutStatus
 
 #: What may be changed only before anything is sent.
@@ -30,10 +30,11 @@ FREE_FIELDS: Final = ("comment", "metadata")
 def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fields: Any) -> Payout:
     """Create a pending payout with its first row of history; the doorbell is rung once that is committed.
 
-    Raises LiveProviderMissing for a live payout where no provider is configured: nothing could ever pay it out.
+    Raises LiveProviderMissing for a live payout where no provider is configured: nothing could ever pay it out. Raises
+    PayoutExists where there is a payout with the key already.
     """
     with transaction.atomic(savepoint=False):
-        payout = Payout.objects.create(
+        payout = _insert_payout(
             merchant_id=api_key.merchant_id,
             mode=api_key.mode,
             provider=_provider_name(api_key.mode),
@@ -46,6 +47,17 @@ def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fie
         # `robust` alone would not do: ring() must not raise, or the answer for a committed payout would be a 500.
         transaction.on_commit(lambda: tasks.ring(payout.id), robust=True)
     return payout
+
+
+def _insert_payout(**columns: Any) -> Payout:
+    try:
+        return Payout.objects.create(**columns)
+    except IntegrityError as error:
+        # The second guard. The idempotency record is the first, so this takes a database that lost records.
+        diagnosis: Any = getattr(error.__cause__, "diag", None)
+        if getattr(diagnosis, "constraint_name", None) == ONE_PAYOUT_FOR_A_KEY:
+            raise errors.PayoutExists from error
+        raise
 
 
 def _provider_name(mode: str) -> str:

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
+from accounts import parameters
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
@@ -42,7 +43,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         super().initial(request, *args, **kwargs)
         # Where there are filters, they know which parameters there are.
         if not (self.filter_backends and request.method in SAFE_METHODS):
-            filters.refuse_misunderstood(request, known=frozenset())
+            parameters.refuse_misunderstood(request, known=frozenset())
 
     def get_queryset(self) -> PayoutQuerySet:
         return Payout.objects.visible_to(self.api_key)
@@ -64,6 +65,13 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
+    def answer_again(self, payout_id: uuid.UUID) -> Response:
+        """Answer a retry whose first answer is no longer kept."""
+        payout = self.get_queryset().filter(pk=payout_id).first()
+        if payout is None:
+            raise errors.PayoutDeleted
+        return self.answer(payout)
+
     def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         body = serializers.PayoutSerializer(payout).data
         return Response(body, status=status, headers={"ETag": payout.etag, **(headers or {})})
@@ -84,8 +92,14 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
     def get(self, request: Request) -> Response:
         return self.list(request)
 
+    def answer_again(self, payout_id: uuid.UUID) -> Response:
+        response = super().answer_again(payout_id)
+        # What a client that asked for the payout reads from any answer that says it is there.
+        response.headers["Location"] = reverse("payout", args=[payout_id])
+        return response
+
     @openapi.create_payout
-    @idempotent
+    @idempotent(resource_type="payout", creates=True)
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         fields = self.validated(request, serializers.PayoutWriteSerializer(data=request.data))
         payout = services.create_payout(api_key=self.api_key, idempotency_key=idempotency_key, **fields)
@@ -100,7 +114,9 @@ class PayoutView(PayoutsAPIView):
         return self.answer(self.get_payout(payout_id))
 
     @openapi.update_payout
-    def patch(self, request: Request, payout_id: uuid.UUID) -> Response:
+    @idempotent(resource_type="payout")
+    def patch(self, request: Request, payout_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
+        del idempotency_key
         payout = self.get_payout(payout_id)
         fields = self.validated(request, serializers.PayoutUpdateSerializer(payout, data=request.data))
         return self.answer(services.update_payout(payout, if_match=request.headers.get("If-Match"), **fields))
@@ -119,7 +135,9 @@ class PayoutCancelView(PayoutsAPIView):
     scopes: Scopes = {"POST": WRITE}
 
     @openapi.cancel_payout
-    def post(self, request: Request, payout_id: uuid.UUID) -> Response:
+    @idempotent(resource_type="payout")
+    def post(self, request: Request, payout_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
+        del idempotency_key
         payout = self.get_payout(payout_id)
         self.validated(request, serializers.StrictSerializer(data=request.data))
         return self.answer(services.cancel_payout(payout, actor=services.actor_of(self.api_key)))

@@ -3,19 +3,28 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
+from idempotency import retention
 from payouts import sweeping
 
 logger = logging.getLogger(__name__)
 
+Done = TypeVar("Done")
+
 
 class Command(BaseCommand):
-    help = "Find the payouts that the doorbell missed and have them processed, until stopped."
+    help = (
+        "Find the payouts that the doorbell missed and have them processed, and erase answers to idempotency keys that "
+        "are past their time, until stopped."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="do one round and exit")
@@ -28,7 +37,10 @@ class Command(BaseCommand):
             raise CommandError("--interval-seconds takes a number from 0.1 to 3600.")
         if options["once"]:
             done = sweeping.sweep()
-            self.stderr.write(f"{done.due} due: {done.rung} rung for, {done.processed} processed here.")
+            purged = _purge()
+            self.stderr.write(
+                f"{done.due} due: {done.rung} rung for, {done.processed} processed here. {purged} old answers erased."
+            )
             return
         # A database that cannot be reached now is a wrong setting; later it is an outage that passes.
         connection.ensure_connection()
@@ -59,12 +71,22 @@ class Stop:
 
 
 def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
-    """Sweep, pause, sweep. A round that fails is logged and the next one tried: PostgreSQL may just be restarting."""
+    """Sweep, pause, sweep. Payouts come first in each round, and are looked for whatever became of the rest."""
     while not stop.requested:
         close_old_connections()
-        try:
-            again_at_once = sweeping.sweep().has_more
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("sweep.failed", extra={"error": " ".join(str(error).split())})
-            again_at_once = False
-        stop.pause(0.0 if again_at_once else interval_seconds)
+        swept = _logging_failure("sweep.failed", sweeping.sweep)
+        _logging_failure("idempotency.purge.failed", _purge)
+        stop.pause(0.0 if swept and swept.has_more else interval_seconds)
+
+
+def _purge() -> int:
+    return retention.purge_responses(older_than=timedelta(days=settings.IDEMPOTENCY_RESPONSE_DAYS))
+
+
+def _logging_failure(event: str, step: Callable[[], Done]) -> Done | None:
+    """Do a step; one that fails is logged and tried again in the next round: PostgreSQL may just be restarting."""
+    try:
+        return step()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning(event, extra={"error": " ".join(str(error).split())})
+        return None

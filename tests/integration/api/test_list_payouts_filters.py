@@ -73,6 +73,7 @@ FILTERS: list[tuple[dict[str, Any], Predicate]] = [
     ({"created_after": "0001-01-01T00:00:00+23:59"}, lambda payout: True),
     ({"reference": "order-1"}, lambda payout: payout.reference == "order-1"),
     ({"idempotency_key": "key-1"}, lambda payout: payout.idempotency_key == "key-1"),
+    ({"idempotency_key": '"key-1"'}, lambda payout: payout.idempotency_key == "key-1"),
     ({"idempotency_key": " spaced "}, lambda payout: payout.idempotency_key == " spaced "),
     ({"search": "order-1"}, contains("order-1")),
     ({"search": "jane"}, contains("jane")),
@@ -162,7 +163,8 @@ MALFORMED: list[tuple[str, str, str]] = [
         )
     ],
     ("reference=" + "r" * 256, "reference", "max_length"),
-    ("idempotency_key=" + "k" * 256, "idempotency_key", "max_length"),
+    ("idempotency_key=" + "k" * 256, "idempotency_key", "invalid_idempotency_key"),
+    ("idempotency_key=caf%C3%A9", "idempotency_key", "invalid_idempotency_key"),
     ("search=a", "search", "min_length"),
     ("search=" + "a" * 101, "search", "max_length"),
     ("amount_min=2&amount_max=1", "amount_min", "crossed_range"),

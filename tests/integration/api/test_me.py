@@ -52,6 +52,11 @@ class TestMe:
     def test_requires_api_key(self, client: Client, db: None) -> None:
         assert answers.code(client.get("/api/me/")) == (401, "api_key_missing")
 
+    def test_refuses_every_parameter(self, api: Client) -> None:
+        response = api.get("/api/me/?mode=live")
+
+        assert answers.field_errors(response) == [("mode", "unknown_parameter")]
+
     def test_knows_get_alone(self, api: Client) -> None:
         response = api.post("/api/me/", {}, content_type="application/json")
 

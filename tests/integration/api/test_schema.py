@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class TestDocument:
 
     def test_has_every_operation(self, schema: Any) -> None:
         expected = {
-            (f"/{route}".replace("<uuid:", "{").replace(">", "}"), name)
+            (re.sub(r"<\w+:(\w+)>", r"{\1}", f"/{route}"), name)
             for route in KEPT
             for name in METHODS & set(ROUTES[route].http_method_names)
             if hasattr(ROUTES[route], name)
@@ -123,6 +124,8 @@ class TestDocument:
 
         assert headers == {
             ("create_payout", "Idempotency-Key"),
+            ("update_payout", "Idempotency-Key"),
+            ("cancel_payout", "Idempotency-Key"),
             ("update_payout", "If-Match"),
             ("delete_payout", "If-Match"),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from accounts.models import Merchant, Scope
 from payouts.models import Payout, PayoutTransition
 from tests import factories
 from tests.integration.api import answers
-from tests.integration.api.test_tenancy import KEPT, ROUTES, send
+from tests.integration.api.test_tenancy import KEPT, KEY, ROUTES, send
 
 READ, WRITE, REPORTS = "payouts:read", "payouts:write", "reports:read"
 ANY: frozenset[str] = frozenset(Scope.values)
@@ -20,6 +19,7 @@ ANY: frozenset[str] = frozenset(Scope.values)
 # One of these is enough.
 NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("api/me/", "GET"): ANY,
+    ("api/idempotency-keys/<path:key>/", "GET"): frozenset({READ, WRITE}),
     ("api/payouts/", "GET"): frozenset({READ, REPORTS}),
     ("api/payouts/", "POST"): frozenset({WRITE}),
     ("api/payouts/summary/", "GET"): frozenset({READ, REPORTS}),
@@ -51,9 +51,10 @@ def test_no_view_names_scopes_for_a_method_that_it_lacks() -> None:
 @pytest.mark.parametrize("scope", Scope.values)
 @pytest.mark.parametrize(("route", "method"), NEEDED)
 def test_key_with_one_scope_may_do_what_the_table_says(
-    acme: Merchant, make_payout: Callable[..., Payout], route: str, method: str, scope: str
+    acme: Merchant, api: Client, route: str, method: str, scope: str
 ) -> None:
-    payout = make_payout()
+    factories.post_payout(api, key=KEY)
+    payout = Payout.objects.get()
     before = Payout.objects.values().get()
 
     response = send(factories.client_of(acme, scopes=[scope]), method.lower(), route, payout)

@@ -19,6 +19,9 @@ PUBLIC = {"api/schema/", "api/schema/swagger-ui/", "api/schema/redoc/"}
 # Not of one payout: they answer with what the key may see, which is nothing here.
 COLLECTIONS = {"api/payouts/", "api/payouts/summary/"}
 NO_PAYOUTS = {"api/me/"}
+# Of one Idempotency-Key: that of the payout.
+KEYS = {"api/idempotency-keys/<path:key>/"}
+KEY = "order-1"
 
 METHODS = ("get", "post", "patch", "delete", "put", "head", "options")
 
@@ -39,7 +42,7 @@ OBJECTS = sorted(ROUTES.keys() - PUBLIC - COLLECTIONS - NO_PAYOUTS)
 
 
 def send(client: Client, method: str, route: str, payout: Payout) -> Any:
-    path = "/" + route.replace("<uuid:payout_id>", str(payout.id))
+    path = "/" + route.replace("<uuid:payout_id>", str(payout.id)).replace("<path:key>", KEY)
     return getattr(client, method)(path, content_type="application/json")
 
 
@@ -48,8 +51,9 @@ def has_method(route: str, method: str) -> bool:
 
 
 def test_the_walk_finds_the_routes() -> None:
-    assert ROUTES.keys() >= PUBLIC | COLLECTIONS | NO_PAYOUTS
+    assert ROUTES.keys() >= PUBLIC | COLLECTIONS | NO_PAYOUTS | KEYS
     assert OBJECTS == [
+        "api/idempotency-keys/<path:key>/",
         "api/payouts/<uuid:payout_id>/",
         "api/payouts/<uuid:payout_id>/cancel/",
         "api/payouts/<uuid:payout_id>/history/",
@@ -73,9 +77,10 @@ def test_requires_api_key(client: Client, make_payout: Callable[..., Payout], ro
 @pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
 @pytest.mark.parametrize("route", OBJECTS)
 def test_hides_payouts_of_other_merchants_and_of_the_other_mode(
-    acme: Merchant, globex: Merchant, make_payout: Callable[..., Payout], route: str, method: str
+    acme: Merchant, globex: Merchant, api: Client, route: str, method: str
 ) -> None:
-    payout = make_payout()
+    factories.post_payout(api, key=KEY)
+    payout = Payout.objects.get()
     before = Payout.objects.values().get()
 
     for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
@@ -83,6 +88,7 @@ def test_hides_payouts_of_other_merchants_and_of_the_other_mode(
         expected = (404, "not_found") if has_method(route, method) else (405, "method_not_allowed")
         assert answers.code(response) == expected
         assert str(payout.amount) not in response.content.decode()
+        assert str(payout.id) not in response.content.decode().replace(response.json()["instance"], "")
 
     assert Payout.objects.values().get() == before
     assert PayoutTransition.objects.count() == 1

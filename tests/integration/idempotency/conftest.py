@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
+#: The age at which everything that was answered so far is old.
+AT_ONCE = timedelta(0)
+
 
 @pytest.fixture
-def lock_timeout() -> Callable[[], str]:
-    """Return what PostgreSQL says how long a statement of ours waits for a lock."""
+def time_limits() -> Callable[[], list[str]]:
+    """Return what PostgreSQL says how long a statement of ours waits for a lock, and how long it takes at most."""
 
-    def show() -> str:
+    def show() -> list[str]:
         with connection.cursor() as cursor:
-            cursor.execute("SHOW lock_timeout")
-            return str(cursor.fetchone()[0])
+            cursor.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+            return list(cursor.fetchone())
 
     return show

@@ -2,71 +2,104 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from accounts.models import Merchant
-from idempotency import errors, services
+from accounts import services as accounts_services
+from accounts.models import Merchant, MerchantAPIKey
+from idempotency import errors, fingerprint, services
 from idempotency.models import IdempotencyRecord
 from tests.integration import racing
 
 RESPONSE = services.StoredResponse(201, b'{"id": "1"}', {"Location": "/1/"})
 
 
-def claim(merchant: Merchant, *, mode: str = "test", key: str = "k-1", fingerprint: str = "v1:a") -> object:
-    return services.claim(merchant=merchant, mode=mode, key=key, fingerprint=fingerprint)
+RESOURCE = services.Resource("widget", uuid.UUID("01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"))
 
 
-def claim_and_complete(merchant: Merchant) -> services.Fresh:
+def claim(api_key: MerchantAPIKey, *, key: str = "k-1", body: Any = "a") -> object:
+    return services.claim(api_key=api_key, key=key, request=fingerprint.Request("POST", "/widgets/", body))
+
+
+def claim_and_complete(api_key: MerchantAPIKey) -> services.Fresh:
     """Use the key k-1 up."""
-    claimed = claim(merchant)
+    claimed = claim(api_key)
     assert isinstance(claimed, services.Fresh)
-    services.complete(claimed, RESPONSE)
+    services.complete(claimed, RESPONSE, resource=RESOURCE)
     return claimed
+
+
+def key_of(merchant: Merchant, mode: str = "test") -> MerchantAPIKey:
+    return accounts_services.issue_api_key(merchant, name="test", mode=mode)[0]
 
 
 @pytest.mark.django_db
 class TestClaim:
-    def test_a_new_key_is_fresh(self, acme: Merchant) -> None:
-        claimed = claim(acme)
+    def test_a_new_key_is_fresh(self, acme_key: MerchantAPIKey) -> None:
+        claimed = claim(acme_key)
 
         record = IdempotencyRecord.objects.get()
         assert claimed == services.Fresh(record.pk)
-        assert (record.merchant, record.mode, record.key, record.fingerprint) == (acme, "test", "k-1", "v1:a")
+        assert (record.merchant, record.mode, record.key) == (acme_key.merchant, "test", "k-1")
+        assert (record.method, record.path, record.fingerprint[:3]) == ("POST", "/widgets/", "v1:")
+        assert (record.resource_id, record.response_status, record.response_body) == (None, None, None)
 
-    def test_the_same_request_is_replayed(self, acme: Merchant) -> None:
-        claim_and_complete(acme)
+    def test_the_same_request_is_replayed(self, acme_key: MerchantAPIKey) -> None:
+        claim_and_complete(acme_key)
 
-        assert claim(acme) == services.Replay(RESPONSE)
+        assert claim(acme_key) == services.Replay(RESPONSE)
         assert IdempotencyRecord.objects.count() == 1
 
-    def test_another_request_is_refused(self, acme: Merchant) -> None:
-        claim_and_complete(acme)
+    def test_another_request_is_refused(self, acme_key: MerchantAPIKey) -> None:
+        claim_and_complete(acme_key)
 
         with pytest.raises(errors.IdempotencyKeyReused):
-            claim(acme, fingerprint="v1:b")
+            claim(acme_key, body="b")
 
-        assert claim(acme) == services.Replay(RESPONSE)
+        assert claim(acme_key) == services.Replay(RESPONSE)
 
-    def test_merchants_and_modes_never_meet(self, acme: Merchant, globex: Merchant) -> None:
-        claim_and_complete(acme)
+    def test_merchants_and_modes_never_meet(self, acme_key: MerchantAPIKey, globex: Merchant) -> None:
+        claim_and_complete(acme_key)
 
-        others = [claim(globex), claim(acme, mode="live"), claim(globex, mode="live"), claim(acme, key="K-1")]
+        strangers = [key_of(globex), key_of(acme_key.merchant, "live"), key_of(globex, "live")]
+        others = [*(claim(stranger) for stranger in strangers), claim(acme_key, key="K-1")]
 
         assert [type(other) for other in others] == [services.Fresh] * 4
         assert IdempotencyRecord.objects.count() == 5
 
+    def test_another_api_key_of_the_merchant_is_the_same_caller(self, acme_key: MerchantAPIKey) -> None:
+        claim_and_complete(acme_key)
+
+        assert claim(key_of(acme_key.merchant)) == services.Replay(RESPONSE)
+
+    def test_a_longer_path_than_people_read_is_no_error(self, acme_key: MerchantAPIKey) -> None:
+        request = fingerprint.Request("POST", "/" + "x" * 300, {})
+
+        assert isinstance(services.claim(api_key=acme_key, key="k-1", request=request), services.Fresh)
+        assert len(IdempotencyRecord.objects.get().path) == 255
+
+    def test_a_fingerprint_of_a_later_version_is_not_judged(self, acme_key: MerchantAPIKey) -> None:
+        """A wrong "used with another request" would have the merchant take a new key, and pay twice."""
+        IdempotencyRecord.objects.create(
+            merchant=acme_key.merchant, mode="test", key="k-1", fingerprint="v9:a", response_status=201
+        )
+
+        with pytest.raises(errors.IdempotencyKeyUnreadable):
+            claim(acme_key)
+
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrently:
-    def test_waits_for_the_first_to_commit_and_replays(self, acme: Merchant) -> None:
+    def test_waits_for_the_first_to_commit_and_replays(self, acme_key: MerchantAPIKey) -> None:
         claimed, waiting = threading.Event(), threading.Event()
 
         def first() -> object:
             with transaction.atomic():
-                fresh = claim_and_complete(acme)
+                fresh = claim_and_complete(acme_key)
                 claimed.set()
                 assert waiting.wait(10)
                 time.sleep(0.2)
@@ -76,19 +109,19 @@ class TestConcurrently:
             assert claimed.wait(10)
             waiting.set()
             with transaction.atomic():
-                return claim(acme)
+                return claim(acme_key)
 
         results = racing.run_together(first, second)
 
         assert isinstance(results[0], services.Fresh)
         assert results[1] == services.Replay(RESPONSE)
 
-    def test_goes_on_itself_when_the_first_rolls_back(self, acme: Merchant) -> None:
+    def test_goes_on_itself_when_the_first_rolls_back(self, acme_key: MerchantAPIKey) -> None:
         claimed, waiting = threading.Event(), threading.Event()
 
         def first() -> None:
             with transaction.atomic():
-                claim_and_complete(acme)
+                claim_and_complete(acme_key)
                 claimed.set()
                 assert waiting.wait(10)
                 time.sleep(0.2)
@@ -98,7 +131,7 @@ class TestConcurrently:
             assert claimed.wait(10)
             waiting.set()
             with transaction.atomic():
-                return claim_and_complete(acme)
+                return claim_and_complete(acme_key)
 
         results = racing.run_together(first, second)
 
@@ -106,13 +139,13 @@ class TestConcurrently:
         assert isinstance(results[1], services.Fresh)
         assert IdempotencyRecord.objects.count() == 1
 
-    def test_waits_no_longer_than_two_seconds(self, acme: Merchant) -> None:
+    def test_waits_no_longer_than_two_seconds(self, acme_key: MerchantAPIKey) -> None:
         claimed, given_up = threading.Event(), threading.Event()
         waited: list[float] = []
 
         def first() -> None:
             with transaction.atomic():
-                claim_and_complete(acme)
+                claim_and_complete(acme_key)
                 claimed.set()
                 assert given_up.wait(10)
 
@@ -121,7 +154,7 @@ class TestConcurrently:
             started = time.monotonic()
             try:
                 with transaction.atomic():
-                    return claim(acme)
+                    return claim(acme_key)
             finally:
                 waited.append(time.monotonic() - started)
                 given_up.set()
@@ -131,12 +164,12 @@ class TestConcurrently:
         assert isinstance(results[1], errors.IdempotencyKeyInProgress)
         assert 1.9 < waited[0] < 3.0
 
-    def test_one_of_many_is_fresh(self, acme: Merchant) -> None:
+    def test_one_of_many_is_fresh(self, acme_key: MerchantAPIKey) -> None:
         def attempt() -> object:
             with transaction.atomic():
-                claimed = claim(acme)
+                claimed = claim(acme_key)
                 if isinstance(claimed, services.Fresh):
-                    services.complete(claimed, RESPONSE)
+                    services.complete(claimed, RESPONSE, resource=RESOURCE)
                 return claimed
 
         results = racing.run_together(*[attempt] * 12)
@@ -144,22 +177,60 @@ class TestConcurrently:
         assert sum(isinstance(result, services.Fresh) for result in results) == 1
         assert results.count(services.Replay(RESPONSE)) == 11
 
-    def test_another_failure_of_the_database_is_not_taken_for_it(self, acme: Merchant) -> None:
-        """A cancelled statement says nothing about whether the key is in use."""
+    def test_waits_no_longer_when_one_after_the_other_is_undone(self, acme_key: MerchantAPIKey) -> None:
+        """PostgreSQL grants the time for a lock anew for each that is waited for."""
         claimed, given_up = threading.Event(), threading.Event()
+        waited: list[float] = []
 
         def first() -> None:
             with transaction.atomic():
-                claim_and_complete(acme)
+                claim(acme_key)
                 claimed.set()
+                time.sleep(1.5)
+                transaction.set_rollback(True)
+
+        def waiting() -> object:
+            """Wait for the first; the one that is next in line holds the key for longer than the other may wait."""
+            assert claimed.wait(10)
+            started = time.monotonic()
+            try:
+                with transaction.atomic():
+                    claimed_here = claim(acme_key)
+                    assert given_up.wait(10)
+                    transaction.set_rollback(True)
+                    return claimed_here
+            except errors.IdempotencyKeyInProgress:
+                waited.append(time.monotonic() - started)
+                given_up.set()
+                raise
+
+        results = racing.run_together(first, waiting, waiting)
+
+        assert {type(result) for result in results[1:]} == {services.Fresh, errors.IdempotencyKeyInProgress}
+        assert 2.3 < waited[0] < 3.5
+        assert IdempotencyRecord.objects.count() == 0
+
+    def test_another_failure_of_the_database_is_not_taken_for_it(self, acme_key: MerchantAPIKey) -> None:
+        """A connection that is lost says nothing about whether the key is in use."""
+        claimed, given_up = threading.Event(), threading.Event()
+        waiting: list[int] = []
+
+        def first() -> None:
+            with transaction.atomic(), connection.cursor() as cursor:
+                claim_and_complete(acme_key)
+                claimed.set()
+                while not waiting:
+                    given_up.wait(0.01)
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", waiting)
                 assert given_up.wait(10)
 
         def second() -> None:
             assert claimed.wait(10)
             try:
                 with transaction.atomic(), connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL statement_timeout = '50ms'")
-                    claim(acme)
+                    cursor.execute("SELECT pg_backend_pid()")
+                    waiting.extend(cursor.fetchone())
+                    claim(acme_key)
             finally:
                 given_up.set()
 
@@ -167,12 +238,14 @@ class TestConcurrently:
 
         assert isinstance(result, OperationalError)
 
-    def test_the_time_limit_ends_with_the_transaction(self, acme: Merchant, lock_timeout: Callable[[], str]) -> None:
-        before = lock_timeout()
+    def test_the_time_limits_end_with_the_transaction(
+        self, acme_key: MerchantAPIKey, time_limits: Callable[[], list[str]]
+    ) -> None:
+        before = time_limits()
 
         with transaction.atomic():
-            claim(acme)
-            during = lock_timeout()
+            claim(acme_key)
+            during = time_limits()
 
-        assert during == "2s"
-        assert lock_timeout() == before
+        assert during == ["2s", "2500ms"]
+        assert time_limits() == before

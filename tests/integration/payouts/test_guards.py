@@ -198,8 +198,9 @@ class TestConstraints:
         self, make_payout: Callable[..., Payout]
     ) -> None:
         make_payout(idempotency_key="k-1")
+        other = make_payout()
 
-        refused_by = database.refused_by(lambda: make_payout(idempotency_key="k-1"))
+        refused_by = database.refused_by(lambda: Payout.objects.filter(pk=other.pk).update(idempotency_key="k-1"))
 
         assert refused_by == "payout_idempotency_key_unique_per_merchant"
 

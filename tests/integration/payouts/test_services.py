@@ -37,6 +37,14 @@ class TestCreatePayout:
         assert payout.first_sent_at is None
         assert database.history(payout) == [("", "pending", f"merchant:{acme_key.prefix}", "created")]
 
+    def test_refuses_a_second_one_for_a_key_whose_record_is_lost(self, make_payout: Callable[..., Payout]) -> None:
+        make_payout(idempotency_key="k-1")
+
+        with pytest.raises(errors.PayoutExists), transaction.atomic():
+            make_payout(idempotency_key="k-1")
+
+        assert Payout.objects.count() == 1
+
     def test_is_due_at_once(self, make_payout: Callable[..., Payout]) -> None:
         due_in = database.due_in_seconds(make_payout())
 

@@ -224,7 +224,7 @@ class TestCommand:
         call_command("sweep_payouts", "--once")
 
         written = capsys.readouterr()
-        assert "1 due: 1 rung for, 0 processed here." in written.err
+        assert "1 due: 1 rung for, 0 processed here. 0 old answers erased." in written.err
         assert written.out == ""
 
     @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "3601", "0.05"])

@@ -17,7 +17,11 @@ JSON = st.recursive(
 
 
 def of(body: Any, *, method: str = "POST", path: str = "/api/payouts/") -> str:
-    return fingerprint.of_request(method=method, path=path, body=body)
+    return fingerprint.of_request(asked(body, method=method, path=path))
+
+
+def asked(body: Any, *, method: str = "POST", path: str = "/api/payouts/") -> fingerprint.Request:
+    return fingerprint.Request(method, path, body)
 
 
 class TestFingerprint:
@@ -68,3 +72,27 @@ class TestFingerprint:
     @given(JSON, st.text())
     def test_exists_for_every_request(self, body: Any, path: str) -> None:
         assert of(body, path=path).startswith("v1:")
+
+
+class TestBelongsTo:
+    def test_knows_the_request_again(self) -> None:
+        assert fingerprint.belongs_to(asked({"a": "1", "b": "2"}), of({"b": "2", "a": "1"}))
+
+    @pytest.mark.parametrize(
+        "other",
+        [asked({"a": "2"}), asked({"a": "1"}, method="PATCH"), asked({"a": "1"}, path="/api/payouts/x/cancel/")],
+    )
+    def test_knows_another_one(self, other: fingerprint.Request) -> None:
+        assert not fingerprint.belongs_to(other, of({"a": "1"}))
+
+    # What version 0.1 of the platform wrote; read for ever.
+    def test_reads_the_first_version(self) -> None:
+        old = "v1:23afa024673ba1959c3e914ce91b7736d8e3e687df102c910cef8b1299a238e4"
+
+        body = {"recipient_details": {"name": "Zo\u00eb", "account": "x"}, "amount": "10.50"}
+        assert fingerprint.belongs_to(asked(body), old)
+
+    @pytest.mark.parametrize("fingerprint_of_later", ["v2:0000", "", "v10:1"])
+    def test_says_neither_yes_nor_no_for_a_version_that_it_does_not_know(self, fingerprint_of_later: str) -> None:
+        with pytest.raises(fingerprint.VersionUnknown):
+            fingerprint.belongs_to(asked({}), fingerprint_of_later)

@@ -5,8 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from idempotency import errors
-from idempotency.models import KEY_LENGTH_MAX
-from idempotency.services import parse_key
+from idempotency.keys import LENGTH_MAX, parse_address, parse_header
 
 VISIBLE = "".join(chr(code) for code in range(33, 127))
 BARE = "".join(character for character in VISIBLE if character not in '",\\')
@@ -16,9 +15,9 @@ def quoted(key: str) -> str:
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-class TestParseKey:
+class TestParseHeader:
     def test_is_none_without_a_header(self) -> None:
-        assert parse_key(None) is None
+        assert parse_header(None) is None
 
     @pytest.mark.parametrize(
         ("header", "key"),
@@ -37,7 +36,7 @@ class TestParseKey:
         ],
     )
     def test_takes_both_spellings(self, header: str, key: str) -> None:
-        assert parse_key(header) == key
+        assert parse_header(header) == key
 
     @pytest.mark.parametrize(
         "header",
@@ -72,26 +71,57 @@ class TestParseKey:
     )
     def test_refuses_everything_else(self, header: str) -> None:
         with pytest.raises(errors.IdempotencyKeyMalformed) as refusal:
-            parse_key(header)
+            parse_header(header)
 
         assert refusal.value.field == "Idempotency-Key"
 
-    @given(st.text(alphabet=BARE, min_size=1, max_size=KEY_LENGTH_MAX))
+    @given(st.text(alphabet=BARE, min_size=1, max_size=LENGTH_MAX))
     def test_both_spellings_are_the_same_key(self, key: str) -> None:
-        assert parse_key(key) == parse_key(quoted(key)) == key
+        assert parse_header(key) == parse_header(quoted(key)) == key
 
-    @given(st.text(alphabet=VISIBLE + " ", min_size=1, max_size=KEY_LENGTH_MAX))
+    @given(st.text(alphabet=VISIBLE + " ", min_size=1, max_size=LENGTH_MAX))
     def test_every_printable_key_can_be_quoted(self, key: str) -> None:
-        assert parse_key(quoted(key)) == key
+        assert parse_header(quoted(key)) == key
 
     @given(st.text() | st.text(alphabet='"\\, ab'))
     @example('"\\')
     def test_either_refuses_or_returns_what_can_be_stored(self, header: str) -> None:
         try:
-            key = parse_key(header)
+            key = parse_header(header)
         except errors.IdempotencyKeyMalformed:
             return
 
         assert key is not None
-        assert 1 <= len(key) <= KEY_LENGTH_MAX
+        assert 1 <= len(key) <= LENGTH_MAX
         assert all(32 <= ord(character) < 127 for character in key)
+
+
+class TestParseAddress:
+    @pytest.mark.parametrize(
+        ("text", "key"),
+        [
+            ("order-1", "order-1"),
+            ('"order-1"', "order-1"),
+            # The header has to quote these; in an address they may stand as they are.
+            ("a b", "a b"),
+            ('"a b"', "a b"),
+            (" ", " "),
+            ("a,b", "a,b"),
+            ("a/b", "a/b"),
+            ('a"b', 'a"b'),
+            (r"a\b", r"a\b"),
+            # What could be either is taken for the quoted spelling.
+            (r'"a\"b"', 'a"b'),
+        ],
+    )
+    def test_takes_every_key_in_either_spelling(self, text: str, key: str) -> None:
+        assert parse_address(text) == key
+
+    @pytest.mark.parametrize("text", ["", '""', "k" * 256, "caf\u00e9", "a\x00b", "a\nb", "\u0661", "\x7f"])
+    def test_is_none_for_what_can_be_no_key(self, text: str) -> None:
+        # Two quotes are two printable characters, and so a key that the header can be sent with.
+        assert parse_address(text) == ('""' if text == '""' else None)
+
+    @given(st.text(alphabet=VISIBLE + " ", min_size=1, max_size=LENGTH_MAX))
+    def test_finds_every_key_by_its_quoted_spelling(self, key: str) -> None:
+        assert parse_address(quoted(key)) == parse_header(quoted(key)) == key

@@ -1,0 +1,45 @@
+"""How an Idempotency-Key is written: bare, or as the IETF draft's quoted string. Both spellings are one key. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from idempotency import errors
+
+LENGTH_MAX: Final = 255
+
+# Visible ASCII without the characters that a list of headers or a quoted string would make ambiguous.
+BARE: Final = re.compile(r"[!#-+\--\[\]-~]+")
+# A quoted string of RFC 8941: printable ASCII, with quote and backslash escaped.
+QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+PRINTABLE: Final = re.compile(r"[ -~]+")
+
+
+def parse_header(header: str | None) -> str | None:
+    """Return the key that an Idempotency-Key header holds, or None where there is no header.
+
+    Raises IdempotencyKeyMalformed for anything but one key, two headers among it: they arrive joined by a comma.
+    """
+    if header is None:
+        return None
+    key = _unquoted(header.strip())
+    if key is None:
+        raise errors.IdempotencyKeyMalformed(field="Idempotency-Key")
+    return key
+
+
+def parse_address(text: str) -> str | None:
+    """Return the key that a path or a query parameter names, or None where no key can be written like that.
+
+    It may be written as in the header. In an address nothing is ambiguous, so a key that the header must quote may
+    stand there as it is: `a b` for the key that was sent as `"a b"`.
+    """
+    return _unquoted(text) or (text if len(text) <= LENGTH_MAX and PRINTABLE.fullmatch(text) else None)
+
+
+def _unquoted(text: str) -> str | None:
+    quoted = QUOTED.fullmatch(text)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
+    well_formed = 1 <= len(key) <= LENGTH_MAX and bool(quoted or BARE.fullmatch(key))
+    return key if well_formed else None

@@ -1,0 +1,85 @@
+"""What became of an Idempotency-Key, for a merchant that lost count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import parameters
+from accounts.models import MerchantAPIKey, Mode, Scope
+from accounts.permissions import Scopes
+from idempotency import services
+
+
+class IdempotencyRequestSerializer(serializers.Serializer[Any]):
+    method = serializers.CharField()
+    path = serializers.CharField()
+
+
+class IdempotencyResourceSerializer(serializers.Serializer[Any]):
+    type = serializers.CharField(source="resource_type", help_text="Such as `payout`.")
+    id = serializers.UUIDField(source="resource_id")
+
+
+class IdempotencyKeySerializer(serializers.Serializer[Any]):
+    key = serializers.CharField(help_text="Without quotes, however it was written.")
+    mode = serializers.ChoiceField(choices=Mode.choices)
+    request = IdempotencyRequestSerializer(source="*", help_text="The one request that the key is for.")
+    resource = IdempotencyResourceSerializer(source="*", help_text="What it created or changed.")
+    response_status = serializers.IntegerField(help_text="HTTP status of the first answer.")
+    response_purged_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when the first answer is no longer kept; null while it is replayed."
+    )
+    created_at = serializers.DateTimeField(help_text="When the key was first seen with success.")
+
+
+EXAMPLE = {
+    "key": "order-4711-refund",
+    "mode": "test",
+    "request": {"method": "POST", "path": "/api/payouts/"},
+    "resource": {"type": "payout", "id": "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"},
+    "response_status": 201,
+    "response_purged_at": None,
+    "created_at": "2026-11-23T12:00:00.000000Z",
+}
+
+
+class IdempotencyKeyView(APIView):
+    http_method_names = ["get", "head"]
+    # Less than a retry with the key would tell, so whoever may send one may ask.
+    scopes: Scopes = {"GET": (Scope.PAYOUTS_READ, Scope.PAYOUTS_WRITE)}
+
+    @extend_schema(
+        operation_id="retrieve_idempotency_key",
+        tags=["idempotency"],
+        summary="See what an Idempotency-Key was used for",
+        description=(
+            "When it was first used, for which request, and what that created or changed. 404 means that no request "
+            "with it has been carried out so far: one may still be under way, so this does not replace sending the "
+            "same request again."
+        ),
+        parameters=[
+            OpenApiParameter(
+                "key",
+                OpenApiTypes.STR,
+                OpenApiParameter.PATH,
+                description="The key as it is or quoted as in the header, percent-encoded.",
+                examples=[OpenApiExample("key", "order-4711-refund")],
+            )
+        ],
+        responses={
+            200: OpenApiResponse(IdempotencyKeySerializer, "What is known.", [OpenApiExample("answer", EXAMPLE)])
+        },
+    )
+    def get(self, request: Request, key: str) -> Response:
+        parameters.refuse_misunderstood(request, known=frozenset())
+        api_key = request.auth
+        assert isinstance(api_key, MerchantAPIKey)
+        record = services.find_record(key, api_key=api_key)
+        return Response(IdempotencyKeySerializer(record).data)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Merchant, MerchantAPIKey
+from idempotency import retention
+from idempotency.models import IdempotencyRecord
+from payouts import processing
+from payouts.models import Payout, PayoutTransition
+from tests import factories
+from tests.integration import racing
+from tests.integration.api import answers
+from tests.integration.idempotency.conftest import AT_ONCE
+
+DAY = timedelta(days=1)
+# A plan for a table that has grown; an empty one would be read from end to end, and rightly so.
+PLAN_AS_IF_LARGE = "SET LOCAL enable_seqscan = off"
+
+
+def add_records(merchant: Merchant, count: int, *, days_old: float = 0) -> None:
+    """Add complete records, as old as that, behind the back of the service."""
+    IdempotencyRecord.objects.bulk_create(
+        IdempotencyRecord(
+            merchant=merchant,
+            mode="test",
+            key=f"old-{days_old}-{number}",
+            fingerprint="v1:x",
+            resource_type="payout",
+            resource_id=merchant.pk,
+            response_status=201,
+            response_body=b"{}",
+            created_at=Now() - timedelta(days=days_old),
+        )
+        for number in range(count)
+    )
+
+
+def kept() -> int:
+    return IdempotencyRecord.objects.filter(response_body__isnull=False).count()
+
+
+@pytest.mark.django_db
+class TestPurge:
+    def test_erases_the_answer_and_keeps_the_key(self, api: Client, acme: Merchant) -> None:
+        payout = factories.post_payout(api, key="k-1").json()
+        before = IdempotencyRecord.objects.get()
+
+        purged = retention.purge_responses(older_than=AT_ONCE)
+
+        record = IdempotencyRecord.objects.get()
+        assert purged == 1
+        assert (record.response_body, record.response_headers) == (None, {})
+        assert record.response_purged_at is not None
+        assert (record.merchant, record.mode, record.key) == (acme, "test", "k-1")
+        assert record.fingerprint == before.fingerprint
+        assert (str(record.resource_id), record.response_status) == (payout["id"], 201)
+
+    def test_leaves_what_is_younger(self, acme: Merchant) -> None:
+        add_records(acme, 1, days_old=29.9)
+        add_records(acme, 1, days_old=30.1)
+
+        purged = retention.purge_responses(older_than=30 * DAY)
+
+        assert purged == 1
+        assert IdempotencyRecord.objects.get(response_purged_at__isnull=True).key == "old-29.9-0"
+
+    def test_does_it_once(self, acme: Merchant) -> None:
+        add_records(acme, 1, days_old=31)
+        retention.purge_responses(older_than=30 * DAY)
+        before = IdempotencyRecord.objects.values().get()
+
+        assert retention.purge_responses(older_than=30 * DAY) == 0
+        assert IdempotencyRecord.objects.values().get() == before
+
+    def test_takes_the_oldest_first_and_no_more_than_it_may(
+        self, acme: Merchant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "BATCH", 3)
+        monkeypatch.setattr(retention, "BATCHES_MAX", 2)
+        add_records(acme, 4, days_old=31)
+        add_records(acme, 5, days_old=32)
+
+        purged = [retention.purge_responses(older_than=30 * DAY) for _ in range(3)]
+
+        assert purged == [6, 3, 0]
+        assert kept() == 0
+
+    def test_begins_with_the_oldest(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(retention, "BATCH", 1)
+        monkeypatch.setattr(retention, "BATCHES_MAX", 1)
+        for days_old in (31, 33, 32):
+            add_records(acme, 1, days_old=days_old)
+
+        retention.purge_responses(older_than=30 * DAY)
+
+        assert IdempotencyRecord.objects.get(response_purged_at__isnull=False).key == "old-33-0"
+
+    def test_leaves_an_answer_of_which_nothing_would_be_left(self, acme: Merchant) -> None:
+        """A process of version 0.1 that ran during the upgrade did not note what was created."""
+        add_records(acme, 2, days_old=31)
+        IdempotencyRecord.objects.create(
+            merchant=acme,
+            mode="test",
+            key="of-0.1",
+            fingerprint="v1:x",
+            response_status=201,
+            response_body=b"{}",
+            created_at=Now() - 60 * DAY,
+        )
+
+        assert retention.purge_responses(older_than=30 * DAY) == 2
+        assert IdempotencyRecord.objects.get(response_body__isnull=False).key == "of-0.1"
+
+    def test_reads_no_table_from_end_to_end(self, acme: Merchant) -> None:
+        add_records(acme, 3, days_old=31)
+        with CaptureQueriesContext(connection) as queries:
+            retention.purge_responses(older_than=30 * DAY)
+        statements = [query["sql"] for query in queries if "idempotency" in query["sql"]]
+
+        with connection.cursor() as cursor:
+            cursor.execute(PLAN_AS_IF_LARGE)
+            plans = []
+            for statement in statements:
+                cursor.execute(f"EXPLAIN {statement}")
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+        assert len(plans) == 2
+        assert "idempotency_record_kept" in plans[0]
+        assert "idempotency_idempotencyrecord_pkey" in plans[1]
+        assert [plan for plan in plans if "Seq Scan" in plan or "Sort" in plan] == []
+
+
+@pytest.mark.django_db
+class TestRetryAfterwards:
+    @pytest.fixture
+    def purged_api(self, api: Client) -> Client:
+        factories.post_payout(api, key="k-1")
+        retention.purge_responses(older_than=AT_ONCE)
+        return api
+
+    def test_gets_the_payout_as_it_is_now(self, purged_api: Client) -> None:
+        payout = Payout.objects.get()
+        processing.process(payout.id)
+
+        response = factories.post_payout(purged_api, key="k-1")
+
+        now = purged_api.get(f"/api/payouts/{payout.id}/")
+        assert (response.status_code, response.headers["Idempotent-Replayed"]) == (200, "true")
+        assert (response.content, now.json()["status"]) == (now.content, "paid")
+        assert response.headers["ETag"] == now.headers["ETag"]
+        assert response.headers["Location"] == f"/api/payouts/{payout.id}/"
+        assert response.headers["Content-Type"] == "application/json"
+        assert (Payout.objects.count(), IdempotencyRecord.objects.count()) == (1, 1)
+
+    def test_changes_nothing(self, purged_api: Client) -> None:
+        before = [Payout.objects.values().get(), IdempotencyRecord.objects.values().get()]
+
+        factories.post_payout(purged_api, key="k-1")
+
+        assert [Payout.objects.values().get(), IdempotencyRecord.objects.values().get()] == before
+        assert PayoutTransition.objects.count() == 1
+
+    def test_with_another_body_is_refused(self, purged_api: Client) -> None:
+        response = factories.post_payout(purged_api, factories.payout_body(amount="11"), key="k-1")
+
+        assert answers.code(response) == (422, "idempotency_key_reused")
+        assert Payout.objects.count() == 1
+
+    def test_is_told_of_a_payout_that_was_deleted(self, purged_api: Client) -> None:
+        purged_api.delete(f"/api/payouts/{Payout.objects.get().id}/")
+
+        response = factories.post_payout(purged_api, key="k-1")
+
+        assert answers.code(response) == (410, "payout_deleted")
+        assert Payout.objects.count() == 1
+
+    def test_of_a_cancel_gets_the_payout_too(self, api: Client, make_payout: Callable[..., Payout]) -> None:
+        path = f"/api/payouts/{make_payout().id}/cancel/"
+        api.post(path, content_type="application/json", headers={"Idempotency-Key": "k-1"})
+        retention.purge_responses(older_than=AT_ONCE)
+
+        response = api.post(path, content_type="application/json", headers={"Idempotency-Key": "k-1"})
+
+        assert (response.status_code, response.json()["status"]) == (200, "canceled")
+        assert response.headers["Idempotent-Replayed"] == "true"
+        assert "Location" not in response.headers
+
+    def test_of_a_change_does_not_change_again(self, api: Client, make_payout: Callable[..., Payout]) -> None:
+        path = f"/api/payouts/{make_payout().id}/"
+        first = {"comment": "first"}
+        api.patch(path, first, content_type="application/json", headers={"Idempotency-Key": "k-1"})
+        api.patch(path, {"comment": "second"}, content_type="application/json")
+        retention.purge_responses(older_than=AT_ONCE)
+
+        response = api.patch(path, first, content_type="application/json", headers={"Idempotency-Key": "k-1"})
+
+        assert (response.status_code, response.json()["comment"]) == (200, "second")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConcurrently:
+    def test_two_at_once_share_the_work(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(retention, "BATCH", 5)
+        add_records(acme, 50, days_old=31)
+
+        purged = racing.run_together(*[lambda: retention.purge_responses(older_than=30 * DAY)] * 2)
+
+        assert sum(purged) == 50 - kept()
+        retention.purge_responses(older_than=30 * DAY)
+        assert kept() == 0
+
+    def test_does_not_wait_for_a_row_that_somebody_holds(self, acme: Merchant) -> None:
+        add_records(acme, 2, days_old=31)
+        locked, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                IdempotencyRecord.objects.select_for_update().get(key="old-31-0")
+                locked.set()
+                assert done.wait(10)
+
+        def purge() -> int:
+            assert locked.wait(10)
+            try:
+                return retention.purge_responses(older_than=30 * DAY)
+            finally:
+                done.set()
+
+        assert racing.run_together(hold, purge)[1] == 1
+
+    def test_a_retry_at_the_same_moment_gets_one_answer_or_the_other(self, acme_key: MerchantAPIKey) -> None:
+        first = factories.post_payout(factories.client_of(acme_key.merchant), key="k-1")
+        client = factories.client_of(acme_key.merchant)
+
+        results = racing.run_together(
+            *[lambda: factories.post_payout(client, key="k-1")] * 4,
+            lambda: retention.purge_responses(older_than=AT_ONCE),
+        )
+
+        assert results[4] == 1
+        assert {response.status_code for response in results[:4]} <= {200, 201}
+        assert {response.json()["id"] for response in results[:4]} == {first.json()["id"]}
+        assert Payout.objects.count() == 1
+
+
+@pytest.mark.django_db
+class TestSweeper:
+    def test_erases_what_is_older_than_the_setting(
+        self, acme: Merchant, settings: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings.IDEMPOTENCY_RESPONSE_DAYS = 7
+        add_records(acme, 2, days_old=6)
+        add_records(acme, 3, days_old=8)
+
+        call_command("sweep_payouts", "--once")
+
+        assert "3 old answers erased." in capsys.readouterr().err
+        assert kept() == 2
