@@ -1,26 +1,42 @@
 from __future__ import annotations
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from accounts.admin import MODE_LABELS, ReadOnly
+from idempotency import keys
 from idempotency.models import IdempotencyRecord
 
 
 @admin.register(IdempotencyRecord)
 class IdempotencyRecordAdmin(ReadOnly):
-    """What was answered to which Idempotency-Key. The stored body stays out: the payout's page has what it says."""
+    """What was asked for and answered with which Idempotency-Key. The stored body stays out: the resource says more."""
 
     unsearchable = frozenset({"response_body", "response_headers"})
-    list_display = ("key", "merchant", "show_mode", "response_status", "created_at")
+    list_display = ("created_at", "key", "merchant", "show_mode", "show_request", "response_status", "show_resource")
+    list_display_links = ("created_at", "key")
     list_select_related = ("merchant",)
     list_filter = (("mode", ChoicesCheckboxFilter), ("merchant", AutocompleteSelectFilter))
     search_fields = ("key__exact",)
-    search_help_text = "The whole Idempotency-Key"
-    fields = ("key", "merchant", "show_mode", "created_at", "response_status", "fingerprint")
+    search_help_text = "The whole Idempotency-Key, as it is or quoted"
+    fields = (
+        "key",
+        "merchant",
+        "show_mode",
+        "show_request",
+        "show_resource",
+        "response_status",
+        "created_at",
+        "response_purged_at",
+        "fingerprint",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyRecord]:
         records: QuerySet[IdempotencyRecord] = super().get_queryset(request)
@@ -32,8 +48,24 @@ class IdempotencyRecordAdmin(ReadOnly):
     ) -> tuple[QuerySet[IdempotencyRecord], bool]:
         del request
         # A key may hold spaces and quotes, which the admin would take for two words.
-        return (queryset.filter(key=search_term) if search_term else queryset), False
+        return (queryset.filter(key=keys.parse_address(search_term)) if search_term else queryset), False
 
     @display(description="Mode", label=MODE_LABELS)
     def show_mode(self, record: IdempotencyRecord) -> str:
         return record.get_mode_display()
+
+    @admin.display(description="Request")
+    def show_request(self, record: IdempotencyRecord) -> str:
+        return f"{record.method} {record.path}".strip() or "-"
+
+    @admin.display(description="Resource")
+    def show_resource(self, record: IdempotencyRecord) -> SafeString | str:
+        """Link to the page of whatever the request created or changed, if the admin has one for it."""
+        text = f"{record.resource_type} {record.resource_id}" if record.resource_id else "-"
+        site = self.admin_site
+        pages = [site.get_model_admin(model).opts for model in apps.get_models() if site.is_registered(model)]
+        for page in pages:
+            if record.resource_id and page.model_name == record.resource_type:
+                url = reverse(f"{site.name}:{page.app_label}_{page.model_name}_change", args=[record.resource_id])
+                return format_html('<a href="{}">{}</a>', url, text)
+        return text

@@ -185,7 +185,24 @@ class TestIdempotencyRecords:
 
     def test_is_found_by_its_whole_key(self, operator: Client, record: IdempotencyRecord) -> None:
         assert listed(operator.get(pages.RECORDS, {"q": "order-1"})) == [record.pk]
-        assert listed(operator.get(pages.RECORDS, {"q": "order"})) == []
+        assert listed(operator.get(pages.RECORDS, {"q": '"order-1"'})) == [record.pk]
+        for other in ("order", "order-1 ", "caf\u00e9", '"', "x" * 300):
+            assert listed(operator.get(pages.RECORDS, {"q": other})) == []
+
+    def test_leads_to_the_payout(self, operator: Client, record: IdempotencyRecord) -> None:
+        payout = Payout.objects.get()
+
+        for url in (pages.page_of(record), pages.RECORDS):
+            text = operator.get(url).content.decode()
+            assert "POST /api/payouts/" in text
+            assert f'<a href="{pages.page_of(payout)}">payout {payout.pk}</a>' in text
+
+    def test_shows_a_resource_of_which_the_admin_knows_nothing(self, operator: Client, acme: Merchant) -> None:
+        record = IdempotencyRecord.objects.create(
+            merchant=acme, mode="test", key="k-1", fingerprint="v1:x", resource_type="widget", resource_id=acme.pk
+        )
+
+        assert f"widget {acme.pk}" in operator.get(pages.page_of(record)).content.decode()
 
     def test_does_not_tell_the_body_by_filters(self, operator: Client, record: IdempotencyRecord) -> None:
         del record
