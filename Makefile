@@ -11,7 +11,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos lint format schema bench compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos lint format schema bench bench-purge compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ schema: setup ## write docs/openapi.yaml
 
 bench: setup ## measure throughput and latency [ARGS=...]
 	@$(DEVSTACK) exec -- $(VENV) -m bench $(ARGS)
+
+bench-purge: setup ## measure the purge of old answers on a large table [ARGS="--records N"]
+	@$(DEVSTACK) exec -- $(VENV) -m bench.purge $(ARGS)
 
 compose-check: setup-lint ## check Dockerfile and docker-compose.yml without a Docker engine
 	.venv/bin/hadolint deploy/Dockerfile

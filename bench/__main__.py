@@ -22,6 +22,7 @@ from typing import Any
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("PAYOUTS_LOG_LEVEL", "WARNING")
 django.setup()
 
 from django.conf import settings
