@@ -67,5 +67,5 @@ class IdempotencyRecordAdmin(ReadOnly):
         for page in pages:
             if record.resource_id and page.model_name == record.resource_type:
                 url = reverse(f"{site.name}:{page.app_label}_{page.model_name}_change", args=[record.resource_id])
-                return format_html('<a href="{}">{}</a>', url, text)
+                return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', url, text)
         return text

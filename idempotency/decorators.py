@@ -76,7 +76,7 @@ def _once(
 ) -> HttpResponseBase:
     """Do the method's work, or answer for it, in one transaction (Note [One transaction for a key])."""
     # The body is parsed here and only parsed: a replay must survive a later change of the rules.
-    asked = fingerprint.Request(request.method or "", request.path, request.data)
+    asked = fingerprint.Request(request.method or "", request.path_info, request.data)
     with transaction.atomic(durable=True):
         claimed = services.claim(api_key=_api_key(request), key=key, request=asked)
         match claimed:

@@ -16,7 +16,9 @@ class IdempotencyKeyMissing(Refusal):
 
 
 class IdempotencyKeyReused(Refusal):
-    """This Idempotency-Key was used with another request. Send the same request again, or use a new key."""
+    """This Idempotency-Key was used for another request. To try that one again, send it as it was; for a request of its
+    own, use a new key.
+    """
 
 
 class IdempotencyKeyInProgress(Refusal):

@@ -85,7 +85,7 @@ def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) ->
     except fingerprint.VersionUnknown as error:
         raise errors.IdempotencyKeyUnreadable from error
     if not is_same:
-        raise errors.IdempotencyKeyReused(field="Idempotency-Key")
+        raise errors.IdempotencyKeyReused(_used_for(record, request), field="Idempotency-Key")
     return _known(record)
 
 
@@ -147,6 +147,16 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
             raise
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def _used_for(record: IdempotencyRecord, request: fingerprint.Request) -> str:
+    """Say what differs, for whoever looks for the mistake in a program."""
+    advice = errors.IdempotencyKeyReused().message.partition(". ")[2]
+    if (record.method, record.path) == (request.method, request.path):
+        return f"This Idempotency-Key was used with another body. {advice}"
+    # Empty in a record that version 0.1 wrote during the upgrade.
+    what = f"{record.method} {record.path}" if record.method else "another request"
+    return f"This Idempotency-Key was used for {what}. {advice}"
 
 
 def _known(record: IdempotencyRecord) -> Replay | Purged:

@@ -85,6 +85,7 @@ class TestCancel:
         response = cancel(api, payout, key="k-1")
 
         assert answers.code(response) == (422, "idempotency_key_reused")
+        assert "was used for POST /api/payouts/. " in response.json()["detail"]
         payout.refresh_from_db()
         assert payout.status == "pending"
 

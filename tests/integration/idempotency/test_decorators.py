@@ -131,6 +131,7 @@ class TestAnotherRequest:
 
         assert response.status_code == 422
         assert response.json()["code"] == "idempotency_key_reused"
+        assert "was used with another body. " in response.json()["detail"]
         assert "Idempotent-Replayed" not in response.headers
         assert Payout.objects.count() == 1
 
