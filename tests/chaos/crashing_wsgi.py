@@ -1,0 +1,74 @@
+"""config.wsgi:application with places at which the process can be killed. Only tests serve it.
+
+A request names its place in the header X-Crash-At: after_claim, before_commit, before_ring or before_answer. Arrived
+there, the thread leaves the process's id in a file of that name and goes no further, so that the test decides what
+happens meanwhile and when kill -9 comes. All of it is put round the platform from outside, by what Django, Celery and
+WSGI offer for that: the platform itself has no place for such a thing, nothing to switch on and nothing to pay for.
+Without CRASH_MARKERS, the directory of those files, this module cannot even be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from celery.signals import before_task_publish
+from django.db import connection
+
+from config.wsgi import application as platform
+
+MARKERS: Final = Path(os.environ["CRASH_MARKERS"])
+
+# Less than the 30 s after which PostgreSQL would end the silent transaction (deploy/gunicorn.conf.py).
+STOPPED_SECONDS: Final = 25.0
+
+# The claim; and the answer that is kept with it, after which nothing is left but COMMIT.
+STATEMENTS: Final = {
+    "after_claim": "INSERT INTO idempotency_idempotencyrecord ",
+    "before_commit": 'UPDATE "idempotency_idempotencyrecord" ',
+}
+
+_request = threading.local()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    """Answer like the platform, and stop where the request says."""
+    _request.point = environ.get("HTTP_X_CRASH_AT")
+    with connection.execute_wrapper(_watch_statement):
+        answer = platform(environ, start_response)
+    # Everything is done, and the server sends nothing before it has been given the answer.
+    _arrive("before_answer")
+    return answer
+
+
+def _watch_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
+    result = execute(sql, params, many, context)
+    for point, statement in STATEMENTS.items():
+        if statement in sql:
+            _arrive(point)
+    return result
+
+
+def _before_ring(**kwargs: Any) -> None:
+    del kwargs
+    _arrive("before_ring")
+
+
+before_task_publish.connect(_before_ring, weak=False)
+
+
+def _arrive(point: str) -> None:
+    """Go no further if this is the point; the file appears whole."""
+    if getattr(_request, "point", None) != point:
+        return
+    unfinished = MARKERS / f"{point}.unfinished"
+    unfinished.write_text(str(os.getpid()), encoding="ascii")
+    unfinished.rename(MARKERS / point)
+    time.sleep(STOPPED_SECONDS)
+    # The test has forgotten it. What would happen next is not what anybody asked for.
+    os.kill(os.getpid(), signal.SIGKILL)
