@@ -34,8 +34,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
 # deadlock, a serialization failure, a transaction in which we were silent for too long (25P03) or that took too long
-# (25P04). So it is certain that nothing was done.
-ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04"})
+# (25P04), a server that is the standby after a failover (25006). So it is certain that nothing was done.
+ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04", "25006"})
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,27 @@ class TestBusyDatabase:
         assert api.get(f"/api/payouts/{locked.id}/").json()["comment"] == ""
 
 
+class TestReadOnlyDatabase:
+    """A failover in which the connection ends up at the standby."""
+
+    @pytest.fixture
+    def _read_only(self, transactional_db: None, api: Client) -> Iterator[None]:
+        api.get("/api/me/")
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        yield
+        connection.close()
+
+    @pytest.mark.usefixtures("_read_only")
+    @pytest.mark.parametrize("key", ["order-1", None])
+    def test_is_one_that_may_be_back_in_a_moment(self, api: Client, key: str | None) -> None:
+        response = factories.post_payout(api, key=key)
+
+        assert answers.code(response) == (503, "database_busy")
+        assert response.headers["Retry-After"] == "1"
+        assert answers.rows_written() == answers.NOTHING
+
+
 class TestLostCommit:
     """The worst moment: everything was sent, and whether COMMIT arrived nobody knows."""
 
