@@ -84,6 +84,23 @@ class TestSettings:
         assert "\nDJANGO_SECRET_KEY=\n" in read(".env.example")
 
 
+class TestPromise:
+    SENTENCES = (
+        "For one merchant and mode, an `Idempotency-Key` creates at most one payout, for ever.",
+        (
+            "When we answered 2xx, the payout is in PostgreSQL and will reach a final state, or `requires_attention`, "
+            "whatever happens to Redis, Celery, a worker or the caller."
+        ),
+        "A payout is never reported `failed` unless we have evidence that no money moved.",
+    )
+
+    @pytest.mark.parametrize("name", ["README.md", "docs/architecture.md", "docs/idempotency.md"])
+    def test_is_the_same_wherever_it_is_given(self, name: str) -> None:
+        text = " ".join(line.removeprefix(">").strip() for line in read(name).splitlines())
+
+        assert [sentence for sentence in self.SENTENCES if sentence not in text] == []
+
+
 class TestVersion:
     def test_is_the_newest_of_the_changelog(self) -> None:
         version = tomllib.loads(read("pyproject.toml"))["project"]["version"]

@@ -42,7 +42,7 @@ class TestStatementCounts:
     def test_of_post_with_key(self, warm_api: Client) -> None:
         sent = statements(lambda: factories.post_payout(warm_api, key="order-1"))
 
-        # Lock timeout, claim, payout, history, stored answer.
+        # Time limits, claim, payout, history, stored answer.
         assert len(sent) == AUTHENTICATION + 5, sent
 
     def test_of_replay(self, warm_api: Client) -> None:
@@ -50,7 +50,7 @@ class TestStatementCounts:
 
         sent = statements(lambda: factories.post_payout(warm_api, key="order-1"))
 
-        # Lock timeout, claim, stored answer.
+        # Time limits, claim, stored answer.
         assert len(sent) == AUTHENTICATION + 3, sent
 
     def test_of_get(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
