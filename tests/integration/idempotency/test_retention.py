@@ -105,6 +105,35 @@ class TestPurge:
 
         assert IdempotencyRecord.objects.get(response_purged_at__isnull=False).key == "old-33-0"
 
+    def test_begins_no_batch_after_its_time(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The sweeper has payouts to look after."""
+        monkeypatch.setattr(retention, "BATCH", 1)
+        monkeypatch.setattr(retention, "ROUND_SECONDS", 0.0)
+        add_records(acme, 3, days_old=31)
+
+        assert [retention.purge_responses(older_than=30 * DAY) for _ in range(4)] == [1, 1, 1, 0]
+
+    def test_misses_none_that_was_created_at_the_same_moment(
+        self, acme: Merchant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "BATCH", 2)
+        # One statement, so one moment.
+        add_records(acme, 7, days_old=31)
+
+        assert IdempotencyRecord.objects.values("created_at").distinct().count() == 1
+        assert retention.purge_responses(older_than=30 * DAY) == 7
+
+    def test_walks_over_what_is_purged_once(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(retention, "BATCH", 2)
+        for days_old in (33, 32, 31):
+            add_records(acme, 2, days_old=days_old)
+
+        with CaptureQueriesContext(connection) as queries:
+            retention.purge_responses(older_than=30 * DAY)
+
+        looked = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
+        assert ['"created_at" >= ' in sql for sql in looked] == [False, True, True, True]
+
     def test_leaves_an_answer_of_which_nothing_would_be_left(self, acme: Merchant) -> None:
         """A process of version 0.1 that ran during the upgrade did not note what was created."""
         add_records(acme, 2, days_old=31)
