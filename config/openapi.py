@@ -40,7 +40,11 @@ _KEY: Final[OperationErrors] = (
 #: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
 OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
     "retrieve_me": (exceptions.ValidationError,),
-    "retrieve_idempotency_key": (exceptions.ValidationError, idempotency_errors.IdempotencyKeyNotFound),
+    "retrieve_idempotency_key": (
+        exceptions.ValidationError,
+        idempotency_errors.IdempotencyKeyMalformed,
+        idempotency_errors.IdempotencyKeyNotFound,
+    ),
     "list_payouts": (exceptions.ValidationError,),
     "create_payout": (
         exceptions.ValidationError,

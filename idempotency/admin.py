@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.decorators import display
 
@@ -14,18 +15,29 @@ from accounts.admin import MODE_LABELS, ReadOnly
 from idempotency import keys
 from idempotency.models import IdempotencyRecord
 
+#: A UUID, and a prefix.
+KEY_SHOWN_CHARACTERS = 48
+
 
 @admin.register(IdempotencyRecord)
 class IdempotencyRecordAdmin(ReadOnly):
     """What was asked for and answered with which Idempotency-Key. The stored body stays out: the resource says more."""
 
     unsearchable = frozenset({"response_body", "response_headers"})
-    list_display = ("created_at", "key", "merchant", "show_mode", "show_request", "response_status", "show_resource")
-    list_display_links = ("created_at", "key")
+    list_display = (
+        "created_at",
+        "show_key",
+        "merchant",
+        "show_mode",
+        "show_request",
+        "response_status",
+        "show_resource",
+    )
+    list_display_links = ("created_at", "show_key")
     list_select_related = ("merchant",)
     list_filter = (("mode", ChoicesCheckboxFilter), ("merchant", AutocompleteSelectFilter))
     search_fields = ("key__exact",)
-    search_help_text = "The whole Idempotency-Key, as it is or quoted"
+    search_help_text = "The whole Idempotency-Key"
     fields = (
         "key",
         "merchant",
@@ -49,6 +61,11 @@ class IdempotencyRecordAdmin(ReadOnly):
         del request
         # A key may hold spaces and quotes, which the admin would take for two words.
         return (queryset.filter(key=keys.parse_address(search_term)) if search_term else queryset), False
+
+    @admin.display(description="Key", ordering="key")
+    def show_key(self, record: IdempotencyRecord) -> str:
+        """The beginning of a long one: with all of it, a row would be wider than any screen."""
+        return Truncator(record.key).chars(KEY_SHOWN_CHARACTERS)
 
     @display(description="Mode", label=MODE_LABELS)
     def show_mode(self, record: IdempotencyRecord) -> str:

@@ -51,8 +51,8 @@ def purge_responses(*, older_than: timedelta) -> int:
 
 def _purge_batch(older_than: timedelta, oldest: datetime | None) -> list[datetime]:
     """Erase one batch and return when its records were created, in order; none is older than `oldest`."""
-    # One without a resource was recorded by a process of version 0.1 during an upgrade: nothing could be answered
-    # after the purge, so it keeps its answer.
+    # Each has a resource (migration 0002 sees to those of version 0.1). One without it would stop the others, as the
+    # database refuses to erase an answer of which nothing would be left.
     old = IdempotencyRecord.objects.filter(
         response_purged_at__isnull=True, resource_id__isnull=False, created_at__lt=Now() - older_than
     )

@@ -103,11 +103,14 @@ def complete(claimed: Fresh, response: StoredResponse, *, resource: Resource) ->
 def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
     """Return the record of the key that a path names, without its answer.
 
-    Raises IdempotencyKeyNotFound where this merchant has none in this mode.
+    Raises IdempotencyKeyMalformed where no key can be written like that, and IdempotencyKeyNotFound where this merchant
+    has none in this mode.
     """
     key = keys.parse_address(text)
+    if key is None:
+        raise errors.IdempotencyKeyMalformed(field="key")
     records = IdempotencyRecord.objects.visible_to(api_key).defer("response_body", "response_headers")
-    record = records.filter(key=key).first() if key is not None else None
+    record = records.filter(key=key).first()
     if record is None:
         raise errors.IdempotencyKeyNotFound
     return record

@@ -10,11 +10,13 @@ class PayoutNotFound(Refusal):
 
 
 class PayoutDeleted(Refusal):
-    """The payout that this Idempotency-Key was used for has been deleted. Use a new key to ask for another one."""
+    """The payout that this Idempotency-Key was used for has been deleted. It was canceled or failed: no money moved."""
 
 
 class PayoutExists(Refusal):
-    """There is a payout with this Idempotency-Key already: list payouts with `?idempotency_key=` to see it."""
+    """There is a payout with this Idempotency-Key already, and no record of what was answered. Do not use another key:
+    tell the operator.
+    """
 
 
 class PayoutNotChangeable(Refusal):

@@ -129,7 +129,9 @@ class PayoutFilterSet(django_filters.FilterSet):
     updated_before = MomentFilter("updated_at", "lt", help_text="Changed before this time.")
     reference = django_filters.CharFilter(max_length=255, help_text="Your own id for the payout, whole.")
     # A quoted key may begin or end with a space, which belongs to it.
-    idempotency_key = IdempotencyKeyFilter(strip=False, help_text="The key that it was asked for with.")
+    idempotency_key = IdempotencyKeyFilter(
+        strip=False, help_text="The key that it was asked for with, as it is or quoted."
+    )
     search = django_filters.CharFilter(
         method="search_text",
         min_length=SEARCH_LENGTH_MIN,

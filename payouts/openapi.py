@@ -145,7 +145,7 @@ update_payout = extend_schema(
     parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=serializers.PayoutUpdateSerializer,
     examples=[OpenApiExample("comment", {"comment": "Refund of order 4711, second part"}, request_only=True)],
-    responses={200: _answer("The payout as it is now.", PAYOUT)},
+    responses={200: _answer("The payout as this request left it; repeated with its key, the same again.", PAYOUT)},
 )
 delete_payout = extend_schema(
     operation_id="delete_payout",
@@ -165,7 +165,7 @@ cancel_payout = extend_schema(
     description="Calls a `pending` payout off. One that is `canceled` already is answered the same; any other is 409.",
     parameters=[OPTIONAL_KEY, ETAG, REPLAYED],
     request=None,
-    responses={200: _answer("The canceled payout.", CANCELED)},
+    responses={200: _answer("The payout, canceled by this request or before.", CANCELED)},
 )
 payout_history = extend_schema(
     operation_id="retrieve_payout_history",

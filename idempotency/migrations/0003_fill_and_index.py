@@ -14,11 +14,9 @@ from django.db.migrations.operations.base import Operation
 
 BATCH = 5_000
 
-# Version 0.1 took keys for this one operation, and its answer was always a payout with its id.
+# The trigger of 0002 fills each record that is touched.
 FILL = """
-UPDATE idempotency_idempotencyrecord
-SET method = 'POST', path = '/api/payouts/', resource_type = 'payout',
-    resource_id = (convert_from(response_body, 'UTF8')::jsonb ->> 'id')::uuid
+UPDATE idempotency_idempotencyrecord SET resource_id = NULL
 WHERE id IN (
     SELECT id FROM idempotency_idempotencyrecord
     WHERE id > %s AND resource_id IS NULL AND response_body IS NOT NULL ORDER BY id LIMIT %s

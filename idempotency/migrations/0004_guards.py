@@ -18,9 +18,10 @@ BEGIN
         RAISE EXCEPTION 'an idempotency key is kept for ever: without it, a retry would be a second request'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'idempotency_key_kept_for_ever';
     END IF;
-    IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.key, NEW.fingerprint, NEW.method, NEW.path, NEW.created_at)
-        IS DISTINCT FROM
-        (OLD.id, OLD.merchant_id, OLD.mode, OLD.key, OLD.fingerprint, OLD.method, OLD.path, OLD.created_at) THEN
+    IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.key, NEW.fingerprint, NEW.created_at)
+            IS DISTINCT FROM (OLD.id, OLD.merchant_id, OLD.mode, OLD.key, OLD.fingerprint, OLD.created_at)
+        -- Version 0.1 leaves them empty, and 0002 fills them.
+        OR OLD.method <> '' AND (NEW.method, NEW.path) IS DISTINCT FROM (OLD.method, OLD.path) THEN
         RAISE EXCEPTION 'an idempotency key belongs to its merchant, mode and request for ever'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'idempotency_record_fixed';
     END IF;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,8 @@ class Network(BaseHTTPRequestHandler):
             self.close_connection = True
         elif trouble == "busy":
             self._answer(503, b"{}", {"Retry-After": "1"})
+        elif trouble == "busy until a date":
+            self._answer(503, b"{}", {"Retry-After": "Mon, 23 Nov 2026 16:00:00 GMT"})
         elif trouble == "under way":
             self._answer(409, b"{}", {"Retry-After": "1"})
         else:
@@ -103,7 +106,11 @@ def run(api_key: str, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def python(call: str) -> list[str]:
-    return [sys.executable, "-c", f"import time\ntime.sleep = lambda seconds: None\n{PYTHON}\n{call}"]
+    return [
+        sys.executable,
+        "-c",
+        f"import time\ntime.sleep = lambda seconds: None\n__name__ = 'document'\n{PYTHON}\n{call}",
+    ]
 
 
 class TestPython:
@@ -122,15 +129,28 @@ class TestPython:
         with network(stack) as (url, statuses):
             printed = run(python("create_payout({}, idempotency_key='order-2')"), url, expect=1)
 
-        assert "400 Bad Request" in "".join(printed[-2:])
+        assert printed[-1].startswith("ValueError: 400 {")
+        assert "invalid_request" in printed[-1]
         assert statuses == [400]
 
     def test_gives_up_for_the_moment(self, stack: Stack, run: Callable[..., list[str]]) -> None:
         with network(stack, *["busy"] * 8) as (url, statuses):
             printed = run(python(self.CALL), url, expect=1)
 
-        assert printed[-1] == "TimeoutError: Still no answer. Keep the key order-1 and try again later."
+        assert printed[-1] == ("TimeoutError: Keep the key order-1 and try again later. The last answer: 503 {}")
         assert statuses == []
+
+    def test_takes_every_spelling_of_retry_after(self, stack: Stack, run: Callable[..., list[str]]) -> None:
+        with network(stack, "busy until a date") as (url, statuses):
+            run(python(self.CALL), url)
+
+        assert statuses == [201]
+
+    def test_runs_as_it_stands(self, stack: Stack, run: Callable[..., list[str]]) -> None:
+        with network(stack) as (url, _):
+            (printed,) = run([sys.executable, "-c", PYTHON], url)
+
+        assert "'status': 'pending'" in printed
 
 
 class TestShell:
@@ -138,6 +158,14 @@ class TestShell:
         with network(stack, "request lost", "answer lost", "busy", "under way") as (url, statuses):
             first, second = run(["sh", "-c", SHELL], url), run(["sh", "-c", SHELL], url)
 
-        assert (len(first), first[0]) == (2, "201")
-        assert first == second
+        (payout,) = first
+        assert json.loads(payout)["status"] == "pending"
+        assert second == first
         assert statuses == [201] * 3
+
+    def test_shows_no_answer_of_before_when_nobody_answers(self, stack: Stack, run: Callable[..., list[str]]) -> None:
+        with network(stack) as (url, _):
+            assert len(run(["sh", "-c", SHELL], url)) == 1
+
+        # Nobody listens there any more.
+        assert run(["sh", "-c", SHELL], url) == []

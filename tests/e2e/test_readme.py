@@ -32,7 +32,8 @@ def run(stack: Stack, api_key: str, command: str) -> Any:
         check=True,
         timeout=30,
     )
-    return json.loads(done.stdout)
+    # --include puts the headers in front.
+    return json.loads(done.stdout.rpartition("\n\n")[2])
 
 
 class TestReadme:

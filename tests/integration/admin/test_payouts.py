@@ -198,6 +198,14 @@ class TestIdempotencyRecords:
             assert "POST /api/payouts/" in text
             assert re.search(rf'<a href="{pages.page_of(payout)}"[^>]*>payout {payout.pk}</a>', text)
 
+    def test_shortens_a_long_key_in_the_list(self, operator: Client, api: Client) -> None:
+        factories.post_payout(api, key="k" * 255)
+
+        text = operator.get(pages.RECORDS).content.decode()
+
+        assert "k" * 47 + "\u2026" in text
+        assert "k" * 48 not in text
+
     def test_shows_a_resource_of_which_the_admin_knows_nothing(self, operator: Client, acme: Merchant) -> None:
         record = IdempotencyRecord.objects.create(
             merchant=acme, mode="test", key="k-1", fingerprint="v1:x", resource_type="widget", resource_id=acme.pk

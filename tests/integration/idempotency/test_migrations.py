@@ -78,6 +78,25 @@ class TestUpgrade:
 
         assert list(IdempotencyRecord.objects.order_by("id").values_list("resource_id", flat=True)) == ids
 
+    def test_fills_what_a_process_of_version_0_1_writes_meanwhile(self, acme: Merchant) -> None:
+        migrate("0004")
+        payout_id = uuid.uuid4()
+        database.execute(
+            "INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint) "
+            "VALUES (%s, 'test', 'k-1', 'v1:x') ON CONFLICT (merchant_id, mode, key) DO NOTHING",
+            [acme.pk],
+        )
+
+        database.execute(
+            "UPDATE idempotency_idempotencyrecord SET response_status = 201, response_body = %s",
+            [f'{{"id":"{payout_id}"}}'.encode()],
+        )
+
+        record = IdempotencyRecord.objects.get()
+        assert (record.method, record.path) == ("POST", "/api/payouts/")
+        assert (record.resource_type, record.resource_id) == ("payout", payout_id)
+        assert retention.purge_responses(older_than=AT_ONCE) == 1
+
     def test_and_the_way_back_leave_the_indexes_as_they_were(self) -> None:
         before = index_names()
         migrate("0004")

@@ -134,13 +134,13 @@ class TestPurge:
         looked = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
         assert ['"created_at" >= ' in sql for sql in looked] == [False, True, True, True]
 
-    def test_leaves_an_answer_of_which_nothing_would_be_left(self, acme: Merchant) -> None:
-        """A process of version 0.1 that ran during the upgrade did not note what was created."""
+    def test_is_not_stopped_by_an_answer_of_which_nothing_would_be_left(self, acme: Merchant) -> None:
+        """The database refuses to erase that one."""
         add_records(acme, 2, days_old=31)
         IdempotencyRecord.objects.create(
             merchant=acme,
             mode="test",
-            key="of-0.1",
+            key="poison",
             fingerprint="v1:x",
             response_status=201,
             response_body=b"{}",
@@ -148,7 +148,7 @@ class TestPurge:
         )
 
         assert retention.purge_responses(older_than=30 * DAY) == 2
-        assert IdempotencyRecord.objects.get(response_body__isnull=False).key == "of-0.1"
+        assert IdempotencyRecord.objects.get(response_body__isnull=False).key == "poison"
 
     def test_reads_no_table_from_end_to_end(self, acme: Merchant) -> None:
         add_records(acme, 3, days_old=31)
