@@ -36,6 +36,8 @@ max_requests = 50_000
 max_requests_jitter = 5_000
 # One accepted header is at most this long; a long Authorization header is refused, not stored.
 limit_request_field_size = 8190
+# No path prefix by a header: a proxy on the same machine would hand on that of any caller.
+forwarder_headers = ""
 # gunicorn 27 would open a control socket in the home directory, which a container may not have.
 control_socket_disable = True
 
