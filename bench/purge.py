@@ -132,7 +132,10 @@ def main() -> None:
     beside = while_purging(lambda: milliseconds(post, times=POSTS))
     _print(records, {"a batch, small table": small, "a batch, large table": large}, "a batch, small table")
     _print(records, {"POST, new key": alone, "POST, new key, beside the purge": beside}, "POST, new key")
-    Console().print(f"Sequential scans of {TABLE} meanwhile: {sequential_scans() - scans}")
+    scans = sequential_scans() - scans
+    Console().print(f"Sequential scans of {TABLE} meanwhile: {scans}")
+    if scans:
+        raise SystemExit(1)
 
 
 def _print(records: int, figures: dict[str, list[float]], baseline: str) -> None:

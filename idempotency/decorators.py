@@ -76,7 +76,7 @@ def _once(
 ) -> HttpResponseBase:
     """Do the method's work, or answer for it, in one transaction (Note [One transaction for a key])."""
     # The body is parsed here and only parsed: a replay must survive a later change of the rules.
-    asked = fingerprint.Request(request.method or "", request.path_info, request.data)
+    asked = fingerprint.Request(request.method or "", _target(request), request.data)
     with transaction.atomic(durable=True):
         claimed = services.claim(api_key=_api_key(request), key=key, request=asked)
         match claimed:
@@ -96,6 +96,12 @@ def _once(
             case _:
                 assert_never(claimed)
     return _answer(stored, replayed=False)
+
+
+def _target(request: Request) -> str:
+    """Return what the request is sent to: the path, and the query where a view takes one."""
+    query = request.META.get("QUERY_STRING", "")
+    return f"{request.path}?{query}" if query else request.path
 
 
 def _api_key(request: Request) -> MerchantAPIKey:

@@ -45,7 +45,7 @@ def belongs_to(request: Request, fingerprint: str) -> bool:
 
 def _v1(request: Request) -> str:
     canonical = json.dumps(request.body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    # A line feed cannot stand in a method or a path, so the parts cannot run into one another.
+    # JSON in ASCII and a method have no line feed, so the parts cannot run into one another whatever the path has.
     text = f"v1\n{request.method}\n{request.path}\n{canonical}"
     return hashlib.sha256(text.encode("ascii", "backslashreplace")).hexdigest()
 

@@ -23,7 +23,7 @@ def parse_header(header: str | None) -> str | None:
     """
     if header is None:
         return None
-    key = _unquoted(header.strip())
+    key = _unquoted(header.strip(" \t"))
     if key is None:
         raise errors.IdempotencyKeyMalformed(field="Idempotency-Key")
     return key
@@ -32,8 +32,8 @@ def parse_header(header: str | None) -> str | None:
 def parse_address(text: str) -> str | None:
     """Return the key that a path or a query parameter names, or None where no key can be written like that.
 
-    It may be written as in the header. In an address nothing is ambiguous, so a key that the header must quote may
-    stand there as it is: `a b` for the key that was sent as `"a b"`.
+    It may be written as in the header. What the header must quote may also stand there as it is: `a b` for the key that
+    was sent as `"a b"`. Only a key that begins and ends with a quote itself must be quoted.
     """
     return _unquoted(text) or (text if len(text) <= LENGTH_MAX and PRINTABLE.fullmatch(text) else None)
 

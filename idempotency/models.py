@@ -11,6 +11,10 @@ from idempotency import keys
 #: Longer than the path of any route that takes a key; what is beyond would be cut off, for only people read it.
 PATH_LENGTH_MAX = 255
 
+#: The constraint that lets one request have a key. While it is rebuilt (REINDEX CONCURRENTLY) its index has a twin,
+#: whose name begins the same.
+ONE_REQUEST_FOR_A_KEY = "idempotency_key_unique_per_merchant"
+
 
 class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
     def visible_to(self, api_key: MerchantAPIKey) -> Self:
@@ -22,8 +26,8 @@ class IdempotencyRecord(models.Model):
     """One Idempotency-Key of one merchant in one mode, what was asked for with it, and what was answered.
 
     It commits with what the request did, or not at all: a record that anybody can see is complete. It is kept for ever
-    and its answer for a while (idempotency/retention.py); a trigger refuses every other change. The scope is merchant
-    and mode, never the API key, so that a rotation loses nothing and two merchants never meet.
+    and its answer for a while (idempotency/retention.py). Triggers see to all of that. The scope is merchant and mode,
+    never the API key, so that a rotation loses nothing and two merchants never meet.
     """
 
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -49,9 +53,8 @@ class IdempotencyRecord(models.Model):
     class Meta:
         verbose_name = "idempotency record"
         constraints: ClassVar = [
-            # The promise itself: concurrent duplicates wait on this index for the first one to commit. The key comes
-            # first, so that an operator who has nothing but a key finds its record by this index as well.
-            models.UniqueConstraint(fields=["key", "merchant", "mode"], name="idempotency_key_unique_per_merchant"),
+            # The promise itself: concurrent duplicates wait on this index for the first one to commit.
+            models.UniqueConstraint(fields=["merchant", "mode", "key"], name=ONE_REQUEST_FOR_A_KEY),
             models.CheckConstraint(condition=models.Q(mode__in=Mode.values), name="idempotency_record_mode_known"),
             models.CheckConstraint(
                 condition=models.Q(response_purged_at__isnull=True)
@@ -67,8 +70,8 @@ class IdempotencyRecord(models.Model):
                 condition=models.Q(response_purged_at__isnull=True),
                 name="idempotency_record_kept",
             ),
-            # The admin's list of one merchant's records, newest first.
-            models.Index(fields=["merchant", "id"], name="idempotency_record_merchant"),
+            # The admin: an operator has a key, and does not know whose it is.
+            models.Index(fields=["key"], name="idempotency_record_key"),
         ]
 
     def __str__(self) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db import OperationalError, connection
-from psycopg.errors import LockNotAvailable, QueryCanceled
+from django.db import DatabaseError, connection
+from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
 from accounts.models import MerchantAPIKey
 from idempotency import errors, fingerprint, keys
-from idempotency.models import PATH_LENGTH_MAX, IdempotencyRecord
+from idempotency.models import ONE_REQUEST_FOR_A_KEY, PATH_LENGTH_MAX, IdempotencyRecord
 
 # A duplicate waits this long for the first request, then gets 409. A payout is created in a few milliseconds, so
 # whoever waits longer waits for something broken, and must not hold a web thread meanwhile.
@@ -131,7 +132,7 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
                 """
                 INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint, method, path)
                 VALUES (%s, %s, %s, %s, %s, %s)
-                ON CONFLICT (key, merchant_id, mode) DO NOTHING
+                ON CONFLICT (merchant_id, mode, key) DO NOTHING
                 RETURNING id
                 """,
                 [
@@ -143,13 +144,28 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
                     request.path[:PATH_LENGTH_MAX],
                 ],
             )
-        except OperationalError as error:
-            # Canceled: there were several to wait for, one after the other.
-            if isinstance(error.__cause__, LockNotAvailable | QueryCanceled):
+        except DatabaseError as error:
+            if _is_about_the_key(error.__cause__):
                 raise errors.IdempotencyKeyInProgress(field="Idempotency-Key") from error
             raise
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def _is_about_the_key(error: Any) -> bool:
+    """Tell whether the claim failed because of another request with the key, and not because of something else.
+
+    Waited for too long, for one lock or (canceled) for several in turn: PostgreSQL says in which table it was about to
+    add to an index, and says nothing of the kind if the whole table was locked, or a disk slow. Or the index is being
+    rebuilt CONCURRENTLY: ON CONFLICT does not know the new one yet, which refuses a duplicate by itself.
+    """
+    match error:
+        case LockNotAvailable() | QueryCanceled():
+            return "idempotency_idempotencyrecord" in (error.diag.context or "")
+        case UniqueViolation():
+            return (error.diag.constraint_name or "").startswith(ONE_REQUEST_FOR_A_KEY)
+        case _:
+            return False
 
 
 def _used_for(record: IdempotencyRecord, request: fingerprint.Request) -> str:
@@ -163,12 +179,10 @@ def _used_for(record: IdempotencyRecord, request: fingerprint.Request) -> str:
 
 
 def _known(record: IdempotencyRecord) -> Replay | Purged:
-    if record.response_purged_at is not None and record.resource_id is not None:
+    if record.response_status is not None and record.response_body is not None:
+        body, headers = bytes(record.response_body), dict(record.response_headers)
+        return Replay(StoredResponse(record.response_status, body, headers))
+    if record.resource_id is not None:
         return Purged(record.resource_id)
-    return Replay(
-        StoredResponse(
-            status=int(record.response_status or 0),
-            body=bytes(record.response_body or b""),
-            headers=dict(record.response_headers),
-        )
-    )
+    # No version of ours records less than that.
+    raise errors.IdempotencyKeyUnreadable

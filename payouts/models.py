@@ -11,9 +11,6 @@ from accounts.models import Merchant, MerchantAPIKey, Mode
 from payouts import money
 from payouts.states import PayoutStatus
 
-#: The constraint that makes a second payout for an Idempotency-Key impossible, whatever became of its record.
-ONE_PAYOUT_FOR_A_KEY = "payout_idempotency_key_unique_per_merchant"
-
 
 class PayoutQuerySet(models.QuerySet["Payout"]):
     def visible_to(self, api_key: MerchantAPIKey) -> Self:
@@ -77,7 +74,7 @@ class Payout(models.Model):
             models.UniqueConstraint(
                 fields=["merchant", "mode", "idempotency_key"],
                 condition=models.Q(idempotency_key__isnull=False),
-                name=ONE_PAYOUT_FOR_A_KEY,
+                name="payout_idempotency_key_unique_per_merchant",
             ),
         ]
         indexes: ClassVar = [

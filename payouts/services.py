@@ -12,10 +12,11 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
+from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
 from payouts import errors, money, states, tasks, transitions
-from payouts.models import ONE_PAYOUT_FOR_A_KEY, Payout
+from payouts.models import Payout
 from payouts.states import PayoutStatus
 
 #: What may be changed only before anything is sent.
@@ -54,8 +55,7 @@ def _insert_payout(**columns: Any) -> Payout:
         return Payout.objects.create(**columns)
     except IntegrityError as error:
         # The second guard. The idempotency record is the first, so this takes a database that lost records.
-        diagnosis: Any = getattr(error.__cause__, "diag", None)
-        if getattr(diagnosis, "constraint_name", None) == ONE_PAYOUT_FOR_A_KEY:
+        if isinstance(error.__cause__, UniqueViolation) and columns["idempotency_key"] is not None:
             raise errors.PayoutExists from error
         raise
 

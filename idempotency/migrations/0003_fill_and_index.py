@@ -1,6 +1,7 @@
-"""Fill the new columns and build the indexes beside the requests that go on: in batches, and CONCURRENTLY.
+"""Fill the new columns and change the indexes beside the requests that go on: in batches, and CONCURRENTLY.
 
-One that is interrupted can be run again, once an index that was left invalid has been dropped: PostgreSQL names it.
+Whatever interrupts it, it can be run again: each step first removes what an interrupted one has left. The table grows
+by the size of the records that are filled, until autovacuum has given their old versions back.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import django.db.models.deletion
-from django.contrib.postgres.operations import AddIndexConcurrently, ValidateConstraint
+from django.contrib.postgres.operations import ValidateConstraint
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
@@ -24,14 +25,8 @@ WHERE id IN (
 RETURNING id
 """
 
-SWAP = """
-ALTER TABLE idempotency_idempotencyrecord
-    DROP CONSTRAINT idempotency_key_unique_per_merchant,
-    ADD CONSTRAINT idempotency_key_unique_per_merchant UNIQUE USING INDEX {index}
-"""
-BUILD = "CREATE UNIQUE INDEX CONCURRENTLY {index} ON idempotency_idempotencyrecord ({columns})"
-# ADD CONSTRAINT renames the index to the constraint's name.
-BY_KEY, BY_MERCHANT = "idempotency_unique_by_key", "idempotency_unique_by_merchant"
+# What Django made for the foreign key of 0001. The unique constraint begins with the merchant as well.
+MERCHANT_INDEX = "idempotency_idempotencyrecord_merchant_id_5fc61f10"
 
 
 def fill(apps: Any, schema_editor: Any) -> None:
@@ -46,6 +41,14 @@ def fill(apps: Any, schema_editor: Any) -> None:
             last = max(filled)
 
 
+def drop(name: str) -> str:
+    return f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"'
+
+
+def create(name: str, definition: str) -> tuple[str, str]:
+    return drop(name), f'CREATE INDEX CONCURRENTLY "{name}" ON idempotency_idempotencyrecord {definition}'
+
+
 class Migration(migrations.Migration):
     atomic = False
 
@@ -55,39 +58,42 @@ class Migration(migrations.Migration):
         migrations.RunPython(fill, migrations.RunPython.noop),
         ValidateConstraint("idempotencyrecord", name="idempotency_record_mode_known"),
         ValidateConstraint("idempotencyrecord", name="idempotency_purged_record_has_resource"),
-        AddIndexConcurrently(
-            "idempotencyrecord",
-            models.Index(
-                fields=["created_at"],
-                condition=models.Q(response_purged_at__isnull=True),
-                name="idempotency_record_kept",
-            ),
-        ),
-        AddIndexConcurrently(
-            "idempotencyrecord", models.Index(fields=["merchant", "id"], name="idempotency_record_merchant")
-        ),
-        migrations.AlterField(
-            "idempotencyrecord",
-            "merchant",
-            models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.merchant"
-            ),
-        ),
         migrations.RunSQL(
-            BUILD.format(index=BY_KEY, columns="key, merchant_id, mode"),
-            [BUILD.format(index=BY_MERCHANT, columns="merchant_id, mode, key"), SWAP.format(index=BY_MERCHANT)],
-        ),
-        migrations.RunSQL(
-            SWAP.format(index=BY_KEY),
-            migrations.RunSQL.noop,
+            create("idempotency_record_kept", "(created_at) WHERE response_purged_at IS NULL"),
+            drop("idempotency_record_kept"),
             state_operations=[
-                migrations.RemoveConstraint("idempotencyrecord", "idempotency_key_unique_per_merchant"),
-                migrations.AddConstraint(
+                migrations.AddIndex(
                     "idempotencyrecord",
-                    models.UniqueConstraint(
-                        fields=["key", "merchant", "mode"], name="idempotency_key_unique_per_merchant"
+                    models.Index(
+                        fields=["created_at"],
+                        condition=models.Q(response_purged_at__isnull=True),
+                        name="idempotency_record_kept",
                     ),
-                ),
+                )
+            ],
+        ),
+        migrations.RunSQL(
+            create("idempotency_record_key", "(key)"),
+            drop("idempotency_record_key"),
+            state_operations=[
+                migrations.AddIndex("idempotencyrecord", models.Index(fields=["key"], name="idempotency_record_key"))
+            ],
+        ),
+        # AlterField alone would drop and make the foreign key again, and lock both tables meanwhile.
+        migrations.RunSQL(
+            drop(MERCHANT_INDEX),
+            create(MERCHANT_INDEX, "(merchant_id)"),
+            state_operations=[
+                migrations.AlterField(
+                    "idempotencyrecord",
+                    "merchant",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.merchant",
+                    ),
+                )
             ],
         ),
     ]

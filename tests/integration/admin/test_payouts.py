@@ -208,7 +208,13 @@ class TestIdempotencyRecords:
 
     def test_shows_a_resource_of_which_the_admin_knows_nothing(self, operator: Client, acme: Merchant) -> None:
         record = IdempotencyRecord.objects.create(
-            merchant=acme, mode="test", key="k-1", fingerprint="v1:x", resource_type="widget", resource_id=acme.pk
+            merchant=acme,
+            mode="test",
+            key="k-1",
+            fingerprint="v1:x",
+            resource_type="widget",
+            resource_id=acme.pk,
+            response_status=201,
         )
 
         assert f"widget {acme.pk}" in operator.get(pages.page_of(record)).content.decode()

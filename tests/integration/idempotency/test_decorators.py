@@ -103,6 +103,19 @@ class TestReplay:
         assert (response.status_code, response.content) == (201, b'{"id": "old"}')
         assert (response.headers["Location"], response.headers["Content-Type"]) == ("/old/", "application/x")
 
+    def test_is_for_the_path_with_its_prefix_as_version_0_1_had_it(self, api: Client) -> None:
+        """A fingerprint is for ever: whatever goes into it must be what went into it then."""
+        api.post(
+            "/api/payouts/",
+            factories.payout_body(),
+            content_type="application/json",
+            headers={"Idempotency-Key": "k-1"},
+            SCRIPT_NAME="/pay",
+        )
+
+        request = fingerprint.Request("POST", "/pay/api/payouts/", factories.payout_body())
+        assert IdempotencyRecord.objects.get().fingerprint == fingerprint.of_request(request)
+
     def test_survives_a_rotation_of_the_key(self, acme: Merchant, acme_key: MerchantAPIKey) -> None:
         first_key, second_key = factories.client_of(acme), factories.client_of(acme)
         factories.post_payout(first_key, key="k-1")
@@ -233,8 +246,8 @@ class WidgetView(APIView):
         return Response({"id": str(resource_id), "now": True})
 
 
-def post_widget(acme_key: MerchantAPIKey, answer: Any) -> Any:
-    request = APIRequestFactory().post("/widgets/", {}, format="json", headers={"Idempotency-Key": "k-1"})
+def post_widget(acme_key: MerchantAPIKey, answer: Any, query: str = "") -> Any:
+    request = APIRequestFactory().post(f"/widgets/{query}", {}, format="json", headers={"Idempotency-Key": "k-1"})
     force_authenticate(request, user=acme_key.merchant, token=acme_key)  # type: ignore[arg-type]
     return WidgetView.as_view(answer=answer)(request)
 
@@ -256,6 +269,15 @@ class TestDecorator:
 
         assert IdempotencyRecord.objects.count() == 0
         assert not Merchant.objects.filter(name="made with k-1").exists()
+
+    def test_another_query_is_another_request(self, acme_key: MerchantAPIKey) -> None:
+        first = post_widget(acme_key, 200, "?dry_run=true")
+
+        refused = post_widget(acme_key, 200)
+        again = post_widget(acme_key, RuntimeError("done twice"), "?dry_run=true")
+
+        assert refused.status_code == 422
+        assert again.content == first.content
 
     @pytest.mark.parametrize("status", [200, 201, 202])
     def test_a_success_is_kept(self, acme_key: MerchantAPIKey, status: int) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.models.functions import Now
 
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import fingerprint, retention
+from idempotency.migrations import _locking
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
 from tests import factories
+from tests.integration import racing
 from tests.integration.idempotency.conftest import AT_ONCE
 from tests.integration.payouts import database
 
@@ -29,10 +35,21 @@ def migrate(to: str) -> None:
     call_command("migrate", "idempotency", to, verbosity=0)
 
 
-def index_names() -> set[str]:
+def indexes() -> dict[str, str]:
+    """Return the definition of each index by its name."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'idempotency_idempotencyrecord'")
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'idempotency_idempotencyrecord'")
+        return dict(cursor.fetchall())
+
+
+def foreign_keys() -> list[Any]:
+    """Return each with the number that a new one would not have."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid, conname, convalidated FROM pg_constraint "
+            "WHERE conrelid = 'idempotency_idempotencyrecord'::regclass AND contype = 'f'"
+        )
+        return list(cursor.fetchall())
 
 
 @pytest.fixture
@@ -40,7 +57,7 @@ def old_schema(transactional_db: None) -> Iterator[None]:
     """The schema of version 0.1."""
     migrate("0001")
     yield
-    migrate("0004")
+    migrate("0003")
 
 
 @pytest.mark.usefixtures("old_schema")
@@ -56,7 +73,7 @@ class TestUpgrade:
         old = fingerprint.of_request(fingerprint.Request("POST", "/api/payouts/", body))
         database.execute(INSERT, [acme.pk, "k-1", old, stored])
 
-        migrate("0004")
+        migrate("0003")
 
         record = IdempotencyRecord.objects.get()
         assert (record.method, record.path) == ("POST", "/api/payouts/")
@@ -74,35 +91,88 @@ class TestUpgrade:
         for number, payout_id in enumerate(ids):
             database.execute(INSERT, [acme.pk, f"k-{number}", "v1:x", f'{{"id":"{payout_id}"}}'.encode()])
 
-        migrate("0004")
+        migrate("0003")
 
         assert list(IdempotencyRecord.objects.order_by("id").values_list("resource_id", flat=True)) == ids
 
     def test_fills_what_a_process_of_version_0_1_writes_meanwhile(self, acme: Merchant) -> None:
-        migrate("0004")
+        migrate("0003")
         payout_id = uuid.uuid4()
-        database.execute(
-            "INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint) "
-            "VALUES (%s, 'test', 'k-1', 'v1:x') ON CONFLICT (merchant_id, mode, key) DO NOTHING",
-            [acme.pk],
-        )
 
-        database.execute(
-            "UPDATE idempotency_idempotencyrecord SET response_status = 201, response_body = %s",
-            [f'{{"id":"{payout_id}"}}'.encode()],
-        )
+        with transaction.atomic():
+            database.execute(
+                "INSERT INTO idempotency_idempotencyrecord (merchant_id, mode, key, fingerprint) "
+                "VALUES (%s, 'test', 'k-1', 'v1:x') ON CONFLICT (merchant_id, mode, key) DO NOTHING",
+                [acme.pk],
+            )
+            database.execute(
+                "UPDATE idempotency_idempotencyrecord SET response_status = 201, response_body = %s",
+                [f'{{"id":"{payout_id}"}}'.encode()],
+            )
 
         record = IdempotencyRecord.objects.get()
         assert (record.method, record.path) == ("POST", "/api/payouts/")
         assert (record.resource_type, record.resource_id) == ("payout", payout_id)
         assert retention.purge_responses(older_than=AT_ONCE) == 1
 
-    def test_and_the_way_back_leave_the_indexes_as_they_were(self) -> None:
-        before = index_names()
-        migrate("0004")
-        between = index_names()
+    def test_and_the_way_back_leave_the_rest_as_it_was(self) -> None:
+        before, keys_before = indexes(), foreign_keys()
+        migrate("0003")
+        between, keys_between = indexes(), foreign_keys()
 
         migrate("0001")
 
-        assert index_names() == before
-        assert between - before == {"idempotency_record_kept", "idempotency_record_merchant"}
+        assert indexes() == before
+        assert between.keys() - before.keys() == {"idempotency_record_kept", "idempotency_record_key"}
+        assert len(before.keys() - between.keys()) == 1
+        # Made anew it would lock both tables, and be lost if that were interrupted.
+        assert keys_before == keys_between == foreign_keys()
+        assert len(keys_before) == 1
+
+    def test_goes_on_where_it_was_interrupted(self) -> None:
+        """Whatever an interrupted step has left under the name of an index, it is not what it should be."""
+        migrate("0003")
+        expected = indexes()
+        migrate("0002")
+        for name in expected.keys() - indexes().keys():
+            database.execute(f"CREATE INDEX {name} ON idempotency_idempotencyrecord (id)")
+
+        migrate("0003")
+
+        assert indexes() == expected
+
+    def test_does_not_wait_for_ever_for_who_uses_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_locking, "TRIES", 2)
+        monkeypatch.setattr(_locking, "PAUSE_SECONDS", 0.0)
+        reading, done = threading.Event(), threading.Event()
+
+        def read() -> None:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM idempotency_idempotencyrecord")
+                reading.set()
+                assert done.wait(20)
+
+        def upgrade() -> None:
+            assert reading.wait(10)
+            try:
+                migrate("0003")
+            finally:
+                done.set()
+
+        refused = racing.run_together(read, upgrade)[1]
+
+        assert isinstance(refused, RuntimeError)
+        assert "Nothing was changed" in str(refused)
+        migrate("0003")
+
+    @pytest.mark.parametrize("made", [{"response_purged_at": Now()}, {"path": "/api/payouts/1/cancel/"}])
+    def test_is_not_undone_when_keys_would_be_forgotten(self, acme: Merchant, made: dict[str, Any]) -> None:
+        migrate("0003")
+        key = {"merchant": acme, "mode": "test", "key": "k-1", "fingerprint": "v1:x"}
+        IdempotencyRecord.objects.create(**key, response_status=200, resource_id=uuid.uuid4(), **made)
+
+        with pytest.raises(IrreversibleError, match="cannot be dropped"):
+            migrate("0001")
+
+        assert IdempotencyRecord.objects.get().resource_id is not None
+        database.execute("TRUNCATE idempotency_idempotencyrecord")

@@ -21,10 +21,17 @@ from tests import factories
 from tests.integration import racing
 from tests.integration.api import answers
 from tests.integration.idempotency.conftest import AT_ONCE
+from tests.integration.payouts import database
 
 DAY = timedelta(days=1)
-# A plan for a table that has grown; an empty one would be read from end to end, and rightly so.
-PLAN_AS_IF_LARGE = "SET LOCAL enable_seqscan = off"
+# Enough that PostgreSQL would not read all of it from end to end without need.
+MANY = """
+INSERT INTO idempotency_idempotencyrecord (
+    merchant_id, mode, key, fingerprint, resource_type, resource_id, response_status, response_body, created_at
+)
+SELECT %s, 'test', 'many-' || number, 'v1:x', 'payout', gen_random_uuid(), 201, 'x', now() - interval '3 min' * number
+FROM generate_series(1, 20000) AS number
+"""
 
 
 def add_records(merchant: Merchant, count: int, *, days_old: float = 0) -> None:
@@ -43,6 +50,12 @@ def add_records(merchant: Merchant, count: int, *, days_old: float = 0) -> None:
         )
         for number in range(count)
     )
+
+
+def plan_of(statement: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}")
+        return "\n".join(row[0] for row in cursor.fetchall())
 
 
 def kept() -> int:
@@ -151,21 +164,18 @@ class TestPurge:
         assert IdempotencyRecord.objects.get(response_body__isnull=False).key == "poison"
 
     def test_reads_no_table_from_end_to_end(self, acme: Merchant) -> None:
-        add_records(acme, 3, days_old=31)
+        database.execute(MANY, [acme.pk])
+        database.execute("ANALYZE idempotency_idempotencyrecord")
         with CaptureQueriesContext(connection) as queries:
-            retention.purge_responses(older_than=30 * DAY)
+            purged = retention.purge_responses(older_than=30 * DAY)
         statements = [query["sql"] for query in queries if "idempotency" in query["sql"]]
 
-        with connection.cursor() as cursor:
-            cursor.execute(PLAN_AS_IF_LARGE)
-            plans = []
-            for statement in statements:
-                cursor.execute(f"EXPLAIN {statement}")
-                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+        plans = [plan_of(statement) for statement in statements]
 
-        assert len(plans) == 2
-        assert "idempotency_record_kept" in plans[0]
-        assert "idempotency_idempotencyrecord_pkey" in plans[1]
+        assert purged == retention.BATCH * retention.BATCHES_MAX
+        looking = [plan for sql, plan in zip(statements, plans, strict=True) if "FOR UPDATE" in sql]
+        assert len(looking) == retention.BATCHES_MAX
+        assert [plan for plan in looking if "idempotency_record_kept" not in plan] == []
         assert [plan for plan in plans if "Seq Scan" in plan or "Sort" in plan] == []
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import errors, fingerprint, services
 from idempotency.models import IdempotencyRecord
 from tests.integration import racing
+from tests.integration.payouts import database
 
 RESPONSE = services.StoredResponse(201, b'{"id": "1"}', {"Location": "/1/"})
 
@@ -25,9 +26,9 @@ def claim(api_key: MerchantAPIKey, *, key: str = "k-1", body: Any = "a") -> obje
     return services.claim(api_key=api_key, key=key, request=fingerprint.Request("POST", "/widgets/", body))
 
 
-def claim_and_complete(api_key: MerchantAPIKey) -> services.Fresh:
-    """Use the key k-1 up."""
-    claimed = claim(api_key)
+def claim_and_complete(api_key: MerchantAPIKey, *, key: str = "k-1") -> services.Fresh:
+    """Use the key up."""
+    claimed = claim(api_key, key=key)
     assert isinstance(claimed, services.Fresh)
     services.complete(claimed, RESPONSE, resource=RESOURCE)
     return claimed
@@ -47,6 +48,9 @@ class TestClaim:
         assert (record.merchant, record.mode, record.key) == (acme_key.merchant, "test", "k-1")
         assert (record.method, record.path, record.fingerprint[:3]) == ("POST", "/widgets/", "v1:")
         assert (record.resource_id, record.response_status, record.response_body) == (None, None, None)
+        assert isinstance(claimed, services.Fresh)
+        services.complete(claimed, RESPONSE, resource=RESOURCE)
+        assert claim(acme_key) == services.Replay(RESPONSE)
 
     def test_the_same_request_is_replayed(self, acme_key: MerchantAPIKey) -> None:
         claim_and_complete(acme_key)
@@ -66,9 +70,10 @@ class TestClaim:
         claim_and_complete(acme_key)
 
         strangers = [key_of(globex), key_of(acme_key.merchant, "live"), key_of(globex, "live")]
-        others = [*(claim(stranger) for stranger in strangers), claim(acme_key, key="K-1")]
+        for stranger in strangers:
+            claim_and_complete(stranger)
+        claim_and_complete(acme_key, key="K-1")
 
-        assert [type(other) for other in others] == [services.Fresh] * 4
         assert IdempotencyRecord.objects.count() == 5
 
     def test_another_api_key_of_the_merchant_is_the_same_caller(self, acme_key: MerchantAPIKey) -> None:
@@ -79,13 +84,30 @@ class TestClaim:
     def test_a_longer_path_than_people_read_is_no_error(self, acme_key: MerchantAPIKey) -> None:
         request = fingerprint.Request("POST", "/" + "x" * 300, {})
 
-        assert isinstance(services.claim(api_key=acme_key, key="k-1", request=request), services.Fresh)
+        claimed = services.claim(api_key=acme_key, key="k-1", request=request)
+
+        assert isinstance(claimed, services.Fresh)
+        services.complete(claimed, RESPONSE, resource=RESOURCE)
         assert len(IdempotencyRecord.objects.get().path) == 255
 
     def test_a_fingerprint_of_a_later_version_is_not_judged(self, acme_key: MerchantAPIKey) -> None:
         """A wrong "used with another request" would have the merchant take a new key, and pay twice."""
         IdempotencyRecord.objects.create(
             merchant=acme_key.merchant, mode="test", key="k-1", fingerprint="v9:a", response_status=201
+        )
+
+        with pytest.raises(errors.IdempotencyKeyUnreadable):
+            claim(acme_key)
+
+    def test_a_record_without_answer_and_resource_is_not_replayed(self, acme_key: MerchantAPIKey) -> None:
+        """No version of ours writes one."""
+        request = fingerprint.Request("POST", "/widgets/", "a")
+        IdempotencyRecord.objects.create(
+            merchant=acme_key.merchant,
+            mode="test",
+            key="k-1",
+            fingerprint=fingerprint.of_request(request),
+            response_status=201,
         )
 
         with pytest.raises(errors.IdempotencyKeyUnreadable):
@@ -238,6 +260,49 @@ class TestConcurrently:
 
         assert isinstance(result, OperationalError)
 
+    def test_a_table_that_is_locked_is_not_taken_for_it(self, acme_key: MerchantAPIKey) -> None:
+        """Maintenance that locks everybody out: nobody else has the key."""
+        locked, given_up = threading.Event(), threading.Event()
+
+        def maintain() -> None:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE idempotency_idempotencyrecord IN SHARE MODE")
+                locked.set()
+                assert given_up.wait(10)
+
+        def second() -> object:
+            assert locked.wait(10)
+            try:
+                with transaction.atomic():
+                    return claim(acme_key)
+            finally:
+                given_up.set()
+
+        result = racing.run_together(maintain, second)[1]
+
+        assert isinstance(result, OperationalError)
+
+    def test_a_duplicate_that_only_a_rebuilt_index_sees_is_told(self, acme_key: MerchantAPIKey) -> None:
+        """REINDEX CONCURRENTLY: the new index refuses duplicates before ON CONFLICT knows of it."""
+        with transaction.atomic():
+            claim_and_complete(acme_key)
+        # A twin on which ON CONFLICT does not rely, as one that is not valid yet.
+        database.execute(
+            "CREATE UNIQUE INDEX idempotency_key_unique_per_merchant_ccnew ON idempotency_idempotencyrecord "
+            "(merchant_id, mode, lower(key))"
+        )
+        try:
+            with pytest.raises(errors.IdempotencyKeyInProgress), transaction.atomic():
+                claim(acme_key, key="K-1")
+        finally:
+            database.execute("DROP INDEX idempotency_key_unique_per_merchant_ccnew")
+
+    def test_cannot_be_committed_without_an_answer(self, acme_key: MerchantAPIKey) -> None:
+        with pytest.raises(IntegrityError, match="together with its answer"), transaction.atomic():
+            claim(acme_key)
+
+        assert IdempotencyRecord.objects.count() == 0
+
     def test_the_time_limits_end_with_the_transaction(
         self, acme_key: MerchantAPIKey, time_limits: Callable[[], list[str]]
     ) -> None:
@@ -246,6 +311,7 @@ class TestConcurrently:
         with transaction.atomic():
             claim(acme_key)
             during = time_limits()
+            transaction.set_rollback(True)
 
         assert during == ["2s", "2500ms"]
         assert time_limits() == before
