@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def run(command: list[str], state_directory: Path, **settings: str) -> Ended:
         timeout=_ENDS_WITHIN_SECONDS,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def run_all(command: list[str], state_directory: Path, all_settings: list[dict[str, str]]) -> list[Ended]:
+    """Run the command with each of the settings, as many at a time as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda settings: run(command, state_directory, **settings), all_settings))
 
 
 def python(code: str, state_directory: Path, **settings: str) -> Ended:

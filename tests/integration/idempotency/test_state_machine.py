@@ -321,7 +321,7 @@ def histories_of(merchants: list[Merchant]) -> dict[str, list[tuple[str, str]]]:
 
 
 EFFORT = hypothesis_settings(
-    max_examples=20,
+    max_examples=15,
     stateful_step_count=30,
     deadline=None,
     database=None,
