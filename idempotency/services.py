@@ -24,7 +24,7 @@ from idempotency.models import ONE_REQUEST_FOR_A_KEY, PATH_LENGTH_MAX, Idempoten
 LOCK_TIMEOUT_MS = 2000
 
 # Each lock is waited for anew: if the first request is undone, the next in line has the key, and the rest wait for that
-# one. This is for all waiting of one statement together, and leaves the half of a second for the statement itself.
+# one. This is for all waiting of one statement together. More than the other, so that a single wait ends as what it is.
 STATEMENT_TIMEOUT_MS = 2500
 
 
@@ -69,12 +69,12 @@ class Purged:
 def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) -> Fresh | Replay | Purged:
     """Take the key for the caller's transaction, or return what is known of the same request before.
 
-    The API key says whose it is: the key belongs to its merchant and mode, whichever of their API keys is shown.
+    The key belongs to the merchant and mode of the API key, whichever of their API keys is shown. See Note [One
+    transaction for a key]. Waits for a concurrent request with the key, two seconds for one and half a second more for
+    all that have it in turn, and leaves these limits to the rest of the transaction.
 
-    See Note [One transaction for a key]. Waits for a concurrent request with the key, two seconds at most, and leaves
-    that limit to the rest of the transaction. Raises IdempotencyKeyInProgress when it is still under way then,
-    IdempotencyKeyReused when the key belongs to another request, and IdempotencyKeyUnreadable when only a newer version
-    of this code could tell.
+    Raises IdempotencyKeyInProgress when one is still under way then, IdempotencyKeyReused when the key belongs to
+    another request, and IdempotencyKeyUnreadable when only a newer version of this code could tell.
     """
     record_id = _insert(api_key, key=key, request=request)
     if record_id is not None:
