@@ -155,13 +155,15 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
 def _is_about_the_key(error: Any) -> bool:
     """Tell whether the claim failed because of another request with the key, and not because of something else.
 
-    Waited for too long, for one lock or (canceled) for several in turn: PostgreSQL says in which table it was about to
-    add to an index, and says nothing of the kind if the whole table was locked, or a disk slow. Or the index is being
-    rebuilt CONCURRENTLY: ON CONFLICT does not know the new one yet, which refuses a duplicate by itself.
+    Waited for too long, for one lock or (canceled) for several in turn: PostgreSQL names the table or the index that it
+    was about to add to, and neither if the whole table was locked, or a disk slow. Or the index is being rebuilt
+    CONCURRENTLY: ON CONFLICT does not know the new one yet, which refuses a duplicate by itself. (Two that claim in the
+    very same moment may wait for each other without a word of it. They are told that the database is busy.)
     """
     match error:
         case LockNotAvailable() | QueryCanceled():
-            return "idempotency_idempotencyrecord" in (error.diag.context or "")
+            places = ("idempotency_idempotencyrecord", ONE_REQUEST_FOR_A_KEY)
+            return any(place in (error.diag.context or "") for place in places)
         case UniqueViolation():
             return (error.diag.constraint_name or "").startswith(ONE_REQUEST_FOR_A_KEY)
         case _:

@@ -16,9 +16,10 @@ from django.db.migrations.operations.base import Operation
 
 from idempotency.migrations import _locking
 
+# OR REPLACE: a dump of version 0.1 that is restored over this schema leaves the functions behind.
 # Version 0.1 takes keys for this one operation, and its answer is always a payout with its id.
 FILL = """
-CREATE FUNCTION idempotency_fill_record() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION idempotency_fill_record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.method := 'POST';
     NEW.path := '/api/payouts/';
@@ -27,7 +28,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER idempotency_fill_record BEFORE UPDATE ON idempotency_idempotencyrecord
+CREATE TRIGGER idempotency_fill_record BEFORE INSERT OR UPDATE ON idempotency_idempotencyrecord
     FOR EACH ROW WHEN (NEW.response_body IS NOT NULL AND NEW.resource_id IS NULL)
     EXECUTE FUNCTION idempotency_fill_record();
 """
@@ -39,7 +40,7 @@ DROP FUNCTION idempotency_fill_record();
 # A record is written twice in the transaction that claims its key (claim, answer), and once more when the answer is
 # erased. Nothing else ever happens to it. TRUNCATE is not refused: it is the owner's alone, and tests need it.
 GUARD = """
-CREATE FUNCTION idempotency_guard_record() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION idempotency_guard_record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'an idempotency key is kept for ever: without it, a retry would be a second request'
@@ -68,7 +69,7 @@ END $$;
 CREATE TRIGGER idempotency_guard_record BEFORE UPDATE OR DELETE ON idempotency_idempotencyrecord
     FOR EACH ROW EXECUTE FUNCTION idempotency_guard_record();
 
-CREATE FUNCTION idempotency_complete_record() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION idempotency_complete_record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM idempotency_idempotencyrecord
@@ -132,5 +133,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(FILL, UNFILL),
         migrations.RunSQL(GUARD, UNGUARD),
+        # On the way back from here upwards: nothing may be written between the check and the end.
         migrations.RunPython(migrations.RunPython.noop, refuse_to_forget),
+        migrations.RunPython(migrations.RunPython.noop, _locking.lock_records),
     ]

@@ -129,6 +129,23 @@ class TestUpgrade:
         assert keys_before == keys_between == foreign_keys()
         assert len(keys_before) == 1
 
+    def test_goes_through_again_after_a_restore_of_the_old_schema(self) -> None:
+        """pg_restore --clean drops what its dump has, and functions of a later schema are not among that."""
+        migrate("0003")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname LIKE 'idempotency%' "
+                "AND pronamespace = 'public'::regnamespace"
+            )
+            left_behind = [row[0] for row in cursor.fetchall()]
+        migrate("0001")
+        for function in left_behind:
+            database.execute(function)
+
+        migrate("0003")
+
+        assert len(left_behind) == 3
+
     def test_goes_on_where_it_was_interrupted(self) -> None:
         """Whatever an interrupted step has left under the name of an index, it is not what it should be."""
         migrate("0003")
@@ -164,6 +181,31 @@ class TestUpgrade:
         assert isinstance(refused, RuntimeError)
         assert "Nothing was changed" in str(refused)
         migrate("0003")
+
+    def test_is_not_undone_while_somebody_writes(self, acme: Merchant) -> None:
+        """What is committed while the way back waits for its lock is seen by its check."""
+        migrate("0003")
+        migrate("0002")
+        written, done = threading.Event(), threading.Event()
+        key = {"merchant": acme, "mode": "test", "key": "k-1", "fingerprint": "v1:x"}
+
+        def write() -> None:
+            with transaction.atomic():
+                made = {"path": "/api/payouts/1/cancel/", "resource_id": uuid.uuid4()}
+                IdempotencyRecord.objects.create(**key, response_status=200, **made)
+                written.set()
+                # By then the way back waits for its lock, or has been refused it once.
+                done.wait(0.5)
+
+        def undo() -> None:
+            assert written.wait(10)
+            migrate("0001")
+
+        refused = racing.run_together(write, undo)[1]
+
+        assert isinstance(refused, IrreversibleError)
+        assert IdempotencyRecord.objects.get().path == "/api/payouts/1/cancel/"
+        database.execute("TRUNCATE idempotency_idempotencyrecord")
 
     @pytest.mark.parametrize("made", [{"response_purged_at": Now()}, {"path": "/api/payouts/1/cancel/"}])
     def test_is_not_undone_when_keys_would_be_forgotten(self, acme: Merchant, made: dict[str, Any]) -> None:
