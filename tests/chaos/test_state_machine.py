@@ -28,9 +28,8 @@ from idempotency.models import IdempotencyRecord
 from idempotency.retention import purge_responses
 from payouts import processing
 from payouts.models import Payout, PayoutTransition
-from tests.integration import database_proxy
-from tests.integration.api import answers
-from tests.integration.idempotency.model import (
+from tests.chaos import database_proxy
+from tests.chaos.model import (
     BODIES,
     INVALID,
     NOT_FOUND,
@@ -45,6 +44,7 @@ from tests.integration.idempotency.model import (
     payout_row,
     record_row,
 )
+from tests.integration.api import answers
 
 # The statement after which the request's own connection is ended.
 MOMENTS = {"claimed": "INSERT INTO idempotency_", "completed": 'UPDATE "idempotency_'}

@@ -16,9 +16,9 @@ from idempotency.models import IdempotencyRecord
 from payouts import sweeping
 from payouts.models import Payout
 from tests import factories
-from tests.integration import database_proxy
+from tests.chaos import database_proxy
+from tests.chaos.database_proxy import Cut, DatabaseProxy
 from tests.integration.api import answers
-from tests.integration.database_proxy import Cut, DatabaseProxy
 from tests.integration.payouts import database
 
 pytestmark = pytest.mark.django_db(transaction=True)
