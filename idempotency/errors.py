@@ -12,7 +12,9 @@ class IdempotencyKeyMalformed(Refusal):
 
 
 class IdempotencyKeyMissing(Refusal):
-    """This merchant's requests must carry an Idempotency-Key header. Make one up for each payout, such as a UUID."""
+    """This merchant's requests must carry an Idempotency-Key header. Make one up for each, such as a UUID, and send the
+    same one when you try again.
+    """
 
 
 class IdempotencyKeyReused(Refusal):
