@@ -77,6 +77,12 @@ def _note_use(api_key: MerchantAPIKey, *, now: datetime) -> None:
     api_key.last_used_at = now
 
 
+def api_key_of(request: Request) -> MerchantAPIKey:
+    """Return the key that was shown; HasScope has let nobody through without one."""
+    assert isinstance(request.auth, MerchantAPIKey)
+    return request.auth
+
+
 def client_address(request: Request) -> str:
     """Return the caller's network address.
 

@@ -9,7 +9,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import parameters
-from accounts.models import MerchantAPIKey, Mode, Scope
+from accounts.authentication import api_key_of
+from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
 
 
@@ -66,6 +67,5 @@ class MeView(APIView):
     )
     def get(self, request: Request) -> Response:
         parameters.refuse_misunderstood(request, known=frozenset())
-        api_key = request.auth
-        assert isinstance(api_key, MerchantAPIKey)
+        api_key = api_key_of(request)
         return Response(MeSerializer({"merchant": api_key.merchant, "api_key": api_key}).data)

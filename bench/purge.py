@@ -73,7 +73,7 @@ def milliseconds(action: Callable[[], object], *, times: int) -> list[float]:
 
 
 def purge_batch() -> None:
-    batch = retention._purge_batch(OLDER_THAN, None)  # noqa: SLF001
+    batch = retention.purge_batch(OLDER_THAN, None)
     assert len(batch) == retention.BATCH, "The records do not last for the measurement."
 
 

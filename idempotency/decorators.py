@@ -27,7 +27,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import MerchantAPIKey
+from accounts.authentication import api_key_of
 from idempotency import errors, fingerprint, keys, services
 
 FIRST_ERROR_STATUS: Final = 400
@@ -61,7 +61,7 @@ def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMe
             key = keys.parse_header(request.headers.get("Idempotency-Key"))
             if key is not None:
                 return _once(partial(run, idempotency_key=key), view, request, key=key, resource_type=resource_type)
-            if creates and _api_key(request).merchant.require_idempotency_key:
+            if creates and api_key_of(request).merchant.require_idempotency_key:
                 raise errors.IdempotencyKeyMissing(field="Idempotency-Key")
             return run(idempotency_key=None)
 
@@ -78,7 +78,7 @@ def _once(
     # The body is parsed here and only parsed: a replay must survive a later change of the rules.
     asked = fingerprint.Request(request.method or "", _target(request), request.data)
     with transaction.atomic(durable=True):
-        claimed = services.claim(api_key=_api_key(request), key=key, request=asked)
+        claimed = services.claim(api_key=api_key_of(request), key=key, request=asked)
         match claimed:
             case services.Replay():
                 return _answer(claimed.response, replayed=True)
@@ -102,12 +102,6 @@ def _target(request: Request) -> str:
     """Return what the request is sent to: the path, and the query where a view takes one."""
     query = request.META.get("QUERY_STRING", "")
     return f"{request.path}?{query}" if query else request.path
-
-
-def _api_key(request: Request) -> MerchantAPIKey:
-    """Return the key that was shown; HasScope has let nobody through without one."""
-    assert isinstance(request.auth, MerchantAPIKey)
-    return request.auth
 
 
 def _rendered(response: Response) -> services.StoredResponse:

@@ -37,7 +37,7 @@ def purge_responses(*, older_than: timedelta) -> int:
     purged, oldest = 0, None
     ends_at = time.monotonic() + ROUND_SECONDS
     for _ in range(BATCHES_MAX):
-        batch = _purge_batch(older_than, oldest)
+        batch = purge_batch(older_than, oldest)
         purged += len(batch)
         if len(batch) < BATCH or time.monotonic() > ends_at:
             break
@@ -49,7 +49,7 @@ def purge_responses(*, older_than: timedelta) -> int:
     return purged
 
 
-def _purge_batch(older_than: timedelta, oldest: datetime | None) -> list[datetime]:
+def purge_batch(older_than: timedelta, oldest: datetime | None) -> list[datetime]:
     """Erase one batch and return when its records were created, in order; none is older than `oldest`."""
     # Each has a resource (migration 0002 sees to those of version 0.1). One without it would stop the others, as the
     # database refuses to erase an answer of which nothing would be left.

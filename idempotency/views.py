@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import parameters
-from accounts.models import MerchantAPIKey, Mode, Scope
+from accounts.authentication import api_key_of
+from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
 from idempotency import services
 
@@ -79,7 +80,5 @@ class IdempotencyKeyView(APIView):
     )
     def get(self, request: Request, key: str) -> Response:
         parameters.refuse_misunderstood(request, known=frozenset())
-        api_key = request.auth
-        assert isinstance(api_key, MerchantAPIKey)
-        record = services.find_record(key, api_key=api_key)
+        record = services.find_record(key, api_key=api_key_of(request))
         return Response(IdempotencyKeySerializer(record).data)

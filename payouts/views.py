@@ -18,6 +18,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
 from accounts import parameters
+from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
@@ -50,10 +51,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     @property
     def api_key(self) -> MerchantAPIKey:
-        """The key that was shown; HasScope has let nobody through without one."""
-        api_key = self.request.auth
-        assert isinstance(api_key, MerchantAPIKey)
-        return api_key
+        return api_key_of(self.request)
 
     def get_payout(self, payout_id: uuid.UUID) -> Payout:
         payout = self.get_queryset().filter(pk=payout_id).first()
@@ -67,10 +65,11 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     def answer_again(self, payout_id: uuid.UUID) -> Response:
         """Answer a retry whose first answer is no longer kept."""
-        payout = self.get_queryset().filter(pk=payout_id).first()
-        if payout is None:
-            raise errors.PayoutDeleted
-        return self.answer(payout)
+        try:
+            return self.answer(self.get_payout(payout_id))
+        except errors.PayoutNotFound as error:
+            # It was this merchant's once.
+            raise errors.PayoutDeleted from error
 
     def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         body = serializers.PayoutSerializer(payout).data

@@ -161,7 +161,7 @@ class Crash:
         self.after = after
         self.has_happened = False
 
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
         result = execute(sql, params, many, context)
         if sql.lstrip().startswith(self.after):
             self.has_happened = end_backend()

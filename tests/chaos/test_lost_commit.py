@@ -210,7 +210,7 @@ class TestChange:
 
 class TestIdleTransaction:
     def test_is_given_up_and_leaves_nothing(self, transactional_db: None, api: Client) -> None:
-        def idle_after_claim(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001
+        def idle_after_claim(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
             result = execute(sql, params, many, context)
             if "INSERT INTO idempotency_" in sql:
                 time.sleep(0.3)

@@ -208,7 +208,7 @@ class Keys(RuleBasedStateMachine):
             tenant.used[key].is_purged = True
 
     @rule(tenant=TENANTS, key=KEYS, is_quoted=st.booleans())
-    def look_up(self, tenant: Tenant, key: str, is_quoted: bool) -> None:  # noqa: FBT001
+    def look_up(self, tenant: Tenant, key: str, is_quoted: bool) -> None:  # noqa: FBT001 - drawn by name
         address = quote(SPELLINGS[key][-1].strip() if is_quoted else key, safe="")
         check_told(tenant, key, self.request(tenant, "GET", f"/api/idempotency-keys/{address}/"))
         listed = self.request(tenant, "GET", f"/api/payouts/?idempotency_key={address}").json()["results"]
