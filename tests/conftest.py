@@ -5,11 +5,13 @@ acme is an active merchant. globex is another, which must never see anything of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.test import Client
 
 from accounts import services as accounts_services
@@ -17,8 +19,12 @@ from accounts.models import Merchant, MerchantAPIKey
 from payouts import processing
 from payouts import services as payouts_services
 from payouts.models import Payout
-from tests import factories
+from tests import factories, parallel
 from tests.e2e.stack import Stack
+
+if TYPE_CHECKING:
+    from execnet import XSpec
+    from xdist.workermanage import WorkerController
 
 FOLDERS = ("unit", "integration", "e2e", "chaos")
 
@@ -28,6 +34,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
         assert folder in FOLDERS, f"{item.nodeid} is in no folder that says what it costs"
         item.add_marker(folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what `-n auto` means."""
+    return parallel.process_count(os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.Scheduling | None:
+    """Spread the tests in our way, unless --dist asks for another."""
+    return parallel.Scheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
+    """Give each process a broker of its own. It is born with it: Django reads its settings before any conftest.py."""
+    for index, spec in enumerate(specs):
+        try:
+            spec.env["CELERY_BROKER_URL"] = parallel.broker_url(django_settings.CELERY_BROKER_URL, index)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Let each process know the brokers of all (test_isolation.py)."""
+    node.workerinput["brokers"] = [spec.env["CELERY_BROKER_URL"] for spec in node.nodemanager.specs]
 
 
 @pytest.fixture(autouse=True)
