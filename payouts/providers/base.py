@@ -3,8 +3,8 @@
 A provider is asked to `send`, and later to tell (`ask`) what became of it. It returns a Report, or raises one of three
 errors, which differ in what is known about the money:
 
-* Rejected: the provider documents that it refused and that nothing was created. No money moved. Never raised for a
-  reference that the provider has seen before: that is an OutcomeUnknown, to be asked about.
+* Rejected: the provider documents that it refused and that nothing was created. No money moved. A provider that does
+  not say so of the reference as a whole leaves open what became of earlier sends (`is_for_good`).
 * Unavailable: the request cannot have reached the provider. Nothing was sent; it may be tried again.
 * OutcomeUnknown: everything else. Money may have moved, so the payout is never sent again before we know.
 
@@ -14,6 +14,7 @@ Anything that a provider lets through that is none of these is treated as Outcom
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -24,6 +25,8 @@ class ReportKind(enum.Enum):
     PAID = "paid"
     #: The provider took it; it is not final yet.
     ACCEPTED = "accepted"
+    #: It ended without money having moved, and never will move any: said of the reference, so of each send with it.
+    REJECTED = "rejected"
     #: Money moved and came back.
     RETURNED = "returned"
     #: The provider knows nothing of this reference. No proof that it never will.
@@ -67,6 +70,14 @@ class Capabilities:
     settle_time_seconds: float
     #: Seconds after a payment in which it is worth asking whether it came back.
     return_window_seconds: float
+    #: How many calls may be under way at once, from all processes together; None: as many as there are workers.
+    concurrency_max: int | None = None
+    #: Failures of one payout tell something about all of them, so that a few in a row stop the sending for a while.
+    fails_as_a_whole: bool = True
+
+    @property
+    def is_idempotent_by_reference(self) -> bool:
+        return self.idempotency_window_seconds > 0
 
 
 class ProviderError(Exception):
@@ -81,6 +92,13 @@ class ProviderError(Exception):
 class Rejected(ProviderError):
     """Refused, documented to have created nothing."""
 
+    def __init__(self, code: str, message: str = "", *, is_for_good: bool = False) -> None:
+        """`is_for_good`: the provider documents that it remembers the refusal, so that nothing with this reference is
+        executed any more, not even a send from before that is still on its way.
+        """
+        super().__init__(code, message)
+        self.is_for_good = is_for_good
+
 
 class Unavailable(ProviderError):
     """Not sent: the request cannot have reached the provider."""
@@ -88,6 +106,32 @@ class Unavailable(ProviderError):
 
 class OutcomeUnknown(ProviderError):
     """It may have been executed."""
+
+    def __init__(self, code: str, message: str = "", *, is_about_payout: bool = False) -> None:
+        """`is_about_payout`: the provider answered, and what it said is about this payout alone. Others fare no worse
+        for it, so it counts for nothing where the provider's own state is judged.
+        """
+        super().__init__(code, message)
+        self.is_about_payout = is_about_payout
+
+
+class CallbackRefused(Exception):
+    """It is not certain that the provider sent this callback, or that it did so just now."""
+
+
+class CallbackUnreadable(Exception):
+    """The provider sent it, and it says nothing that we understand. The message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class CallbackReport:
+    """What a callback says, and about which reference."""
+
+    reference: str
+    report: Report
+    #: What the provider says was sent, to be compared with what we meant.
+    amount: Decimal
+    currency: str
 
 
 class Provider(Protocol):
@@ -99,3 +143,12 @@ class Provider(Protocol):
 
     def ask(self, instruction: Instruction) -> Report:
         """Tell what became of the reference. Moves nothing. Raises ProviderError."""
+
+    def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Return the provider's id of the event, the same each time it is told. Raises CallbackRefused.
+
+        The names of the headers are lower-case.
+        """
+
+    def parse_callback(self, body: bytes) -> CallbackReport:
+        """Read a callback that was authentic. Raises CallbackUnreadable."""

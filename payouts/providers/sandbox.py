@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from payouts.providers import base
@@ -39,7 +40,11 @@ _REJECTED = re.compile(r"sandbox_rejected_([a-z_]+)")
 class SandboxProvider:
     name = "sandbox"
     capabilities = base.Capabilities(
-        idempotency_window_seconds=24 * 3600.0, settle_time_seconds=3600.0, return_window_seconds=60.0
+        idempotency_window_seconds=24 * 3600.0,
+        settle_time_seconds=3600.0,
+        return_window_seconds=60.0,
+        # Each payout fails as its own account says; one merchant's rehearsal of an outage is none for the others.
+        fails_as_a_whole=False,
     )
 
     def send(self, instruction: base.Instruction) -> base.Report:
@@ -64,6 +69,16 @@ class SandboxProvider:
         if (rejected := _REJECTED.fullmatch(account)) and rejected[1] in REJECTIONS:
             raise base.Rejected(rejected[1], REJECTIONS[rejected[1]])
         return _report(instruction, base.ReportKind.PAID)
+
+    def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Refuse: the sandbox tells nothing by itself, so whatever comes in its name is somebody else's."""
+        del headers, body
+        raise base.CallbackRefused("The sandbox sends no callbacks.")
+
+    def parse_callback(self, body: bytes) -> base.CallbackReport:
+        """Refuse to read what the sandbox cannot have sent."""
+        del body
+        raise base.CallbackUnreadable("The sandbox sends no callbacks.")
 
 
 def _account(instruction: base.Instruction) -> str:

@@ -4,19 +4,29 @@ import time
 
 import pytest
 
-from payouts.providers import base, sandbox
+from payouts.providers import base, registry, sandbox
 from payouts.providers.base import ReportKind
-from tests.unit.payouts.providers.contract import ProviderContract, instruction
+from tests.unit.payouts.providers.contract import ProviderContract, World, instruction
 
 provider = sandbox.SandboxProvider()
 
 
 class TestContract(ProviderContract):
-    provider = provider
-    paid_account = "sandbox_paid"
-    rejected_account = "sandbox_rejected_account_closed"
-    unavailable_account = "sandbox_unavailable_1"
-    unknown_account = "sandbox_unknown"
+    @pytest.fixture
+    def world(self) -> World:
+        return World(
+            provider,
+            paid_account="sandbox_paid",
+            rejected_account="sandbox_rejected_account_closed",
+            unavailable_account="sandbox_unavailable_1",
+            unknown_account="sandbox_unknown",
+            accepted_account="sandbox_accepted",
+            # Each answer follows from the account.
+            has_memory=False,
+        )
+
+    def test_is_registered_under_its_name(self) -> None:
+        assert type(registry.get("sandbox")) is sandbox.SandboxProvider
 
 
 class TestTokens:

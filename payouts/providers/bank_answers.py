@@ -1,0 +1,145 @@
+"""What an answer of a bank means: the table of docs/http-bank.md. Pure.
+
+Only what the contract documents is a statement about money. Everything else is OutcomeUnknown and is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from payouts.providers import bank_documents, bank_words, base
+from payouts.providers.bank_documents import Problem, Transfer, TransferStatus
+from payouts.providers.base import ReportKind
+
+#: Of the bank's words: enough for a sentence, too little to fill the logs.
+WORDS_LENGTH_MAX: Final = 200
+CODE_LENGTH_MAX: Final = 64
+
+_KINDS: Final = {
+    TransferStatus.ACCEPTED: ReportKind.ACCEPTED,
+    TransferStatus.PAID: ReportKind.PAID,
+    TransferStatus.REJECTED: ReportKind.REJECTED,
+    TransferStatus.RETURNED: ReportKind.RETURNED,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, of which at least the status line and the headers came."""
+
+    status: int
+    body: bytes = b""
+    #: Why the body is not to be read.
+    body_failure: base.ProviderError | None = None
+
+
+def read_send(answer: Answer, instruction: base.Instruction, *, hidden: Sequence[str] = ()) -> base.Report:
+    """Say what the answer to a PUT shows, without the hidden words. Raises ProviderError."""
+    problem = _problem(answer)
+    _raise_if_settled(answer, problem)
+    match answer.status:
+        case 200 | 201:
+            return _report_about(answer, instruction, hidden)
+        case 422:
+            raise _rejected(answer, instruction, hidden)
+        case 409 if problem and problem.code == "reference_conflict":
+            raise base.OutcomeUnknown(
+                "reference_conflict", "The bank has this reference with other terms.", is_about_payout=True
+            )
+        case _:
+            raise _undocumented(answer, problem, hidden)
+
+
+def read_ask(answer: Answer, instruction: base.Instruction, *, hidden: Sequence[str] = ()) -> base.Report:
+    """Say what the answer to a GET shows, without the hidden words. Raises ProviderError."""
+    problem = _problem(answer)
+    _raise_if_settled(answer, problem)
+    match answer.status:
+        case 200:
+            return _report_about(answer, instruction, hidden)
+        # A 404 without the code may be that of a proxy, which knows no transfers at all.
+        case 404 if problem and problem.code == "transfer_not_found":
+            return base.Report(ReportKind.NOT_FOUND)
+        case _:
+            raise _undocumented(answer, problem, hidden)
+
+
+def report_of(transfer: Transfer, *, hidden: Sequence[str] = ()) -> base.Report:
+    """Translate a transfer document, without the hidden words."""
+    failed = transfer.status in {TransferStatus.REJECTED, TransferStatus.RETURNED}
+    code = _words(transfer.code, hidden, CODE_LENGTH_MAX)
+    return base.Report(
+        _KINDS[transfer.status],
+        provider_reference=transfer.id,
+        # A merchant reads it as the reason for which the payout failed: there has to be one.
+        code=code or (transfer.status.value if failed else ""),
+        message=_words(transfer.message, hidden),
+        is_final=transfer.is_final,
+    )
+
+
+def _problem(answer: Answer) -> Problem | None:
+    """Return what the bank says is wrong, where it says so."""
+    if answer.status < 400:
+        return None
+    try:
+        return bank_documents.read_problem(answer.body)
+    except bank_documents.Unreadable:
+        return None
+
+
+def _raise_if_settled(answer: Answer, problem: Problem | None) -> None:
+    """Raise where the answer means the same whatever was asked."""
+    if answer.status == 429:
+        # Whatever else it says, and whether or not it could be read: the status alone means that nothing was done.
+        raise base.Unavailable("rate_limited", "The bank takes no more requests for the moment.")
+    if answer.body_failure:
+        raise answer.body_failure
+    if answer.status == 401 and problem and problem.code == "unauthorized":
+        raise base.Unavailable("unauthorized", "The bank does not accept our token or signature.")
+
+
+def _report_about(answer: Answer, instruction: base.Instruction, hidden: Sequence[str]) -> base.Report:
+    try:
+        transfer = bank_documents.read_transfer(answer.body)
+    except bank_documents.Unreadable as error:
+        raise _unreadable(error) from None
+    for name in ("reference", "amount", "currency"):
+        if getattr(transfer, name) != getattr(instruction, name):
+            raise _mismatch(name)
+    return report_of(transfer, hidden=hidden)
+
+
+def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[str]) -> base.ProviderError:
+    """Return what a 422 means: the refusal of another reference says nothing about this one."""
+    try:
+        refusal = bank_documents.read_refusal(answer.body)
+    except bank_documents.Unreadable as error:
+        return _unreadable(error)
+    if refusal.reference != instruction.reference:
+        return _mismatch("reference")
+    code = _words(refusal.code, hidden, CODE_LENGTH_MAX)
+    return base.Rejected(code or "rejected", _words(refusal.message, hidden), is_for_good=True)
+
+
+def _unreadable(error: bank_documents.Unreadable) -> base.OutcomeUnknown:
+    return base.OutcomeUnknown("unreadable_answer", f"The bank's answer cannot be read: {error}.")
+
+
+def _mismatch(name: str) -> base.OutcomeUnknown:
+    return base.OutcomeUnknown("answer_mismatch", f"The bank answered about another {name}.", is_about_payout=True)
+
+
+def _undocumented(answer: Answer, problem: Problem | None, hidden: Sequence[str]) -> base.OutcomeUnknown:
+    said = _words(f": {problem.code}: {problem.message}", hidden) if problem else "."
+    # A 4xx is said of the request, a 5xx of the bank.
+    is_about_payout = 400 <= answer.status < 500
+    return base.OutcomeUnknown(
+        f"http_{answer.status}", f"The bank answered {answer.status}{said}", is_about_payout=is_about_payout
+    )
+
+
+def _words(text: str, hidden: Sequence[str], length_max: int = WORDS_LENGTH_MAX) -> str:
+    return bank_words.presentable(text, hidden=hidden, length_max=length_max)
