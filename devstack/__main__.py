@@ -1,4 +1,4 @@
-"""python -m devstack run | demo | exec -- COMMAND"""
+"""python -m devstack run | demo | exec -- COMMAND | bank"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from devstack import demo, errors, execute, launcher, run, state
+from devstack.bank import command as bank
 
 _PORT_MAX = 65535
 
@@ -33,6 +34,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         return run.run(state.directory_from(os.environ), port=options.port)
     if options.subcommand == "demo":
         return demo.demo()
+    if options.subcommand == "bank":
+        return bank.serve(options, os.environ)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise errors.UsageError("Say what to run: python -m devstack exec -- COMMAND")
@@ -48,6 +51,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("demo", help="play the main job from end to end in a temporary place")
     execute_parser = commands.add_parser("exec", help="run a command beside throw-away PostgreSQL and Redis")
     execute_parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND [ARGUMENT ...]")
+    bank_parser = commands.add_parser("bank", help="serve the sandbox bank alone (docs/sandbox-bank.md)")
+    bank_parser.add_argument("--port", type=_port, required=True, help="its port; 0 takes a free one")
+    bank.add_arguments(bank_parser)
     return parser.parse_args(arguments)
 
 

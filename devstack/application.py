@@ -1,24 +1,27 @@
-"""The platform's own processes: web server, worker, sweeper, on top of the services."""
+"""The platform's own processes: web server, worker, sweeper, on top of the services and beside the bank."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import sys
 from pathlib import Path
 
 from devstack import bootstrap, children, environment, launcher, ports, services
+from devstack.bank import process as bank_process
 
-PROCESSES = ("web", "worker", "sweeper")
+PROCESSES = ("web", "worker", "sweeper", "bank")
+_CALLBACKS = "/api/callbacks/http_bank/"
 _READY_SECONDS = 60.0
 # Celery warns about root for the sake of pickle, which we do not accept; its banner says what our lines say better.
 _CELERY = ("-W", "ignore:You're running the worker", "-m", "celery", "--quiet")
-_WORKER = ("--app", "config", "worker", "--queues", "payouts", "--concurrency", "2", "--loglevel", "INFO")
+_WORKER = ("--app", "config", "worker", "--queues", "payouts,callbacks", "--concurrency", "2", "--loglevel", "INFO")
 _WORKER_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class Application:
-    """A whole stack: services, migrated database, web server, worker, sweeper."""
+    """A whole stack: services, migrated database, bank, web server, worker, sweeper."""
 
     def __init__(self, launch: launcher.Launcher, *, listener: socket.socket, durable: bool) -> None:
         self._launch = launch
@@ -27,17 +30,40 @@ class Application:
         self.port = int(listener.getsockname()[1])
         self.base_url = f"http://{ports.LOOPBACK}:{self.port}"
         self.environment: dict[str, str] = {}
+        #: None: the caller's environment has a live provider of its own.
+        self.bank: bank_process.BankProcess | None = None
 
     def start(self, *, first_merchant: bool) -> bootstrap.FirstStart | None:
         """Start everything and return when it serves; on the first start also what must be shown once."""
         started = services.start(self._launch, durable=self._durable)
         self.environment = started.environment
+        self._start_bank()
         self._run("migrate", "manage.py", "migrate", "--noinput")
+        self._connect_bank()
         self._start_processes()
         first = self._bootstrap(created=started.cluster_created) if first_merchant else None
         self._launch.children.wait_for(lambda: is_ready(self.port), what="The web server", seconds=_READY_SECONDS)
         self._launch.state.write_stack(self._describe())
         return first
+
+    def _start_bank(self) -> None:
+        if not environment.wants_bank(os.environ):
+            return
+        secrets = self._launch.state.secrets()
+        self.bank = bank_process.BankProcess(
+            self._launch.children,
+            book=Path(self._launch.state.path, "bank.sqlite3"),
+            secret=secrets["bank_secret"],
+            callback_secret=secrets["bank_callback_secret"],
+            callback_url=f"{self.base_url}{_CALLBACKS}",
+        )
+        self.bank.start()
+
+    def _connect_bank(self) -> None:
+        """Have live payouts go to the bank. It needs not be there while the database is migrated."""
+        if self.bank is not None:
+            self.bank.wait()
+            self.environment = self.bank.give_to(self.environment)
 
     def _start_processes(self) -> None:
         self._start("web", "-m", "gunicorn", *self._web_options(), listener=self._listener, address=self.base_url)

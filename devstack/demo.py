@@ -18,7 +18,7 @@ def demo() -> int:
     """Return 0 when every answer was as it should be, 1 otherwise."""
     began = time.monotonic()
     terminal = DemoTerminal()
-    terminal.say("Starting PostgreSQL, Redis, web server, worker and sweeper in a temporary place ...", "dim")
+    terminal.say("Starting PostgreSQL, Redis, a sandbox bank and the platform in a temporary place ...", "dim")
     directory = Path(tempfile.mkdtemp(prefix="payouts-demo-"))
     with (
         ports.reserve(0) as listener,
@@ -35,7 +35,13 @@ def _play(launch: launcher.Launcher, app: application.Application, terminal: Dem
     try:
         app.start(first_merchant=False)
         terminal.say(f"Ready in {time.monotonic() - began:.1f} s at {app.base_url}", "dim")
-        story = DemoStory(terminal, base_url=app.base_url, environment=app.environment, check=launch.children.check)
+        story = DemoStory(
+            terminal,
+            base_url=app.base_url,
+            environment=app.environment,
+            check=launch.children.check,
+            has_bank=app.bank is not None,
+        )
         story.play()
     except errors.StopRequestedError:
         terminal.say("Stopping ...")

@@ -37,6 +37,12 @@ _REJECTED = {
     "recipient_details": {"name": "Nobody Home", "account": "sandbox_rejected_account_closed"},
     "reference": "invoice-1003",
 }
+_LIVE = {
+    "amount": "250.00",
+    "currency": "EUR",
+    "recipient_details": {"name": "Jane Doe", "account": "bank_accepted"},
+    "reference": "invoice-1004",
+}
 
 
 class UnexpectedAnswerError(Exception):
@@ -63,10 +69,12 @@ class DemoStory:
         base_url: str,
         environment: Mapping[str, str],
         check: Callable[[], None],
+        has_bank: bool,
     ) -> None:
         self._terminal = terminal
         self._environment = environment
         self._check = check
+        self._has_bank = has_bank
         self._http = httpx.Client(base_url=base_url, timeout=10.0, trust_env=False)
 
     def play(self) -> None:
@@ -83,6 +91,9 @@ class DemoStory:
             self._list(acme, newest=["invoice-1003", "invoice-1002", "invoice-1001"], second=second)
             self._filter(acme)
             self._sum(acme)
+            # A provider of the caller's own moves money: nothing is sent there for show.
+            if self._has_bank:
+                self._pay_live()
 
     def _create_merchants(self) -> tuple[str, str]:
         self._terminal.step("Two merchants, a test-mode API key for each")
@@ -180,6 +191,26 @@ class DemoStory:
         ]
         self._expect("the sums", rows, expected)
         self._terminal.passed("30.50 EUR paid, 99.99 USD failed")
+
+    def _pay_live(self) -> None:
+        self._terminal.step("A live payout: the bank takes it first, and tells later that it has paid")
+        acme = self._manage("issue_api_key", "acme", "--mode", "live")
+        response = self._post(acme, _LIVE, key="invoice-1004")
+        self._expect("status code", response.status_code, 201)
+        payout = response.json()
+        self._expect("mode", payout["mode"], "live")
+        path = f"{_PAYOUTS}{payout['id']}/"
+        self._await(lambda: self._was_told(acme, path, "paid"), what="the bank has told that it paid")
+        self._expect("status", self._get(acme, path).json()["status"], "paid")
+        history = self._get(acme, f"{path}history/").json()
+        steps = [transition["to_status"] for transition in history["transitions"]]
+        self._expect("its transitions", steps, ["pending", "processing", "submitted", "paid"])
+        self._terminal.passed("submitted, then paid: the bank told so in a signed callback")
+
+    def _was_told(self, acme: str, path: str, outcome: str) -> bool:
+        """Say whether a callback with this outcome is on record."""
+        attempts = self._get(acme, f"{path}history/", show=False).json()["attempts"]
+        return ("callback", outcome) in {(attempt["kind"], attempt["outcome"]) for attempt in attempts}
 
     def _manage(self, *arguments: str) -> str:
         """Run a management command as an operator does, and return what it prints on standard output."""

@@ -16,6 +16,10 @@ _DEFAULTS = {
     "PAYOUTS_LOG_FORMAT": "console",
     "PAYOUTS_STATIC_FROM_SOURCE": "true",
 }
+# Either of them says that the caller has a live provider of his own, or none on purpose.
+_LIVE_PROVIDER = ("PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL")
+# How to reach another bank; how much of it may be asked at once, and the like, is for any.
+_BANK = ("URL", "TOKEN", "SECRET", "CALLBACK_SECRET", "CA_FILE")
 _ATTACHED_PREFIXES = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_")
 # `createsuperuser` reads it; it concerns one command of its caller.
 _NEVER_ATTACHED_PREFIX = "DJANGO_SUPERUSER_"
@@ -38,6 +42,24 @@ def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -
 
 def with_broker(environment: Mapping[str, str], url: str) -> dict[str, str]:
     return {**environment, "CELERY_BROKER_URL": url}
+
+
+def wants_bank(environment: Mapping[str, str]) -> bool:
+    """Say whether live payouts are to go to a bank of ours."""
+    return not any(name in environment or f"{name}_FILE" in environment for name in _LIVE_PROVIDER)
+
+
+def with_bank(environment: Mapping[str, str], *, url: str, secret: str, callback_secret: str) -> dict[str, str]:
+    """Return the environment with this bank; what was meant to open another one must not remain."""
+    others = {f"PAYOUTS_HTTP_BANK_{name}{suffix}" for name in _BANK for suffix in ("", "_FILE")}
+    kept = {name: value for name, value in environment.items() if name not in others}
+    return {
+        **kept,
+        "PAYOUTS_LIVE_PROVIDER": "http_bank",
+        "PAYOUTS_HTTP_BANK_URL": url,
+        "PAYOUTS_HTTP_BANK_SECRET": secret,
+        "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": callback_secret,
+    }
 
 
 def to_attach(environment: Mapping[str, str]) -> dict[str, str]:

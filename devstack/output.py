@@ -16,7 +16,7 @@ from typing import TextIO
 _QUEUE_LINES_MAX = 10_000
 _FLUSH_SECONDS = 1.0
 _NAME_WIDTH = 8
-_COLOURS = {"web": 36, "worker": 32, "sweeper": 35, "postgres": 34, "redis": 31, "migrate": 33}
+_COLOURS = {"web": 36, "worker": 32, "sweeper": 35, "postgres": 34, "redis": 31, "migrate": 33, "bank": 33}
 
 
 class Terminal:

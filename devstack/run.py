@@ -54,6 +54,7 @@ def describe(
         "Swagger": f"{app.base_url}/api/schema/swagger-ui/",
         "Redoc": f"{app.base_url}/api/schema/redoc/",
         "Admin": f"{app.base_url}/admin/",
+        **({"Bank": f"{app.bank.address} (sandbox bank of live payouts: no money moves)"} if app.bank else {}),
         "Logs": str(launch.state.logs),
     }
     lines = ["", launch.terminal.paint(f"Ready in {seconds:.1f} s", 1), ""]
@@ -82,6 +83,7 @@ def _describe_first(app: application.Application, first: bootstrap.FirstStart) -
 def _describe_keys() -> list[str]:
     return [
         f"Another key: .venv/bin/python manage.py issue_api_key {bootstrap.MERCHANT} --mode test",
+        f"A key for live payouts: .venv/bin/python manage.py issue_api_key {bootstrap.MERCHANT} --mode live",
         f"Another admin password: .venv/bin/python manage.py changepassword {bootstrap.ADMIN}",
     ]
 

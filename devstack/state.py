@@ -1,8 +1,9 @@
 """The state directory: what a stack keeps between two starts, who uses it now, and where its processes are.
 
     lock              held by the launcher and its guardian; the pid of the launcher is written in it
-    secrets.json      the secret key and the passwords of database and broker, made once
+    secrets.json      the secret key, the passwords of database and broker, and what the bank signs with; made once
     postgres/ redis/  their data
+    bank.sqlite3      the book of the sandbox bank
     logs/             one file for each process
     stack.json        while a stack is up: base URL, processes, and the environment to attach with
 
@@ -11,6 +12,7 @@ Standard library only: manage.py imports it to find a running stack.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -68,15 +70,14 @@ class StateDirectory:
     def secrets(self) -> dict[str, str]:
         """Return the secrets of this directory, the same on every start."""
         path = self.path / "secrets.json"
+        kept: dict[str, str] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        made = {
-            "secret_key": secrets.token_urlsafe(50),
-            "postgres_password": secrets.token_urlsafe(24),
-            "redis_password": secrets.token_urlsafe(24),
-        }
-        write_private(path, json.dumps(made, indent=2))
-        return made
+            kept = dict(json.loads(path.read_text(encoding="utf-8")))
+        # One of an older checkout lacks some; what it has must stay, or nothing of its data could be opened.
+        complete = {**_new_secrets(), **kept}
+        if complete != kept:
+            write_private(path, json.dumps(complete, indent=2))
+        return complete
 
     def write_stack(self, stack: dict[str, Any]) -> None:
         write_private(self.stack_file, json.dumps({"launcher": _this_process(), **stack}, indent=2))
@@ -124,6 +125,17 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(descriptor)
     fresh.replace(path)
+
+
+def _new_secrets() -> dict[str, str]:
+    return {
+        "secret_key": secrets.token_urlsafe(50),
+        "postgres_password": secrets.token_urlsafe(24),
+        "redis_password": secrets.token_urlsafe(24),
+        "bank_secret": secrets.token_urlsafe(32),
+        # As Standard Webhooks writes a secret.
+        "bank_callback_secret": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+    }
 
 
 def _this_process() -> dict[str, object]:

@@ -31,7 +31,7 @@ class TestDemo:
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert "FAILED" not in done.stdout
-        assert done.stdout.count("   ok: ") == 11
+        assert done.stdout.count("   ok: ") == 12
         assert "$ curl http://127.0.0.1:" in done.stdout
         assert "Idempotent-Replayed: true" in done.stdout
         assert "\033[" not in done.stdout

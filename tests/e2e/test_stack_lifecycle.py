@@ -18,7 +18,7 @@ class TestRunningStack:
         names = [process["name"] for process in stack.description["processes"]]
         file = stack.directory / "stack.json"
 
-        assert sorted(names) == ["postgres", "redis", "sweeper", "web", "worker"]
+        assert sorted(names) == ["bank", "postgres", "redis", "sweeper", "web", "worker"]
         assert stack.description["launcher"]["pid"] == stack.launcher.pid
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert httpx.get(f"{stack.base_url}/readyz", trust_env=False).json()["status"] == "ok"

@@ -36,6 +36,40 @@ class TestWithDatabase:
         assert after == {"HOME": "/home", "POSTGRES_HOST": "127.0.0.1"}
 
 
+class TestWantsBank:
+    def test_where_the_caller_says_nothing(self) -> None:
+        assert environment.wants_bank({"PAYOUTS_HTTP_BANK_CONCURRENCY_MAX": "2"})
+
+    @pytest.mark.parametrize("name", ["PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL"])
+    def test_unless_the_caller_has_a_provider(self, name: str) -> None:
+        assert not environment.wants_bank({name: "x"})
+        assert not environment.wants_bank({f"{name}_FILE": "/run/secrets/x"})
+        # Said on purpose: no provider at all.
+        assert not environment.wants_bank({name: ""})
+
+
+class TestWithBank:
+    def test_leaves_nothing_of_another_bank(self) -> None:
+        before = {
+            "PAYOUTS_HTTP_BANK_TOKEN": "of another",
+            "PAYOUTS_HTTP_BANK_SECRET_FILE": "/run/secrets/other",
+            "PAYOUTS_HTTP_BANK_CA_FILE": "/other.pem",
+            "PAYOUTS_HTTP_BANK_SETTLE_SECONDS": "60",
+            "HOME": "/home",
+        }
+
+        after = environment.with_bank(before, url="http://127.0.0.1:1/v1", secret="ours", callback_secret="whsec_x")
+
+        assert after == {
+            "HOME": "/home",
+            "PAYOUTS_HTTP_BANK_SETTLE_SECONDS": "60",
+            "PAYOUTS_LIVE_PROVIDER": "http_bank",
+            "PAYOUTS_HTTP_BANK_URL": "http://127.0.0.1:1/v1",
+            "PAYOUTS_HTTP_BANK_SECRET": "ours",
+            "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": "whsec_x",
+        }
+
+
 class TestToAttach:
     def test_holds_the_settings_and_nothing_else(self) -> None:
         given = {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -36,8 +37,36 @@ class TestStateDirectory:
         secrets = opened.secrets()
 
         assert opened.secrets() == secrets
-        assert set(secrets) == {"secret_key", "postgres_password", "redis_password"}
+        assert set(secrets) == {
+            "secret_key",
+            "postgres_password",
+            "redis_password",
+            "bank_secret",
+            "bank_callback_secret",
+        }
         assert stat.S_IMODE((opened.path / "secrets.json").stat().st_mode) == 0o600
+
+    def test_adds_the_secrets_that_an_older_checkout_did_not_have(self, opened: state.StateDirectory) -> None:
+        older = {"secret_key": "key", "postgres_password": "of its cluster", "redis_password": "of its data"}
+        (opened.path / "secrets.json").write_text(json.dumps(older), encoding="utf-8")
+
+        secrets = opened.secrets()
+
+        assert secrets.items() > older.items()
+        assert set(secrets) - set(older) == {"bank_secret", "bank_callback_secret"}
+        assert opened.secrets() == secrets
+        assert stat.S_IMODE((opened.path / "secrets.json").stat().st_mode) == 0o600
+
+    def test_keeps_a_secret_that_it_does_not_know(self, opened: state.StateDirectory) -> None:
+        secrets = {**opened.secrets(), "of_a_newer_checkout": "kept"}
+        (opened.path / "secrets.json").write_text(json.dumps(secrets), encoding="utf-8")
+
+        assert opened.secrets() == secrets
+
+    def test_has_a_secret_for_callbacks_as_standard_webhooks_writes_it(self, opened: state.StateDirectory) -> None:
+        prefix, _, key = opened.secrets()["bank_callback_secret"].partition("_")
+
+        assert (prefix, len(base64.b64decode(key, validate=True))) == ("whsec", 32)
 
     def test_makes_secrets_of_its_own(self, opened: state.StateDirectory, tmp_path: Path) -> None:
         other = state.StateDirectory(tmp_path / "other")

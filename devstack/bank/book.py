@@ -1,0 +1,149 @@
+"""The book's file: opened by one bank at a time, written before anything is answered, readable by anybody meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from devstack import errors
+
+_VERSION = 1
+_BUSY_SECONDS = 5.0
+
+_SCHEMA = """
+CREATE TABLE transfers (
+    reference TEXT PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    amount TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'paid', 'rejected', 'returned')),
+    final INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    -- How its callbacks are told.
+    copies INTEGER NOT NULL,
+    reversed INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    created_at REAL NOT NULL
+);
+-- The statuses that a transfer is still to get, and those that it got by time.
+CREATE TABLE steps (
+    reference TEXT NOT NULL REFERENCES transfers,
+    number INTEGER NOT NULL,
+    due_at REAL NOT NULL,
+    status TEXT NOT NULL,
+    final INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (reference, number)
+);
+CREATE INDEX steps_due ON steps (due_at) WHERE done = 0;
+-- One row each time money moves. Not unique by reference, so that a second payment would be seen and not prevented.
+CREATE TABLE executions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    reference TEXT NOT NULL,
+    amount TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    account TEXT NOT NULL,
+    executed_at REAL NOT NULL
+);
+CREATE INDEX executions_reference ON executions (reference);
+CREATE TRIGGER executions_never_change BEFORE UPDATE ON executions
+    BEGIN SELECT RAISE(ABORT, 'executions are append-only'); END;
+CREATE TRIGGER executions_never_go BEFORE DELETE ON executions
+    BEGIN SELECT RAISE(ABORT, 'executions are append-only'); END;
+CREATE TABLE requests (reference TEXT PRIMARY KEY, count INTEGER NOT NULL);
+CREATE TABLE refusals (reference TEXT PRIMARY KEY, code TEXT NOT NULL);
+-- The callbacks. An event with after_id is told when that one was.
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    reference TEXT NOT NULL REFERENCES transfers,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'lost')),
+    copies_left INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due_at REAL NOT NULL,
+    after_id TEXT NOT NULL
+);
+CREATE INDEX events_due ON events (due_at) WHERE state = 'waiting';
+"""
+
+
+class Book:
+    """One connection for all threads, each of which has it for one transaction at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._descriptor = _take(path)
+            self._connection = _open(path)
+        except OSError as error:
+            raise errors.StackError(f"The book {path} cannot be used: {error.strerror}.") from error
+        except sqlite3.Error as error:
+            raise errors.StackError(f"The book {path} cannot be used: {error}.") from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """What is written is on the disk when the block is left without an error, and not at all otherwise."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT on a full disk has rolled back already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+            os.close(self._descriptor)
+
+
+def _take(path: Path) -> int:
+    """Lock the book for this process. In a file beside it: closing another descriptor of the book's own file would
+    drop the locks that SQLite has on it."""
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise errors.StackError(f"Another bank uses the book {path}. Stop it first, or take another book.") from None
+    return descriptor
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # SQLite would make the file with the rights of the umask; account numbers are in it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    # Before anything is changed: it may be somebody's database.
+    is_new = _is_new(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # The log is on the disk before COMMIT returns: what was answered survives a power cut, too.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if is_new:
+        # Whole or not at all: a bank that is killed in here must be able to start again.
+        connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
+    return connection
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Say whether there is nothing in it yet; raise StackError for what is no book of ours."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if version != _VERSION and not (version == 0 and is_empty):
+        raise errors.StackError(f"{path} is not the book of a sandbox bank of this version. Take another file.")
+    return bool(is_empty)

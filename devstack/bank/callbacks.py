@@ -1,0 +1,131 @@
+"""Tell the platform what changed, until it has taken it.
+
+What is to be told is in the book, in the transaction of the change itself. So a callback is told at least once,
+whoever is killed in between.
+"""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from devstack.bank import entries, signatures, words
+from devstack.bank.book import Book
+from devstack.bank.ticker import Ticker
+
+_SENDERS = 4
+# Enough to keep the senders busy, few enough that a restart of the platform finds them due and not queued.
+_QUEUED_MAX = 4 * _SENDERS
+_TIMEOUT_SECONDS = 5.0
+_PAUSE_AFTER_FAILURE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait after a callback that was not taken."""
+
+    first_seconds: float = 0.2
+    max_seconds: float = 10.0
+
+    def delay_seconds(self, attempts: int) -> float:
+        """Return the pause after so many attempts, from 1."""
+        doubled: float = self.first_seconds * 2 ** min(attempts - 1, 30)
+        return min(self.max_seconds, doubled)
+
+
+class Courier:
+    """Delivers the callbacks of the book, a few at the same time."""
+
+    def __init__(self, book: Book, *, url: str, key: bytes, backoff: Backoff) -> None:
+        self._book = book
+        self._url = urlsplit(url)
+        self._key = key
+        self._backoff = backoff
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
+        self._queue: queue.SimpleQueue[entries.Event | None] = queue.SimpleQueue()
+        self._stopped = False
+        self._ticker = Ticker("callbacks", self._dispatch)
+
+    def start(self) -> None:
+        for number in range(_SENDERS):
+            # Daemons: a platform that takes its time must not hold up the end of the bank.
+            threading.Thread(target=self._send, name=f"sender-{number}", daemon=True).start()
+        self._ticker.start()
+
+    def ring(self) -> None:
+        """There may be something to tell."""
+        self._ticker.ring()
+
+    def stop(self, *, timeout_seconds: float) -> None:
+        """Tell nothing more. What is under way may be told once more after the next start."""
+        self._stopped = True
+        self._ticker.stop(timeout_seconds=timeout_seconds)
+        for _ in range(_SENDERS):
+            self._queue.put(None)
+
+    def _dispatch(self) -> float | None:
+        """Hand what is due to the senders; return the seconds until more is due."""
+        with self._lock:
+            under_way = set(self._under_way)
+        now = time.time()
+        with self._book.transaction() as connection:
+            due = entries.due_events(connection, now=now, limit=_QUEUED_MAX)
+            next_at = entries.next_event_at(connection, now=now)
+        for event in due:
+            if event.id not in under_way:
+                with self._lock:
+                    self._under_way.add(event.id)
+                self._queue.put(event)
+        return None if next_at is None else next_at - now
+
+    def _send(self) -> None:
+        while event := self._queue.get():
+            try:
+                self._tell(event)
+            except sqlite3.Error as error:
+                if self._stopped:
+                    return  # The book was closed while the platform took its time.
+                # It is told again: better twice than not at all.
+                words.say(f"callback {event.id} cannot be noted as told: {error}")
+                time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+            with self._lock:
+                self._under_way.discard(event.id)
+            self._ticker.ring()
+
+    def _tell(self, event: entries.Event) -> None:
+        problem = _post(self._url, event, self._key)
+        if not problem:
+            with self._book.transaction() as connection:
+                entries.mark_told(connection, event.id)
+            return
+        delay = self._backoff.delay_seconds(event.attempts + 1)
+        words.say(f"callback {event.id} was not taken ({problem}), again in {delay:g} s")
+        with self._book.transaction() as connection:
+            entries.postpone(connection, event.id, due_at=time.time() + delay)
+
+
+def _post(url: SplitResult, event: entries.Event, key: bytes) -> str:
+    """Return why the callback was not taken; nothing when it was."""
+    signature = signatures.sign_webhook(key, event_id=event.id, timestamp=int(time.time()), body=event.body)
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=_TIMEOUT_SECONDS)
+    try:
+        connection.request(
+            "POST",
+            url.path + (f"?{url.query}" if url.query else ""),
+            event.body,
+            {**signature, "Content-Type": "application/json", "Connection": "close"},
+        )
+        status = connection.getresponse().status
+    # A name that cannot be written as DNS wants it is a UnicodeError.
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+    return "" if 200 <= status < 300 else f"answered {status}"

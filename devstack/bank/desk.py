@@ -1,0 +1,96 @@
+"""Which request is what: the contract under /v1, the controls of a test, and the sign of life."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from devstack.bank import answers, documents, entries, faults, signatures, terms
+from devstack.bank.answers import Answer
+from devstack.bank.book import Book
+from devstack.bank.teller import Teller
+
+_TRANSFERS = "/v1/transfers/"
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    #: As it was sent, because that is what was signed.
+    target: str
+    #: The names are lower-case.
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+
+class Desk:
+    """Answers requests, or raises Refusal."""
+
+    def __init__(self, *, credentials: signatures.Credentials, teller: Teller, dice: faults.Dice, book: Book) -> None:
+        self._credentials = credentials
+        self._teller = teller
+        self._dice = dice
+        self._book = book
+        self._controls: dict[str, dict[str, Callable[[Request], Answer]]] = {
+            "/livez": {"GET": self._say_alive},
+            "/control/faults": {"GET": self._show_faults, "POST": self._set_faults},
+            "/control/book": {"GET": self._show_book},
+        }
+
+    def serve(self, request: Request) -> Answer:
+        if request.path == "/v1" or request.path.startswith("/v1/"):
+            return self._serve_contract(request)
+        if request.path not in self._controls:
+            raise _not_found()
+        return _choose(request, self._controls[request.path])
+
+    def _serve_contract(self, request: Request) -> Answer:
+        # Before anything is said about the address: strangers learn nothing.
+        self._credentials.check(request.method, request.target, request.headers, request.body, now=time.time())
+        if not request.path.startswith(_TRANSFERS):
+            raise _not_found()
+        reference = request.path.removeprefix(_TRANSFERS)
+        if not terms.REFERENCE.fullmatch(reference):
+            raise answers.malformed("A reference is 1 to 64 of the characters A-Z, a-z, 0-9 and the hyphen.")
+        return _choose(
+            request,
+            {
+                "GET": lambda _: self._teller.ask(reference),
+                "PUT": lambda asked: self._teller.put(reference, terms.read(asked.body)),
+            },
+        )
+
+    def _say_alive(self, _: Request) -> Answer:
+        return Answer(status=HTTPStatus.OK, document={"status": "ok"})
+
+    def _show_faults(self, _: Request) -> Answer:
+        return Answer(status=HTTPStatus.OK, document=self._dice.in_force())
+
+    def _set_faults(self, request: Request) -> Answer:
+        asked = faults.check(documents.read_object(request.body))
+        self._dice.set(asked)
+        return Answer(status=HTTPStatus.OK, document=asked, down_seconds=asked.get("down_seconds", 0.0))
+
+    def _show_book(self, _: Request) -> Answer:
+        with self._book.transaction() as connection:
+            return Answer(status=HTTPStatus.OK, document=entries.whole(connection))
+
+
+def _choose(request: Request, methods: Mapping[str, Callable[[Request], Answer]]) -> Answer:
+    if request.method not in methods:
+        allowed = ", ".join(methods)
+        raise answers.Refusal(
+            HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"Allowed: {allowed}.", headers={"Allow": allowed}
+        )
+    return methods[request.method](request)
+
+
+def _not_found() -> answers.Refusal:
+    # Another code than that of a transfer: a wrong base URL must not look like a payment that was never made.
+    return answers.Refusal(HTTPStatus.NOT_FOUND, "no_such_address", "There is nothing at this address.")

@@ -1,0 +1,87 @@
+"""The listening socket: open, closed for a while, open again on the same port."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+
+from devstack import errors
+from devstack.bank import words
+from devstack.bank.desk import Desk
+from devstack.bank.server import Server
+
+# How soon `shutdown` is noticed.
+_POLL_SECONDS = 0.02
+_REOPEN_SECONDS = 0.05
+_PATIENCE_SECONDS = 0.4
+
+
+class Door:
+    """Where callers come in."""
+
+    def __init__(self, port: int, *, desk: Desk) -> None:
+        self.port = port
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._stopped = threading.Event()
+
+    def open(self) -> None:
+        """Listen; raise StackError when the port cannot be had."""
+        try:
+            self._listen()
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+            raise errors.StackError(
+                f"Port {self.port} {reason}. Choose another: --port N; 0 takes a free one."
+            ) from error
+
+    def go_down(self, seconds: float, keep: socket.socket) -> None:
+        """Close the door and break every connection but the one to keep; come back by itself."""
+        with self._lock:
+            if self._server is None:
+                return  # Two asked at once; the first is being obeyed.
+            _stop_listening(self._server)
+            self._server.disconnect(keep=keep)
+            self._server = None
+        words.say(f"down for {seconds:g} s")
+        threading.Thread(target=self._come_back, args=(seconds,), name="door", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close for good, once what is under way is answered."""
+        self._stopped.set()
+        with self._lock:
+            if self._server is not None:
+                _stop_listening(self._server)
+                self._server.hang_up(patience_seconds=_PATIENCE_SECONDS)
+                self._server = None
+
+    def _listen(self) -> None:
+        server = Server(self.port, desk=self._desk, stopped=self._stopped, go_down=self.go_down)
+        self.port = server.server_port
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="door", daemon=True
+        ).start()
+        self._server = server
+
+    def _come_back(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        while not self._stopped.wait(max(ends_at - time.monotonic(), _REOPEN_SECONDS)):
+            with self._lock:
+                if self._stopped.is_set():
+                    return
+                try:
+                    self._listen()
+                except OSError as error:
+                    # Somebody has the port meanwhile; it is the one that callers know, so we wait for it.
+                    words.say(f"port {self.port} cannot be opened again yet: {error.strerror}")
+                    continue
+            words.say("up again")
+            return
+
+
+def _stop_listening(server: Server) -> None:
+    server.shutdown()
+    server.server_close()

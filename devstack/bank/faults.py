@@ -1,0 +1,97 @@
+"""Misbehaviour by chance, for all transfers: what POST /control/faults sets. Not kept over a restart.
+
+The same seed and the same order of requests give the same faults: each PUT throws one die for each name, in the order
+of PROBABILITIES, whether or not the fault is in force. So switching one fault on moves no other.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from devstack.bank import answers
+
+PROBABILITIES: Final = (
+    "rate_limited",
+    "error_before",
+    "rejected",
+    "answer_lost",
+    "error_after",
+    "truncated",
+    "slow",
+    "accepted",
+    "accepted_rejected",
+    "returned",
+    "duplicate_callbacks",
+    "callbacks_out_of_order",
+    "lost_callbacks",
+)
+#: Name -> seconds at most. An hour is longer than any test, and a typing error in milliseconds is refused.
+DURATIONS: Final = {"slow_seconds": 3600.0, "settle_seconds": 3600.0, "down_seconds": 3600.0}
+_SEED_MAX: Final = 2**63
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What strikes one request."""
+
+    struck: frozenset[str] = frozenset()
+    #: Instead of the bank's usual ones, where they were given.
+    durations: Mapping[str, float] = field(default_factory=dict)
+
+
+class Dice:
+    """The faults in force, and the chance that they follow."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.set({})
+
+    def set(self, faults: dict[str, Any]) -> None:
+        """Put these faults in force instead of those before, and start the chance anew. They are `check`ed before."""
+        with self._lock:
+            # To close the door is done once, and not a state.
+            self._faults = {name: value for name, value in faults.items() if name != "down_seconds"}
+            self._random = random.Random(faults.get("seed", 0))  # noqa: S311 - repeatable is what it must be
+
+    def in_force(self) -> dict[str, Any]:
+        with self._lock:
+            return dict(self._faults)
+
+    def draw(self) -> Draw:
+        """Throw the dice for one request."""
+        with self._lock:
+            thrown = {name: self._random.random() for name in PROBABILITIES}
+            struck = frozenset(name for name in PROBABILITIES if thrown[name] < self._faults.get(name, 0.0))
+            return Draw(struck, {name: self._faults[name] for name in DURATIONS if name in self._faults})
+
+
+def check(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the faults that this document asks for; raise Refusal (400), which names the field, for anything else."""
+    for name, value in document.items():
+        if name == "seed":
+            _check_seed(value)
+        elif name in PROBABILITIES:
+            _check_number(name, value, maximum=1.0)
+        elif name in DURATIONS:
+            _check_number(name, value, maximum=DURATIONS[name])
+        else:
+            known = ", ".join(("seed", *DURATIONS, *PROBABILITIES))
+            raise answers.malformed(f"There is no fault {name[:40]!a}. There are: {known}.")
+    return document
+
+
+def _check_seed(value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _SEED_MAX:
+        raise answers.malformed("seed must be a whole number of at most 64 bits.")
+
+
+def _check_number(name: str, value: Any, *, maximum: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # 1e999 is JSON and infinite.
+    if not is_number or not math.isfinite(value) or not 0 <= value <= maximum:
+        raise answers.malformed(f"{name} must be a number from 0 to {maximum:g}.")

@@ -1,0 +1,219 @@
+"""Connections: HTTP/1.1 on the loopback interface, answers that arrive, and those that are meant not to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import socketserver
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from devstack import ports
+from devstack.bank import answers, words
+from devstack.bank.answers import Answer, Manner, Refusal
+from devstack.bank.desk import Desk, Request
+
+BODY_BYTES_MAX: Final = 64 * 1024
+# How much of a larger one is thrown away, and how long it may take to come.
+_DISCARDED_BYTES_MAX: Final = 1024 * 1024
+_DISCARD_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 75.0
+_POLL_SECONDS: Final = 0.01
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+
+
+class Server(ThreadingHTTPServer):
+    """Listens, and knows its connections, so that it can break them."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        desk: Desk,
+        stopped: threading.Event,
+        go_down: Callable[[float, socket.socket], None],
+    ) -> None:
+        self.desk = desk
+        #: The end of the bank, which no slow answer outlasts.
+        self.stopped = stopped
+        #: Close the door for so many seconds, and break every connection but this one.
+        self.go_down = go_down
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__((ports.LOOPBACK, port), Connection)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's, which asks a name server for our name.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = ports.LOOPBACK, int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def disconnect(self, *, keep: socket.socket | None = None) -> None:
+        """Break every connection but one."""
+        with self._open_lock:
+            broken = [connection for connection in self._open if connection is not keep]
+        for connection in broken:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self, *, patience_seconds: float) -> None:
+        """Let the requests under way be answered, take no more of them, and break what is not done in time."""
+        with self._open_lock:
+            listening = list(self._open)
+        for connection in listening:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        ends_at = time.monotonic() + patience_seconds
+        while self._open and time.monotonic() < ends_at:
+            time.sleep(_POLL_SECONDS)
+        self.disconnect()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that is gone needs no answer; anything else is a mistake of ours, and told."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One connection with its requests, one after the other."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+    # Head and body leave together.
+    wbufsize = -1
+    _rest_bytes = 0
+
+    def serve(self) -> None:
+        try:
+            request = self._read()
+            answer = self.server.desk.serve(request)
+        except Refusal as refusal:
+            answer = refusal.answer
+        except sqlite3.Error as error:
+            words.say(f"the book cannot be used: {error}")
+            answer = answers.problem(HTTPStatus.SERVICE_UNAVAILABLE, "book_unavailable", "Nothing is known of it.")
+        self._give(answer)
+        self._discard_rest()
+
+    # http.server looks for these; the desk says which of them an address knows.
+    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = serve  # noqa: N815
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what http.server could not read. Whatever it calls it, it is the caller's mistake."""
+        del explain
+        self.close_connection = True
+        status = HTTPStatus(code) if 400 <= code < 500 else HTTPStatus.BAD_REQUEST
+        self.request_version = self.protocol_version
+        self._give(answers.problem(status, "malformed_request", message or status.phrase))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """Say nothing of each request: the teller says what happened."""
+
+    def parse_request(self) -> bool:
+        """Refuse HTTP/0.9, whose answers have no status."""
+        if not super().parse_request():
+            return False
+        if self.request_version == "HTTP/0.9":
+            self.send_error(HTTPStatus.BAD_REQUEST, "Say which version of HTTP it is.")
+            return False
+        return True
+
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come; what is written waits for the answer otherwise."""
+        expected = super().handle_expect_100()
+        self.wfile.flush()
+        return expected
+
+    def _read(self) -> Request:
+        body = self._read_body()
+        # A header that is there twice is joined, so that no signature hides behind another.
+        headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
+        # Not self.path, in which http.server mends slashes: it is not what was signed.
+        return Request(self.command, self.requestline.split()[1], headers, body)
+
+    def _read_body(self) -> bytes:
+        length = self._content_length()
+        if length > BODY_BYTES_MAX:
+            self._rest_bytes = min(length, _DISCARDED_BYTES_MAX)
+            raise self._refuse_body(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {BODY_BYTES_MAX} bytes.")
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("The caller went away in the middle of the body.")
+        return body
+
+    def _discard_rest(self) -> None:
+        """Take what still comes of a refused body: closing in front of it would be a reset, and the refusal lost."""
+        if not self._rest_bytes:
+            return
+        self.wfile.flush()
+        self.connection.settimeout(_DISCARD_SECONDS)
+        with contextlib.suppress(OSError):
+            self.rfile.read(self._rest_bytes)
+
+    def _content_length(self) -> int:
+        if "Transfer-Encoding" in self.headers:
+            raise self._refuse_body(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length; chunks are not taken.")
+        lengths = set(self.headers.get_all("Content-Length", []))
+        if not lengths and self.command not in ("PUT", "POST"):
+            return 0
+        if not lengths:
+            raise self._refuse_body(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
+        if len(lengths) > 1 or not _LENGTH.fullmatch(next(iter(lengths))):
+            raise self._refuse_body(HTTPStatus.BAD_REQUEST, "Content-Length must be one number.")
+        return int(lengths.pop())
+
+    def _refuse_body(self, status: HTTPStatus, message: str) -> Refusal:
+        """Where the next request would begin is not known, so there is none."""
+        self.close_connection = True
+        return Refusal(status, "malformed_request", message)
+
+    def _give(self, answer: Answer) -> None:
+        if answer.down_seconds:
+            # Closed before the answer says so: who has read it finds nobody.
+            self.server.go_down(answer.down_seconds, self.connection)
+            self.close_connection = True
+        if answer.manner == Manner.ANSWER_LOST:
+            self.close_connection = True
+            return
+        if answer.manner == Manner.SLOW:
+            self.server.stopped.wait(answer.delay_seconds)
+        body = json.dumps(answer.document).encode()
+        if answer.manner == Manner.TRUNCATED:
+            self.close_connection = True
+        self.wfile.write(self._head(answer, length=len(body)))
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if answer.manner == Manner.TRUNCATED else body)
+
+    def _head(self, answer: Answer, *, length: int) -> bytes:
+        lines = [
+            f"{self.protocol_version} {answer.status.value} {answer.status.phrase}",
+            "Server: sandbox-bank",
+            f"Date: {self.date_time_string()}",
+            "Content-Type: application/json",
+            f"Content-Length: {length}",
+            *(f"{name}: {value}" for name, value in answer.headers.items()),
+            *(["Connection: close"] if self.close_connection and answer.manner != Manner.TRUNCATED else []),
+        ]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
