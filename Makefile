@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+# Of `make chaos`. Set on the command line alone: bash itself has a SECONDS.
+SECONDS := 180
+SEED := 1
 
 VENV := .venv/bin/python
 DEVSTACK := $(VENV) -m devstack --with-parent
@@ -11,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos lint format schema bench bench-purge compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-purge compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +25,14 @@ run: setup ## start the platform on this machine [PORT=8000], until Ctrl-C
 demo: setup ## play the main job from end to end in a temporary place
 	@$(DEVSTACK) demo
 
-test: setup-test ## run the tests beside throw-away PostgreSQL and Redis [ARGS="-k name"]
-	@$(DEVSTACK) exec -- $(VENV) -m pytest $(ARGS)
+test: setup-test ## run the tests beside throw-away PostgreSQL and Redis [ARGS="-k name", or "-n 0" for one process]
+	@$(DEVSTACK) exec -- $(VENV) -m pytest -n auto $(ARGS)
 
 test-chaos: setup-test ## break running stacks and see that nothing is lost [ARGS="-k name"]
 	@$(DEVSTACK) exec -- $(VENV) -m pytest tests/chaos $(ARGS)
+
+chaos: setup ## break everything for a while, and count what is lost or paid twice [SECONDS=180] [SEED=1]
+	@$(VENV) -m tests.storm --with-parent --seconds $(SECONDS) --seed $(SEED)
 
 lint: setup-lint compose-check ## check style, types, layers, migrations, settings and schema
 	$(VENV) -m ruff check .
@@ -44,6 +50,9 @@ format: setup-lint ## format the code and mend what can be mended by itself
 
 schema: setup ## write docs/openapi.yaml
 	$(PRODUCTION) $(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+states: setup ## draw the table of statuses into docs/states.md
+	$(PRODUCTION) $(VENV) manage.py draw_states
 
 bench: setup ## measure throughput and latency [ARGS=...]
 	@$(DEVSTACK) exec -- $(VENV) -m bench $(ARGS)

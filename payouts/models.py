@@ -21,6 +21,10 @@ class PayoutQuerySet(models.QuerySet["Payout"]):
         """Payouts with which something should have happened by now, by the database's clock."""
         return self.filter(due_at__lte=Now())
 
+    def for_operator(self) -> Self:
+        """Payouts that a person has to look at. The condition of the index `payout_for_operator`, word for word."""
+        return self.filter(models.Q(status=PayoutStatus.REQUIRES_ATTENTION) | models.Q(contradicted_at__isnull=False))
+
 
 class Payout(models.Model):
     """What a merchant asked for. Its status is changed by payouts/transitions.py alone."""
@@ -51,6 +55,16 @@ class Payout(models.Model):
     lease_expires_at = models.DateTimeField(null=True)
     #: The first attempt that may have reached the provider: its idempotency window runs from here.
     first_sent_at = models.DateTimeField(null=True)
+    #: Counts the references that the provider has been given for it. A second one takes an operator's retry of a
+    #: payout that the provider has refused for good under the first.
+    reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
+    #: When the sweeper last rang for it.
+    rung_at = models.DateTimeField(null=True)
+    #: Since when it waits for another one to end, its provider having as many calls under way as it takes, or being in
+    #: trouble. Whoever ends one rings for the oldest.
+    turned_away_at = models.DateTimeField(null=True)
+    #: Since when evidence contradicts the status. An operator clears it, having looked.
+    contradicted_at = models.DateTimeField(null=True)
     #: Counts every change; it is the ETag.
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
@@ -61,6 +75,9 @@ class Payout(models.Model):
     objects = PayoutQuerySet.as_manager()
 
     class Meta:
+        permissions: ClassVar = [
+            ("operate_payout", "Can retry, resolve and ask about payouts, and pause and resume the sending")
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="payout_amount_positive"),
             models.CheckConstraint(condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="payout_currency_is_code"),
@@ -89,6 +106,24 @@ class Payout(models.Model):
             ),
             # The sweeper: what is due. Small, for a payout that is final is not in it.
             models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="payout_due"),
+            # How many calls of a provider are under way.
+            models.Index(
+                fields=["provider", "lease_expires_at"],
+                condition=models.Q(lease_expires_at__isnull=False),
+                name="payout_leased",
+            ),
+            # Who has waited longest for room at a provider.
+            models.Index(
+                fields=["provider", "due_at"],
+                condition=models.Q(turned_away_at__isnull=False),
+                name="payout_turned_away",
+            ),
+            # What an operator has to look at.
+            models.Index(
+                "updated_at",
+                condition=models.Q(status=PayoutStatus.REQUIRES_ATTENTION) | models.Q(contradicted_at__isnull=False),
+                name="payout_for_operator",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -98,10 +133,21 @@ class Payout(models.Model):
     def etag(self) -> str:
         return f'"{self.version}"'
 
+    @property
+    def provider_key(self) -> str:
+        """The reference under which the provider knows it: the same in each attempt, so that it is paid once."""
+        return str(self.id) if self.reference_number == 1 else f"{self.id}-{self.reference_number}"
+
 
 class AttemptKind(models.TextChoices):
+    #: We told the provider to pay.
     SEND = "send", "Send"
+    #: We asked it what became of the payout.
     ASK = "ask", "Ask"
+    #: It told us by itself.
+    CALLBACK = "callback", "Callback"
+    #: A person decided.
+    OPERATOR = "operator", "Operator"
 
 
 class AttemptOutcome(models.TextChoices):
@@ -115,19 +161,40 @@ class AttemptOutcome(models.TextChoices):
     #: The request cannot have reached the provider.
     NOT_SENT = "not_sent", "Not sent"
     UNKNOWN = "unknown", "Unknown"
+    #: An operator had it sent again.
+    RETRIED = "retried", "Retried"
+    #: An operator had the provider asked again.
+    ASKED = "asked", "Asked"
+    #: An operator has looked at a contradiction.
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"
+
+
+class AttemptQuerySet(models.QuerySet["PayoutAttempt"]):
+    def maybe_sent(self) -> Self:
+        """Sends that may have reached the provider."""
+        return self.filter(kind=AttemptKind.SEND).exclude(outcome=AttemptOutcome.NOT_SENT)
 
 
 class PayoutAttempt(models.Model):
-    """One try at the provider. Written before the call, completed after it; without an outcome its worker died."""
+    """One try at the provider, or one word from it or from an operator. Append-only: a trigger sees to it.
+
+    A try is written before the call and completed after it; one without an outcome is under way, or its worker died.
+    """
 
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="attempts", db_index=False)
     number = models.PositiveIntegerField()
     kind = models.CharField(max_length=8, choices=AttemptKind)
+    #: Which of the payout's references it is about.
+    reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
+    #: Whose word it is where it is no worker's: `operator:<user name>`, `provider:<name>`.
+    actor = models.CharField(max_length=200, blank=True, db_default="")
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
     code = models.CharField(max_length=64, blank=True)
     message = models.CharField(max_length=500, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
@@ -158,3 +225,130 @@ class PayoutTransition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status or 'new'} -> {self.to_status}"
+
+
+class CallbackResult(models.TextChoices):
+    """What became of a callback."""
+
+    #: It moved the payout.
+    APPLIED = "applied", "Applied"
+    #: It told nothing new, or something that has been overtaken.
+    KNOWN = "known", "Known"
+    #: It contradicts what we know; an operator has to look.
+    CONTRADICTED = "contradicted", "Contradicted"
+    #: It is about a reference that we never gave this provider.
+    NO_PAYOUT = "no_payout", "No such payout"
+    #: It is authentic, and we do not understand it.
+    UNREADABLE = "unreadable", "Unreadable"
+
+
+class ProviderCallback(models.Model):
+    """What a provider told us by itself, as it came: stored once, answered at once, and applied by a worker."""
+
+    provider = models.CharField(max_length=32)
+    #: The provider's own id of the event; it may tell it any number of times.
+    event_id = models.CharField(max_length=255)
+    body = models.BinaryField()
+    received_at = models.DateTimeField(db_default=Now())
+    #: When the sweeper last tried to apply it.
+    tried_at = models.DateTimeField(null=True)
+    #: NULL: nobody has got to it yet.
+    applied_at = models.DateTimeField(null=True)
+    result = models.CharField(max_length=12, choices=CallbackResult, blank=True)
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, null=True, related_name="callbacks", db_index=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["provider", "event_id"], name="provider_callback_stored_once"),
+        ]
+        indexes: ClassVar = [
+            # The sweeper: what nobody has applied yet, oldest first.
+            models.Index(fields=["id"], condition=models.Q(applied_at__isnull=True), name="provider_callback_waiting"),
+            # The callbacks of one payout, in the admin.
+            models.Index(
+                fields=["payout", "id"], condition=models.Q(payout__isnull=False), name="provider_callback_of_payout"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.event_id}"
+
+
+class Pause(models.Model):
+    """Nothing is sent while it lasts: for one merchant, through one provider, or (both empty) at all.
+
+    Asking goes on, and so does what is under way.
+    """
+
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    provider = models.CharField(max_length=32, blank=True)
+    reason = models.CharField(max_length=500)
+    #: Who began it, such as `operator:<user name>`.
+    actor = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(merchant__isnull=True) | models.Q(provider=""), name="pause_has_one_scope"
+            ),
+            models.UniqueConstraint(
+                "merchant",
+                "provider",
+                condition=models.Q(ended_at__isnull=True),
+                nulls_distinct=False,
+                name="pause_once_at_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"pause of {self.scope}"
+
+    @property
+    def scope(self) -> str:
+        """What is paused, in words."""
+        if self.merchant_id is not None:
+            return f"merchant {self.merchant_id}"
+        return f"provider {self.provider}" if self.provider else "everything"
+
+
+class ProviderCircuit(models.Model):
+    """How a provider has been doing. Opened, it is left alone until `retry_at`, and then tried with one payout."""
+
+    provider = models.CharField(max_length=32, primary_key=True)
+    #: Sends in a row that did not get through, those of one payout counted once, and the payout of the last.
+    failures_count = models.PositiveIntegerField(default=0)
+    failed_payout_id = models.UUIDField(null=True)
+    opened_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(opened_at__isnull=True, retry_at__isnull=True)
+                | models.Q(opened_at__isnull=False, retry_at__isnull=False),
+                name="provider_circuit_whole",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {'open' if self.opened_at else 'closed'}"
+
+
+class Heartbeat(models.Model):
+    """When a process that nobody calls was last seen at work."""
+
+    #: Such as `sweeper:<host>:<pid>`.
+    process = models.CharField(max_length=255, primary_key=True)
+    beat_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes: ClassVar = [
+            # The newest beat of all.
+            models.Index(fields=["beat_at"], name="heartbeat_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.process

@@ -1,7 +1,7 @@
 """The statuses of a payout and which may follow which. No queries here.
 
 The table is a positive allow-list: what it does not name is refused, by payouts/transitions.py and again by a trigger
-in the database (migration 0002). A status is final when nothing may follow it.
+in the database (migration 0005).
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
     _S.SUBMITTED: frozenset({_S.PAID, _S.FAILED, _S.REQUIRES_ATTENTION}),
     # Back to processing is a second send with the same reference, inside the provider's idempotency window.
     _S.UNKNOWN: frozenset({_S.SUBMITTED, _S.PAID, _S.FAILED, _S.PROCESSING, _S.REQUIRES_ATTENTION}),
-    # By an operator alone, with a reason on record.
+    # By an operator with a reason on record, or by the provider's own word when it comes after all. To pending by an
+    # operator alone.
     _S.REQUIRES_ATTENTION: frozenset({_S.PAID, _S.FAILED, _S.PENDING}),
     _S.PAID: frozenset({_S.RETURNED}),
-    _S.FAILED: frozenset(),
+    # By an operator alone, with a reason on record. For everybody else it is over.
+    _S.FAILED: frozenset({_S.PENDING}),
     _S.CANCELED: frozenset(),
     _S.RETURNED: frozenset(),
 }
@@ -58,8 +60,14 @@ def may_become(source: str, target: str) -> bool:
     return PayoutStatus(target) in TRANSITIONS[PayoutStatus(source)]
 
 
-def leads_to(source: str, target: str) -> bool:
-    """Tell whether evidence of `target` can move a payout there: directly, or through `paid` for one that came back."""
+def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
+    """Return the statuses through which evidence of `target` takes a payout there; empty where there is no way.
+
+    What the provider has executed was processed first, and money that came back has moved first.
+    """
+    path = [PayoutStatus(target)]
     if target == PayoutStatus.RETURNED and source != PayoutStatus.PAID:
-        return may_become(source, PayoutStatus.PAID)
-    return may_become(source, target)
+        path.insert(0, PayoutStatus.PAID)
+    if source == PayoutStatus.PENDING:
+        path.insert(0, PayoutStatus.PROCESSING)
+    return tuple(path) if may_become(source, path[0]) else ()

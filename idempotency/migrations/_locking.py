@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
@@ -16,22 +17,34 @@ PAUSE_SECONDS = 1.0
 TRIES = 48
 
 
-def lock_records(apps: Any, schema_editor: Any) -> None:
-    """Take the table for the migration's transaction, without making requests wait for longer than LOCK_TIMEOUT_MS."""
-    del apps, schema_editor
-    for _ in range(TRIES):
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
-                cursor.execute("LOCK TABLE idempotency_idempotencyrecord IN ACCESS EXCLUSIVE MODE")
-                cursor.execute("SET LOCAL lock_timeout = DEFAULT")
-        except OperationalError as error:
-            if not isinstance(error.__cause__, LockNotAvailable):
-                raise
+def lock(table: str) -> Callable[[Any, Any], None]:
+    """Return a step that takes the table for the migration's transaction, and lets requests wait LOCK_TIMEOUT_MS."""
+
+    def take(apps: Any, schema_editor: Any) -> None:
+        del apps, schema_editor
+        for _ in range(TRIES):
+            if _take(table):
+                return
             time.sleep(PAUSE_SECONDS)
-        else:
-            return
-    raise RuntimeError(
-        "The table of idempotency records is in use by something long, such as a backup or a vacuum. Nothing was "
-        "changed: migrate again when it has ended."
-    )
+        raise RuntimeError(
+            f"The table {table} is in use by something long, such as a backup or a vacuum. Nothing was changed: "
+            "migrate again when it has ended."
+        )
+
+    return take
+
+
+def _take(table: str) -> bool:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        return False
+    return True
+
+
+lock_records = lock("idempotency_idempotencyrecord")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection
+from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts import errors, states, transitions
-from payouts.models import Payout
+from payouts.models import AttemptOutcome, Payout, PayoutAttempt, ProviderCallback
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database
 
@@ -39,9 +40,19 @@ ALLOWED = {
     (S.REQUIRES_ATTENTION, S.FAILED),
     (S.REQUIRES_ATTENTION, S.PENDING),
     (S.PAID, S.RETURNED),
+    (S.FAILED, S.PENDING),
 }
 PAIRS = [(source, target) for source in S for target in S if source != target]
 BEYOND_PENDING = [status for status in S if status != S.PENDING]
+
+# None of these can have moved money under the payout's present reference.
+HARMLESS_ATTEMPTS: tuple[dict[str, Any], ...] = (
+    {"kind": "send", "outcome": "not_sent"},
+    {"kind": "send", "outcome": "rejected", "reference_number": 2},
+    {"kind": "ask", "outcome": "unknown"},
+    {"kind": "callback", "outcome": "rejected"},
+    {"kind": "operator", "outcome": "retried"},
+)
 
 
 def update_sql(payout: Payout, assignment: str, value: Any) -> Callable[[], None]:
@@ -95,6 +106,7 @@ class TestTermsGuard:
         ("amount = %s", "11"),
         ("currency = %s", "USD"),
         ("recipient_details = %s", '{"name": "Mallory", "account": "1"}'),
+        ("provider = %s", "other"),
     )
 
     @pytest.mark.parametrize(("assignment", "value"), CHANGES)
@@ -123,11 +135,143 @@ class TestTermsGuard:
             == "payout_terms_fixed"
         )
 
+    @pytest.mark.parametrize(("assignment", "value"), CHANGES)
+    @pytest.mark.parametrize("outcome", ["", *sorted(set(AttemptOutcome) - {AttemptOutcome.NOT_SENT})])
+    def test_refuses_what_may_have_been_sent(
+        self, make_payout: Callable[..., Payout], assignment: str, value: str, outcome: str
+    ) -> None:
+        """Pending again by an operator's retry."""
+        payout = make_payout()
+        payout.attempts.create(number=1, kind="send", outcome=outcome)
+
+        assert database.refused_by(update_sql(payout, assignment, value)) == "payout_terms_fixed"
+
+    @pytest.mark.parametrize(("assignment", "value"), CHANGES)
+    @pytest.mark.parametrize("attempt", HARMLESS_ATTEMPTS)
+    def test_lets_what_was_never_sent_change(
+        self, make_payout: Callable[..., Payout], assignment: str, value: str, attempt: dict[str, Any]
+    ) -> None:
+        payout = make_payout()
+        payout.attempts.create(number=1, **attempt)
+
+        assert database.refused_by(update_sql(payout, assignment, value)) is None
+
     @pytest.mark.parametrize("status", list(S))
     def test_lets_the_merchants_notes_change(self, make_payout: Callable[..., Payout], status: PayoutStatus) -> None:
         payout = database.put_into(make_payout(), status)
 
         assert database.refused_by(update_sql(payout, "comment = %s", "corrected")) is None
+
+
+class TestCancelGuard:
+    @pytest.mark.parametrize("outcome", ["", *sorted(set(AttemptOutcome) - {AttemptOutcome.NOT_SENT})])
+    def test_refuses_what_may_have_been_sent(self, make_payout: Callable[..., Payout], outcome: str) -> None:
+        payout = make_payout()
+        payout.attempts.create(number=1, kind="send", outcome=outcome)
+
+        assert database.refused_by(update_sql(payout, "status = %s", "canceled")) == "payout_canceled_unsent"
+
+    @pytest.mark.parametrize("attempt", HARMLESS_ATTEMPTS)
+    def test_lets_go_what_was_never_sent(self, make_payout: Callable[..., Payout], attempt: dict[str, Any]) -> None:
+        payout = make_payout()
+        payout.attempts.create(number=1, **attempt)
+
+        assert database.refused_by(update_sql(payout, "status = %s", "canceled")) is None
+
+
+class TestReferenceGuard:
+    """Under another reference the provider would pay once more."""
+
+    @pytest.mark.parametrize("status", list(S))
+    def test_stays_while_the_status_does(self, make_payout: Callable[..., Payout], status: PayoutStatus) -> None:
+        payout = database.put_into(make_payout(), status)
+
+        assert database.refused_by(update_sql(payout, "reference_number = %s", 2)) == "payout_reference_fixed"
+
+    @pytest.mark.parametrize(("source", "target"), sorted(ALLOWED))
+    def test_changes_when_a_failed_payout_is_sent_again(
+        self, make_payout: Callable[..., Payout], source: PayoutStatus, target: PayoutStatus
+    ) -> None:
+        payout = database.put_into(make_payout(), source)
+        update = update_sql(payout, f"status = '{target.value}', reference_number = %s", 2)
+
+        expected = None if (source, target) == (S.FAILED, S.PENDING) else "payout_reference_fixed"
+        assert database.refused_by(update) == expected
+
+    @pytest.mark.parametrize("number", [0, 3, -1])
+    def test_counts_by_one(self, make_payout: Callable[..., Payout], number: int) -> None:
+        payout = database.put_into(make_payout(), S.FAILED)
+        update = update_sql(payout, "status = 'pending', reference_number = %s", number)
+
+        refused_by = database.refused_by(update)
+
+        # A negative number is none for its column either.
+        assert refused_by in {"payout_reference_fixed", "payouts_payout_reference_number_check"}
+
+
+class TestAttemptGuard:
+    """Attempts are written once; one that is under way can be completed, once."""
+
+    @pytest.fixture
+    def under_way(self, make_payout: Callable[..., Payout]) -> PayoutAttempt:
+        return make_payout().attempts.create(number=1, kind="send")
+
+    @pytest.fixture
+    def complete(self, under_way: PayoutAttempt) -> PayoutAttempt:
+        PayoutAttempt.objects.filter(pk=under_way.pk).update(outcome="paid", finished_at=Now())
+        return under_way
+
+    def test_completes_one_that_is_under_way(self, complete: PayoutAttempt) -> None:
+        complete.refresh_from_db()
+        assert complete.outcome == "paid"
+        assert complete.finished_at is not None
+
+    @pytest.mark.parametrize(
+        "assignment",
+        [
+            "outcome = 'rejected'",
+            "code = 'x'",
+            "message = 'x'",
+            "finished_at = NULL",
+            "finished_at = now()",
+            "number = 2",
+            "outcome = outcome",
+        ],
+    )
+    def test_keeps_what_is_complete(self, complete: PayoutAttempt, assignment: str) -> None:
+        sql = f"UPDATE payouts_payoutattempt SET {assignment} WHERE id = %s"
+
+        refused_by = database.refused_by(lambda: database.execute(sql, [complete.pk]))
+
+        assert refused_by == "payout_attempt_append_only"
+
+    @pytest.mark.parametrize(
+        "assignment",
+        [
+            "number = 2",
+            "kind = 'ask'",
+            "reference_number = 2",
+            "actor = 'operator:x'",
+            "started_at = now() + interval '1 s'",
+            "payout_id = gen_random_uuid()",
+            "id = id + 1000",
+        ],
+    )
+    def test_keeps_what_it_is_about(self, under_way: PayoutAttempt, assignment: str) -> None:
+        sql = f"UPDATE payouts_payoutattempt SET {assignment}, outcome = 'paid', finished_at = now() WHERE id = %s"
+
+        refused_by = database.refused_by(lambda: database.execute(sql, [under_way.pk]))
+
+        assert refused_by == "payout_attempt_append_only"
+
+    @pytest.mark.parametrize("which", ["under_way", "complete"])
+    def test_keeps_all_of_them(self, request: pytest.FixtureRequest, which: str) -> None:
+        attempt = request.getfixturevalue(which)
+        delete = "DELETE FROM payouts_payoutattempt WHERE id = %s"
+
+        refused_by = database.refused_by(lambda: database.execute(delete, [attempt.pk]))
+
+        assert refused_by == "payout_attempt_append_only"
 
 
 class TestOwnerGuard:
@@ -209,6 +353,15 @@ class TestConstraints:
         make_payout()
 
         assert Payout.objects.count() == 2
+
+    def test_a_callback_is_stored_once(self, db: None) -> None:
+        ProviderCallback.objects.create(provider="fake", event_id="e-1", body=b"")
+
+        refused_by = database.refused_by(
+            lambda: ProviderCallback.objects.create(provider="fake", event_id="e-1", body=b"other")
+        )
+
+        assert refused_by == "provider_callback_stored_once"
 
     def test_attempt_number_is_unique(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
