@@ -74,7 +74,18 @@ UNFOLD: dict[str, Any] = {
         "show_search": False,
         "show_all_applications": False,
         "navigation": [
-            {"title": "Payouts", "items": [_link("Payouts", "payments", "payouts.payout")]},
+            {
+                "title": "Payouts",
+                "items": [_link("Payouts", "payments", "payouts.payout"), _link("Pauses", "pause", "payouts.pause")],
+            },
+            {
+                "title": "Providers",
+                "separator": True,
+                "items": [
+                    _link("Callbacks", "call_received", "payouts.providercallback"),
+                    _link("Circuits", "electrical_services", "payouts.providercircuit"),
+                ],
+            },
             {
                 "title": "Merchants & keys",
                 "separator": True,

@@ -88,6 +88,8 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     ),
     idempotency_errors.IdempotencyKeyNotFound: Problem(404, "not_found", "Not found"),
     payouts_errors.PayoutNotFound: Problem(404, "not_found", "Not found"),
+    payouts_errors.ProviderNotFound: Problem(404, "not_found", "Not found"),
+    payouts_errors.CallbackRefused: Problem(403, "callback_refused", "The callback is not authentic"),
     payouts_errors.PayoutDeleted: Problem(410, "payout_deleted", "The payout has been deleted"),
     payouts_errors.PayoutExists: Problem(409, "payout_exists", "There is such a payout already"),
     payouts_errors.PayoutNotChangeable: Problem(409, "payout_not_changeable", "The payout can no longer be changed"),

@@ -9,6 +9,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from kombu import Connection
 
+from payouts import heartbeats
+
 logger = logging.getLogger(__name__)
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
@@ -23,11 +25,16 @@ def livez(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 while requests can be served, 503 without the database.
 
-    Without the broker payouts are accepted and the sweeper processes them, so that is `degraded` and still 200: taking
-    all web processes out of service would make an outage of it.
+    Without the broker payouts are accepted and the sweeper processes them, and without the sweeper workers do; so that
+    is `degraded` and still 200: taking all web processes out of service would make an outage of it.
     """
     del request
-    checks = {"database": OK if _database_answers() else FAILED, "broker": OK if _broker_answers() else DEGRADED}
+    database = _database_answers()
+    checks = {
+        "database": OK if database else FAILED,
+        "broker": OK if _broker_answers() else DEGRADED,
+        "sweeper": OK if database and _sweeper_is_at_work() else DEGRADED,
+    }
     status = next((state for state in (FAILED, DEGRADED) if state in checks.values()), OK)
     return JsonResponse({"status": status, "checks": checks}, status=503 if status == FAILED else 200)
 
@@ -40,6 +47,15 @@ def _database_answers() -> bool:
         logger.warning("health.database.failed", extra={"error": " ".join(str(error).split())})
         return False
     return True
+
+
+def _sweeper_is_at_work() -> bool:
+    try:
+        age_seconds = heartbeats.age_seconds()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("health.sweeper.failed", extra={"error": " ".join(str(error).split())})
+        return False
+    return age_seconds is not None and age_seconds <= heartbeats.STALE_SECONDS
 
 
 def _broker_answers() -> bool:

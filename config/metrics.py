@@ -13,23 +13,61 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts import reporting
+from payouts import heartbeats, reporting
 
 
 class BacklogCollector(Collector):
-    """How much is waiting and for how long: the two figures that tell whether payouts get out."""
+    """What waits for the platform, and for how long: the figures that tell whether payouts get out."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         backlog = reporting.backlog()
-        due = GaugeMetricFamily("payouts_due", "Payouts with which something should have happened by now.")
-        due.add_metric([], backlog["due"])
-        overdue = GaugeMetricFamily("payouts_overdue_seconds", "Seconds for which the oldest of them has been due.")
-        overdue.add_metric([], backlog["overdue_seconds"])
-        yield from (due, overdue)
+        yield _gauge("payouts_due", "Payouts with which something should have happened by now.", backlog["due"])
+        yield _gauge(
+            "payouts_overdue_seconds",
+            "Seconds for which the oldest of them has been due.",
+            backlog["overdue_seconds"],
+        )
+        yield _gauge("payouts_held", "Payouts held back by a pause or a provider in trouble.", backlog["held"])
+        yield _gauge(
+            "payouts_callbacks_waiting", "Callbacks of providers that are not applied yet.", backlog["callbacks"]
+        )
+        age_seconds = heartbeats.age_seconds()
+        # No figure at all where there never was a sweeper: an alert on its absence is what that asks for.
+        if age_seconds is not None:
+            yield _gauge("payouts_sweeper_age_seconds", "Seconds since a sweeper was last at work.", age_seconds)
+
+
+class AlarmsCollector(Collector):
+    """What waits for a person."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        alarms = reporting.alarms()
+        yield _gauge(
+            "payouts_requires_attention",
+            "Payouts of which it is not known whether their money moved.",
+            alarms["requires_attention"],
+        )
+        yield _gauge(
+            "payouts_contradicted",
+            "Payouts whose provider says something that contradicts their status.",
+            alarms["contradicted"],
+        )
+        yield _gauge("payouts_pauses", "Pauses that are in force.", alarms["pauses"])
+        circuits = GaugeMetricFamily(
+            "payouts_circuit_open", "1 while the provider is left alone or tried with one payout.", labels=["provider"]
+        )
+        for provider, is_open in sorted(alarms["circuits"].items()):
+            circuits.add_metric([provider], is_open)
+        yield circuits
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)
 
 
 REGISTRY = CollectorRegistry()
 REGISTRY.register(BacklogCollector())
+REGISTRY.register(AlarmsCollector())
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

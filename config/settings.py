@@ -113,7 +113,17 @@ DATABASES: dict[str, dict[str, Any]] = {
         },
     }
 }
+# What workers and sweepers may wait for in the database, as libpq reads it (PGOPTIONS; deploy/gunicorn.conf.py has that
+# of the web processes). A process that is frozen inside a transaction holds locks that others wait for: the server ends
+# it, and whatever it had begun is undone. Migrations may take their time.
+WORKER_PGOPTIONS = "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Seconds that one call of a provider may take in all. The other deadlines nest around it: Celery stops a task softly
+# after 1.5 times as long and kills it after twice, and only after three times as long, when the lease ends, may anybody
+# conclude that the worker is gone. By default 30, 45, 60 and 90.
+PROVIDER_TIMEOUT_SECONDS = env.integer("PAYOUTS_PROVIDER_TIMEOUT_SECONDS", default=30, minimum=2, maximum=300)
+LEASE_SECONDS = PROVIDER_TIMEOUT_SECONDS * 3
 
 # Celery over Redis is the doorbell; PostgreSQL is the queue (docs/adr/0003).
 CELERY_BROKER_URL = env.url(
@@ -124,19 +134,32 @@ CELERY_BROKER_URL = env.url(
 CELERY_RESULT_BACKEND = env.url(
     "CELERY_RESULT_BACKEND", default="", schemes=("redis", "rediss", "redis+socket", "unix", "rpc", "cache+memory")
 )
-# For every process but a worker (config/celery.py): ring once, and give up after half a second.
-# Measured with a Redis that is down, silent or unreachable: 0.61 s at most.
+# For whoever rings: once, and give up after half a second. (A worker's main process, which hears, waits:
+# config/celery.py.) Measured with a Redis that is down, silent or unreachable: 0.61 s at most. With such a RabbitMQ:
+# 0.54 s, and 0.78 s where it falls silent on a connection that it had, for two farewells are waited for as well.
 _RING_ONCE: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+# RabbitMQ takes a message without a word unless it is asked to confirm it: rings into a frozen one, or into a
+# connection that its restart has closed, would count as heard, and the sweeper would leave their payouts to workers
+# that never hear. And without time-outs it could hold up a request for ever.
+_AMQP_OPTIONS: dict[str, Any] = {"confirm_publish": True, "read_timeout": 0.25, "write_timeout": 0.25}
 CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
-CELERY_BROKER_TRANSPORT_OPTIONS = {**_RING_ONCE, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+# Each transport takes what it knows.
+CELERY_BROKER_TRANSPORT_OPTIONS = {**_RING_ONCE, **_REDIS_OPTIONS, **_AMQP_OPTIONS}
+# Seconds. A worker gives up a RabbitMQ that has said nothing for twice as long. Redis has no such thing.
+CELERY_BROKER_HEARTBEAT = 10
+# RabbitMQ need not write rings to disk: one that it forgets costs the time until the sweeper finds its payout.
+CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_TASK_PUBLISH_RETRY_POLICY = _RING_ONCE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "payouts"
-CELERY_TASK_TIME_LIMIT = 60
-CELERY_TASK_SOFT_TIME_LIMIT = 45
+# What a provider tells us need not wait behind the payouts that are to be sent.
+CELERY_TASK_ROUTES = {"payouts.apply_callback": {"queue": "callbacks"}}
+CELERY_TASK_SOFT_TIME_LIMIT = PROVIDER_TIMEOUT_SECONDS * 3 // 2
+CELERY_TASK_TIME_LIMIT = PROVIDER_TIMEOUT_SECONDS * 2
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = float(PROVIDER_TIMEOUT_SECONDS)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Without it Celery closes Django's connection around every task, whatever CONN_MAX_AGE says.
 CELERY_DB_REUSE_MAX = 1000
@@ -227,6 +250,35 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # Test payouts always go to the sandbox.
 LIVE_PROVIDER = env.text("PAYOUTS_LIVE_PROVIDER")
 
+# The provider `http_bank`: a bank, or a gateway in front of one, that speaks the contract of docs/http-bank.md. Without
+# an address there is no such provider. payouts/apps.py makes it of these.
+HTTP_BANK: dict[str, Any] = {
+    "base_url": env.text("PAYOUTS_HTTP_BANK_URL"),
+    "bearer_token": env.text("PAYOUTS_HTTP_BANK_TOKEN"),
+    "signing_secret": env.text("PAYOUTS_HTTP_BANK_SECRET"),
+    # Several while they are changed: a callback may be signed with any of them.
+    "callback_secrets": tuple(env.items("PAYOUTS_HTTP_BANK_CALLBACK_SECRET")),
+    "ca_file": env.text("PAYOUTS_HTTP_BANK_CA_BUNDLE"),
+    "timeout_seconds": float(PROVIDER_TIMEOUT_SECONDS),
+    # What the bank promises. Calls under way at once; 0: as many as there are workers.
+    "concurrency_max": env.integer("PAYOUTS_HTTP_BANK_CONCURRENCY_MAX", default=8, minimum=0, maximum=10_000),
+    # Seconds for which the same reference is paid once; 0: nothing is ever sent a second time.
+    "idempotency_window_seconds": env.integer(
+        "PAYOUTS_HTTP_BANK_IDEMPOTENCY_SECONDS", default=86_400, minimum=0, maximum=315_360_000
+    ),
+    # Seconds within which it says how a transfer ended that it has accepted.
+    "settle_time_seconds": env.integer(
+        "PAYOUTS_HTTP_BANK_SETTLE_SECONDS", default=259_200, minimum=60, maximum=315_360_000
+    ),
+    # Seconds for which it is asked whether a payment has come back, unless it says that it cannot.
+    "return_window_seconds": env.integer(
+        "PAYOUTS_HTTP_BANK_RETURN_SECONDS", default=259_200, minimum=0, maximum=315_360_000
+    ),
+}
+
+# Seconds. No payout waits for longer between two attempts; the delays double from 2 and 5 s up to it.
+RETRY_DELAY_MAX_SECONDS = float(env.integer("PAYOUTS_RETRY_DELAY_MAX_SECONDS", default=900, minimum=1, maximum=86_400))
+
 # Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept for ever. Under a day a
 # client that queues its retries over night would find nothing to replay.
 IDEMPOTENCY_RESPONSE_DAYS = env.integer("PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS", default=30, minimum=1, maximum=36_500)
@@ -258,6 +310,8 @@ LOGGING: dict[str, Any] = {
         # Celery tells at INFO what our own events tell better.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # Of each call of a bank there is an attempt in the database.
+        "httpx": {"level": "WARNING"},
         # Django repeats each 4xx as a warning; the access log has them.
         "django.request": {"level": "ERROR"},
         # A scanner that names another host is refused with 400; a traceback for each would be its doing, not news.

@@ -6,15 +6,23 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 from rest_framework.negotiation import DefaultContentNegotiation
 
-from config import health, metrics, openapi
+from config import bank_page, health, metrics, openapi
+from payouts.urls import callback_urlpatterns
 
 urlpatterns = [
     path("api/payouts/", include("payouts.urls")),
+    path("api/callbacks/", include(callback_urlpatterns)),
     path("api/idempotency-keys/", include("idempotency.urls")),
     path("api/", include("accounts.urls")),
     path("api/schema/", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
     path("api/schema/swagger-ui/", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger-ui"),
     path("api/schema/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("api/schema/bank/", bank_page.bank_schema, name="bank-schema"),
+    path(
+        "api/schema/bank/redoc/",
+        SpectacularRedocView.as_view(url_name="bank-schema", title="The contract of a bank"),
+        name="bank-redoc",
+    ),
     path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),

@@ -5,4 +5,7 @@ class PayoutsConfig(AppConfig):
     name = "payouts"
 
     def ready(self) -> None:
-        from payouts import checks  # noqa: F401, PLC0415 - registers the checks, which need the apps to be loaded
+        # Both need the apps to be loaded.
+        from payouts import bank_settings, checks  # noqa: F401, PLC0415 - importing the checks registers them
+
+        bank_settings.register()

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from payouts import bank_settings
 from payouts.providers import registry
+from payouts.providers.http_bank import Configuration
+
+#: 128 bits in base64, rounded down.
+SECRET_LENGTH_MIN: Final = 20
+
+
+@register(Tags.compatibility)
+def check_http_bank(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Refuse settings of the bank that contradict each other or lack something."""
+    del app_configs
+    try:
+        bank = bank_settings.configuration()
+    except ValueError as error:
+        return [Error(str(error), hint="docs/http-bank.md explains the settings of the bank.", id="payouts.E002")]
+    return list(_warnings(bank)) if bank is not None else []
+
+
+def _warnings(bank: Configuration) -> Iterator[CheckMessage]:
+    if _is_read_by_others(bank.base_url):
+        yield checks.Warning(
+            "PAYOUTS_HTTP_BANK_URL is plain HTTP to another machine: recipients can be read on the way.",
+            hint="Use https://. Plain HTTP is right for a gateway on the same machine.",
+            id="payouts.W002",
+        )
+    secrets = [bank.signing_secret, bank.bearer_token, *bank.callback_secrets]
+    if any(0 < len(secret.removeprefix("whsec_")) < SECRET_LENGTH_MIN for secret in secrets):
+        yield checks.Warning(
+            f"A secret of PAYOUTS_HTTP_BANK_... has fewer than {SECRET_LENGTH_MIN} characters: it can be guessed.",
+            hint="Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`.",
+            id="payouts.W003",
+        )
+
+
+def _is_read_by_others(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and host not in {"localhost", "::1"} and not host.startswith("127.")
 
 
 @register(Tags.compatibility)
@@ -27,6 +66,14 @@ def check_live_provider(app_configs: Sequence[AppConfig] | None, **_: Any) -> li
         ]
     if not settings.LIVE_PROVIDER or settings.LIVE_PROVIDER in registry.PROVIDERS:
         return []
+    if settings.LIVE_PROVIDER == "http_bank":
+        return [
+            Error(
+                "PAYOUTS_LIVE_PROVIDER is http_bank, and there is no bank.",
+                hint="Set PAYOUTS_HTTP_BANK_URL and one of PAYOUTS_HTTP_BANK_SECRET and PAYOUTS_HTTP_BANK_TOKEN.",
+                id="payouts.E003",
+            )
+        ]
     return [
         Error(
             f"PAYOUTS_LIVE_PROVIDER names {settings.LIVE_PROVIDER!r}, which is no provider of this version.",

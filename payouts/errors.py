@@ -44,7 +44,59 @@ class LiveProviderMissing(Refusal):
 
 
 class PayoutNotInAttention(Refusal):
-    """Only a payout that requires attention can be resolved by hand."""
+    """Only a payout that requires attention, or is contradicted while pending or failed, can be resolved by hand."""
+
+
+class PayoutShownPaid(Refusal):
+    """Its provider has said that it was paid. To send it would pay it twice: resolve it as paid."""
+
+
+class PayoutInHand(Refusal):
+    """A worker is asking about it at this moment. Try again in a minute."""
+
+
+class PayoutNotRetryable(Refusal):
+    """Only a payout that failed or requires attention can be sent again."""
+
+
+class PayoutDeletedByMerchant(Refusal):
+    """The merchant has deleted this payout, and would not see what becomes of it."""
+
+
+class PayoutNotAskable(Refusal):
+    """The provider can be asked only about a payout that it may have: one that is unknown, submitted, paid or requires
+    attention, and not in a worker's hands.
+    """
+
+
+class WindowOver(Refusal):
+    """It may have been sent, so long ago that the provider would pay the same reference once more. Find out what became
+    of it, resolve it as failed if no money moved and none will, and retry it then.
+    """
+
+
+class PayoutContradicted(Refusal):
+    """The provider has said something that contradicts the status. Find out what is true and acknowledge it first."""
+
+
+class PayoutNotContradicted(Refusal):
+    """Nothing contradicts the status of this payout."""
+
+
+class ProviderNotFound(Refusal):
+    """There is no such provider."""
+
+
+class CallbackRefused(Refusal):
+    """The signature is missing, wrong, or too old."""
+
+
+class PausedAlready(Refusal):
+    """This is paused already."""
+
+
+class NotPaused(Refusal):
+    """This is not paused."""
 
 
 class IfMatchMalformed(Refusal):
@@ -53,6 +105,14 @@ class IfMatchMalformed(Refusal):
 
 class ReasonMissing(Refusal):
     """An operator's change needs a reason: it is kept with the payout for ever."""
+
+
+class ReasonUnusable(Refusal):
+    """A reason has at most 500 characters, and no NUL among them."""
+
+
+class PauseNotBegun(Refusal):
+    """The database did not take it in time. Nothing is paused: try again at once."""
 
 
 class TransitionNotAllowed(Exception):

@@ -6,12 +6,14 @@ UNKNOWN, and an unknown payout is asked about and never reported as failed.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from payouts import states
 from payouts.models import AttemptOutcome
-from payouts.providers import base
+from payouts.providers import bank_words, base
 from payouts.states import PayoutStatus
 
 CODE_LENGTH_MAX: Final = 64
@@ -29,11 +31,33 @@ class Evidence:
     provider_reference: str = ""
     #: The provider says that nothing will follow.
     is_final: bool = False
+    #: A refusal of this one send: true of it, and of no other with the same reference.
+    is_of_one_send: bool = False
+    #: It tells that the provider is in trouble, and not that something is wrong with this payout.
+    is_trouble: bool = False
+
+    def __str__(self) -> str:
+        said = f"provider: {self.outcome.value}"
+        return f"{said}, {self.code}: {self.message}" if self.code else said
+
+
+class Reading(enum.Enum):
+    """What evidence means for a payout with a certain status."""
+
+    #: It takes the payout further.
+    MOVES = enum.auto()
+    #: We know it, or something that came after it.
+    KNOWN = enum.auto()
+    #: It cannot be true together with what we say of the payout.
+    CONTRADICTS = enum.auto()
+    #: It shows nothing.
+    SILENT = enum.auto()
 
 
 _OUTCOME_OF_REPORT: Final = {
     base.ReportKind.PAID: AttemptOutcome.PAID,
     base.ReportKind.ACCEPTED: AttemptOutcome.ACCEPTED,
+    base.ReportKind.REJECTED: AttemptOutcome.REJECTED,
     base.ReportKind.RETURNED: AttemptOutcome.RETURNED,
     base.ReportKind.NOT_FOUND: AttemptOutcome.NOT_FOUND,
 }
@@ -45,41 +69,81 @@ _TARGET_OF_OUTCOME: Final = {
     AttemptOutcome.RETURNED: PayoutStatus.RETURNED,
 }
 
+#: What a provider may still say of a payout that is further already: callbacks come in any order.
+_OVERTAKEN: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
+    PayoutStatus.SUBMITTED: frozenset({PayoutStatus.SUBMITTED}),
+    PayoutStatus.REQUIRES_ATTENTION: frozenset({PayoutStatus.SUBMITTED}),
+    PayoutStatus.PAID: frozenset({PayoutStatus.SUBMITTED, PayoutStatus.PAID}),
+    PayoutStatus.RETURNED: frozenset({PayoutStatus.SUBMITTED, PayoutStatus.PAID, PayoutStatus.RETURNED}),
+    PayoutStatus.FAILED: frozenset({PayoutStatus.FAILED}),
+    PayoutStatus.CANCELED: frozenset({PayoutStatus.FAILED}),
+}
+
 
 def target_of(outcome: AttemptOutcome) -> PayoutStatus | None:
     """Return the status that this outcome is evidence of, or None where it is evidence of none."""
     return _TARGET_OF_OUTCOME.get(outcome)
 
 
+def read(status: PayoutStatus, outcome: AttemptOutcome) -> Reading:
+    """Return what this outcome, true of the payout's present reference, means for a payout with this status."""
+    target = target_of(outcome)
+    if target is None:
+        return Reading.SILENT
+    if states.path_of_evidence(status, target):
+        return Reading.MOVES
+    return Reading.KNOWN if target in _OVERTAKEN.get(status, frozenset()) else Reading.CONTRADICTS
+
+
+def read_of_earlier_reference(outcome: AttemptOutcome) -> Reading:
+    """Return what it means for a payout that has got another reference, its provider having refused this one."""
+    target = target_of(outcome)
+    if target is None:
+        return Reading.SILENT
+    return Reading.KNOWN if target == PayoutStatus.FAILED else Reading.CONTRADICTS
+
+
 def gather(call: Callable[[base.Instruction], base.Report], instruction: base.Instruction) -> Evidence:
-    """Call the provider and say what its answer shows. Never raises.
+    """Call the provider and say what its answer shows, without the recipient's details. Never raises.
 
     An exception that is none of the three kinds is a defect of the provider's code or a time limit of ours; either way
     the request may have gone out.
     """
+    recipient = instruction.recipient_details
     try:
-        report = call(instruction)
-        found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, report.provider_reference)
-        return replace(found, is_final=report.is_final)
+        return of_report(call(instruction), recipient)
     except base.Rejected as error:
-        return _evidence(AttemptOutcome.REJECTED, error.code, error.message)
+        found = _evidence(AttemptOutcome.REJECTED, error.code, error.message, recipient)
+        return replace(found, is_of_one_send=not error.is_for_good)
     except base.Unavailable as error:
-        return _evidence(AttemptOutcome.NOT_SENT, error.code, error.message)
+        return replace(_evidence(AttemptOutcome.NOT_SENT, error.code, error.message, recipient), is_trouble=True)
     except base.OutcomeUnknown as error:
-        return _evidence(AttemptOutcome.UNKNOWN, error.code, error.message)
+        found = _evidence(AttemptOutcome.UNKNOWN, error.code, error.message, recipient)
+        return replace(found, is_trouble=not error.is_about_payout)
     except Exception as error:  # noqa: BLE001 - any exception at all may come after the money moved
-        return _evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__)
+        found = _evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__, recipient)
+        return replace(found, is_trouble=True)
 
 
-def _evidence(outcome: AttemptOutcome, code: str, message: str, provider_reference: str = "") -> Evidence:
+def of_report(report: base.Report, recipient_details: dict[str, str]) -> Evidence:
+    """Return what a report shows, without the recipient's details, which a provider may repeat in its words."""
+    found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient_details)
+    provider_reference = _storable(str(report.provider_reference), REFERENCE_LENGTH_MAX)
+    return replace(found, provider_reference=provider_reference, is_final=report.is_final)
+
+
+def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient_details: dict[str, str]) -> Evidence:
+    # The longest first: a short value may be a part of it.
+    hidden = sorted(recipient_details.values(), key=len, reverse=True)
     return Evidence(
         outcome,
-        code=_storable(code, CODE_LENGTH_MAX),
-        message=_storable(message, MESSAGE_LENGTH_MAX),
-        provider_reference=_storable(provider_reference, REFERENCE_LENGTH_MAX),
+        code=_storable(bank_words.presentable(str(code), hidden=hidden, length_max=CODE_LENGTH_MAX), CODE_LENGTH_MAX),
+        message=_storable(
+            bank_words.presentable(str(message), hidden=hidden, length_max=MESSAGE_LENGTH_MAX), MESSAGE_LENGTH_MAX
+        ),
     )
 
 
-def _storable(text: object, length_max: int) -> str:
+def _storable(text: str, length_max: int) -> str:
     """Return the text as PostgreSQL takes it: the words of a provider must not keep its verdict from being written."""
-    return str(text).encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:length_max]
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:length_max]

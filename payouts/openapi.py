@@ -26,6 +26,7 @@ PAYOUT: Final = {
     "idempotency_key": "order-4711-refund",
     "failure_code": "",
     "failure_message": "",
+    "waiting_reason": "",
     "created_at": "2026-11-23T12:00:00.000000Z",
     "updated_at": "2026-11-23T12:00:00.000000Z",
 }

@@ -1,4 +1,4 @@
-"""When to try again. Pure: the attempt's number in, seconds out.
+"""When to try again. Pure: the attempt's number and the longest delay in, seconds out.
 
 Full jitter (a random part of the whole delay) spreads payouts that failed together, so that a provider that comes
 back is not met by all of them at once.
@@ -9,12 +9,19 @@ from __future__ import annotations
 import random
 from typing import Final
 
-#: Seconds. 5 s is long for a glitch; 15 min bounds how late a payout is after an outage of any length.
+#: Seconds. 5 s is long for a glitch.
 DELAY_FIRST_SECONDS: Final = 5.0
+#: 15 min bounds how late a payout is after an outage of any length. (PAYOUTS_RETRY_DELAY_MAX_SECONDS)
 DELAY_MAX_SECONDS: Final = 900.0
 
 #: A provider answers "not final yet" in seconds or in days; asking starts early and soon gets rare.
 ASK_FIRST_SECONDS: Final = 2.0
+#: A payment that may still come back is asked about for days; so at last every 6 h instead of every 15 min.
+ASK_PAID_RARER: Final = 24
+
+#: How long a provider in trouble is left alone: long enough to be of help, short enough to be no outage of its own.
+CIRCUIT_FIRST_SECONDS: Final = 10.0
+CIRCUIT_MAX_SECONDS: Final = 300.0
 
 #: A payout that could not be sent for a day fails: its recipient is better served by another way.
 NOT_SENT_GIVE_UP_SECONDS: Final = 24 * 3600.0
@@ -22,16 +29,24 @@ NOT_SENT_GIVE_UP_SECONDS: Final = 24 * 3600.0
 UNKNOWN_GIVE_UP_SECONDS: Final = 24 * 3600.0
 
 
-def send_delay_seconds(attempt: int, *, jitter: float | None = None) -> float:
-    """Return how long to wait after attempt number `attempt` (from 1) that was not sent: a part of 5 s * 2^n."""
-    return _delay(DELAY_FIRST_SECONDS, attempt, jitter)
+def send_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, jitter: float | None = None) -> float:
+    """Return how long to wait after attempt number `attempt` (from 1) that was not sent: a part of 5 s * 2^(n-1)."""
+    return _doubled(DELAY_FIRST_SECONDS, attempt, delay_max) * _part(jitter)
 
 
-def ask_delay_seconds(attempt: int, *, jitter: float | None = None) -> float:
-    """Return how long to wait after attempt number `attempt` (from 1) that told nothing final: a part of 2 s * 2^n."""
-    return _delay(ASK_FIRST_SECONDS, attempt, jitter)
+def ask_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, jitter: float | None = None) -> float:
+    """Return how long to wait after attempt number `attempt` (from 1) with nothing final: a part of 2 s * 2^(n-1)."""
+    return _doubled(ASK_FIRST_SECONDS, attempt, delay_max) * _part(jitter)
 
 
-def _delay(first: float, attempt: int, jitter: float | None) -> float:
-    whole: float = min(DELAY_MAX_SECONDS, first * 2 ** min(attempt - 1, 20))
-    return whole * (random.random() if jitter is None else jitter)  # noqa: S311 - spreads load, guards nothing
+def circuit_delay_seconds(time: int, *, delay_max: float = CIRCUIT_MAX_SECONDS) -> float:
+    """Return for how long a provider is left alone for the nth time (from 1) in a row: 10 s * 2^(n-1)."""
+    return _doubled(CIRCUIT_FIRST_SECONDS, time, min(delay_max, CIRCUIT_MAX_SECONDS))
+
+
+def _doubled(first: float, number: int, delay_max: float) -> float:
+    return float(min(delay_max, first * 2 ** min(number - 1, 20)))
+
+
+def _part(jitter: float | None) -> float:
+    return random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing

@@ -5,11 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import Mode
 from payouts import card_numbers, money
+from payouts.admission import Holds, WaitingReason
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
 from payouts.states import PayoutStatus
 
@@ -177,6 +179,9 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
     metadata = serializers.DictField(child=serializers.CharField(), read_only=True)
     idempotency_key = serializers.CharField(read_only=True, allow_null=True)
     failure_code = serializers.CharField(help_text="Why it failed or came back; empty otherwise.", read_only=True)
+    waiting_reason = serializers.SerializerMethodField(
+        help_text="Why a pending or unknown payout is held up; empty where it is only waiting for its turn."
+    )
 
     class Meta:
         model = Payout
@@ -193,6 +198,7 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
             "idempotency_key",
             "failure_code",
             "failure_message",
+            "waiting_reason",
             "created_at",
             "updated_at",
         )
@@ -200,6 +206,17 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
 
     def get_amount(self, payout: Payout) -> str:
         return money.format_amount(payout.amount, payout.currency)
+
+    @extend_schema_field(serializers.ChoiceField(choices=WaitingReason.choices, allow_blank=True))
+    def get_waiting_reason(self, payout: Payout) -> str:
+        if payout.status not in {PayoutStatus.PENDING, PayoutStatus.UNKNOWN}:
+            return ""
+        return self._holds.reason_for(payout) or ""
+
+    @cached_property
+    def _holds(self) -> Holds:
+        """Read once for all payouts of a page, and not at all where none of them waits."""
+        return Holds.read()
 
 
 class TransitionSerializer(serializers.ModelSerializer[PayoutTransition]):

@@ -1,4 +1,5 @@
-"""What a merchant may ask for its payouts. Each function is one transaction, and calls nothing outside the database.
+"""What a merchant may ask for its payouts, and what a provider tells of them. Each function is one transaction, and
+calls nothing outside the database.
 
 The caller has found the payout through `visible_to`, so whose it is need not be asked again: merchant and mode of a
 payout never change (a trigger sees to it).
@@ -7,6 +8,7 @@ payout never change (a trigger sees to it).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,8 +17,8 @@ from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
-from payouts import errors, money, states, tasks, transitions
-from payouts.models import Payout
+from payouts import claims, errors, inbox, money, states, tasks, transitions
+from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
 
 #: What may be changed only before anything is sent.
@@ -85,7 +87,8 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
         changes = {name: value for name, value in fields.items() if getattr(current, name) != value}
         if not changes:
             return current
-        if current.status != PayoutStatus.PENDING and set(changes) & set(PENDING_ONLY_FIELDS):
+        may_change = current.status == PayoutStatus.PENDING and not _may_have_been_paid(current)
+        if set(changes) & set(PENDING_ONLY_FIELDS) and not may_change:
             raise errors.PayoutNotChangeable(f"{_first_sentence(current)} {errors.PayoutNotChangeable().message}")
         # Asked again under the lock: two requests, each right for what it read, may change amount and currency.
         amount = changes.get("amount", current.amount.normalize())
@@ -98,14 +101,19 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
 def cancel_payout(payout: Payout, *, actor: str) -> Payout:
     """Cancel a pending payout and return it; one that is canceled already is returned as it is.
 
-    Raises PayoutNotCancelable in every other status. Between this and a worker the first to commit wins.
+    Raises PayoutNotCancelable in every other status, and for one that an operator has sent again although it may have
+    been sent before. Between this and a worker the first to commit wins.
     """
+    sends = PayoutAttempt.objects.filter(
+        payout=models.OuterRef("pk"), reference_number=models.OuterRef("reference_number")
+    )
     canceled = transitions.move(
         payout.pk,
         source=PayoutStatus.PENDING,
         target=PayoutStatus.CANCELED,
         actor=actor,
         reason="canceled by the merchant",
+        only_if=models.Q(contradicted_at__isnull=True) & ~models.Q(models.Exists(sends.maybe_sent())),
         due_at=None,
     )
     if canceled is not None:
@@ -130,28 +138,15 @@ def delete_payout(payout: Payout, *, actor: str, if_match: str | None) -> None:
         Payout.objects.filter(pk=current.pk).update(deleted_at=Now(), version=models.F("version") + 1, updated_at=Now())
 
 
-def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str) -> Payout:
-    """Settle by hand what machines must not decide: a payout that requires attention becomes `paid` or `failed`.
+def receive_callback(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> None:
+    """Store what a provider tells us, for a worker to apply. Once for each of its events, however often it is told.
 
-    The reason is kept in the history for ever; it should name the evidence, such as a line of the bank's statement.
-    Raises ReasonMissing for a blank one, and PayoutNotInAttention for a payout in another status.
+    The names of the headers are lower-case. Raises ProviderNotFound, and CallbackRefused where it is not certain who
+    sent it; then nothing was stored.
     """
-    if not reason.strip():
-        raise errors.ReasonMissing
-    failure: dict[str, Any] = {"failure_code": "resolved_by_operator"} if target == PayoutStatus.FAILED else {}
-    resolved = transitions.move(
-        payout.pk,
-        source=PayoutStatus.REQUIRES_ATTENTION,
-        target=target,
-        actor=actor,
-        reason=reason.strip(),
-        due_at=None,
-        **failure,
-    )
-    if resolved is None:
-        current = Payout.objects.get(pk=payout.pk)
-        raise errors.PayoutNotInAttention(f"{_first_sentence(current)} {errors.PayoutNotInAttention().message}")
-    return resolved
+    callback_id = inbox.store(provider_name, headers=headers, body=body)
+    if callback_id is not None:
+        tasks.ring_for_callback(callback_id)
 
 
 def _lock(payout: Payout, if_match: str | None) -> Payout:
@@ -174,5 +169,11 @@ def _etags(header: str) -> set[str]:
     return set(ETAG.findall(header))
 
 
+def _may_have_been_paid(payout: Payout) -> bool:
+    return payout.contradicted_at is not None or claims.sends_maybe_arrived(payout).exists()
+
+
 def _first_sentence(payout: Payout) -> str:
+    if payout.status == PayoutStatus.PENDING:
+        return "This payout may have been sent before it became pending again."
     return f"This payout is {PayoutStatus(payout.status).label.lower()}."

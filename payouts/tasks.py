@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import uuid
+from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.db import close_old_connections
 
-from payouts import processing
+from payouts import admission, inbox, processing
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,16 @@ def process_payout(payout_id: str) -> None:
     # Connections are kept between tasks (CELERY_DB_REUSE_MAX), so each task checks its own first, as a request does:
     # after a restart of PostgreSQL the next ring must not meet the old connection.
     close_old_connections()
-    processing.process(uuid.UUID(payout_id))
+    next_id = processing.process(uuid.UUID(payout_id))
+    if next_id is not None:
+        ring_next(next_id)
+
+
+@shared_task(name="payouts.apply_callback", ignore_result=True)
+def apply_callback(callback_id: int) -> None:
+    """Apply what a provider told us. Rung twice or too late it finds nothing to do."""
+    close_old_connections()
+    inbox.apply(callback_id)
 
 
 def ring(payout_id: uuid.UUID) -> bool:
@@ -28,9 +38,26 @@ def ring(payout_id: uuid.UUID) -> bool:
     The payout is committed and due, so a ring that is lost costs time: the sweeper finds it. An exception here would
     turn the answer for a committed payout into a 500.
     """
+    return _ring(process_payout, str(payout_id), payout_id=str(payout_id))
+
+
+def ring_next(payout_id: uuid.UUID) -> bool:
+    """Ring for one that `admission.take_next` gave, and let it wait on where nobody can have heard it."""
+    rung = ring(payout_id)
+    if not rung:
+        admission.give_back(payout_id)
+    return rung
+
+
+def ring_for_callback(callback_id: int) -> bool:
+    """Ring for a stored callback, like `ring`."""
+    return _ring(apply_callback, callback_id, callback_id=callback_id)
+
+
+def _ring(task: Task[Any, None], argument: str | int, **names: str | int) -> bool:
     try:
-        process_payout.apply_async(args=(str(payout_id),))
-    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the payout is safe
-        logger.warning("payout.ring.failed", extra={"payout_id": str(payout_id), "error": type(error).__name__})
+        task.apply_async(args=(argument,))
+    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, what it is about is committed
+        logger.warning("ring.failed", extra={**names, "error": type(error).__name__})
         return False
     return True

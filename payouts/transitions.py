@@ -2,7 +2,7 @@
 
 Nothing else writes `status`. Of several who try the same change at once one succeeds and the others get None, which is
 an answer and no error: somebody was faster. What the table of states.py does not name is TransitionNotAllowed, and the
-trigger of migration 0002 refuses it again.
+trigger of migration 0005 refuses it again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def move(
     """
     if not states.may_become(source, target):
         raise errors.TransitionNotAllowed(f"{source} -> {target}")
-    changes = {"lease_token": None, "lease_expires_at": None} | changes
+    changes = {"lease_token": None, "lease_expires_at": None, "turned_away_at": None} | changes
     with transaction.atomic(savepoint=False):
         moved = Payout.objects.filter(only_if or models.Q(), pk=payout_id, status=source).update(
             status=target, version=models.F("version") + 1, updated_at=Now(), **changes

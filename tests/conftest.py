@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 FOLDERS = ("unit", "integration", "e2e", "chaos")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
         assert folder in FOLDERS, f"{item.nodeid} is in no folder that says what it costs"
         item.add_marker(folder)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not parallel.is_long(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

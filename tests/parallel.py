@@ -15,10 +15,10 @@ PROCESSES_MIN, PROCESSES_MAX = 2, 4
 # Redis has 16 databases unless it is told otherwise.
 _NUMBER_MAX = 15
 
-# Most tests in here share one running stack, which takes seconds to start and half of a machine to run.
-_STACK_FOLDER = "tests/e2e/"
-# It starts all that it needs by itself, and takes as long as half of the rest together.
-_STORM = "tests/e2e/test_storm.py"
+# The tests in here share one running stack, which takes seconds to start and half of a machine to run ...
+STACK_FOLDER = "tests/e2e/"
+# ... except for these, which start what they need themselves.
+BY_THEMSELVES = ("tests/e2e/test_demo.py", "tests/e2e/test_storm.py")
 
 
 def process_count(cores: int) -> int:
@@ -53,5 +53,10 @@ class Scheduling(LoadScopeScheduling):
 
 def unit_of(nodeid: str) -> str:
     """Return the name of the piece of work that a test belongs to. The largest pieces are handed out first."""
-    is_around_stack = nodeid.startswith(_STACK_FOLDER) and not nodeid.startswith(_STORM)
-    return _STACK_FOLDER if is_around_stack else nodeid
+    shares_stack = nodeid.startswith(STACK_FOLDER) and not nodeid.startswith(BY_THEMSELVES)
+    return STACK_FOLDER if shares_stack else nodeid
+
+
+def is_long(nodeid: str) -> bool:
+    """Tell whether a test had better begin early, so that no process works on alone at the end."""
+    return nodeid.startswith(STACK_FOLDER)

@@ -26,7 +26,7 @@ from accounts import services as accounts_services
 from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
 from idempotency.retention import purge_responses
-from payouts import processing
+from payouts import errors, operators, processing
 from payouts.models import Payout, PayoutTransition
 from tests.chaos import database_proxy
 from tests.chaos.model import (
@@ -81,6 +81,7 @@ def of_machine(choices: Callable[[Any], list[Any]]) -> st.SearchStrategy[Any]:
 
 TENANTS = of_machine(lambda machine: machine.tenants)
 PAYOUTS = of_machine(lambda machine: machine.known_payouts())
+RETRYABLE = of_machine(lambda machine: machine.failed_payouts() or machine.known_payouts())
 KEYS = st.sampled_from(list(SPELLINGS))
 
 
@@ -136,6 +137,9 @@ class Keys(RuleBasedStateMachine):
 
     def known_payouts(self) -> list[tuple[Tenant, ModelPayout]]:
         return [(tenant, payout) for tenant in self.tenants for payout in tenant.payouts.values()]
+
+    def failed_payouts(self) -> list[tuple[Tenant, ModelPayout]]:
+        return [known for known in self.known_payouts() if known[1].status == "failed"]
 
     def used_keys(self) -> list[tuple[Tenant, str]]:
         return [(tenant, key) for tenant in self.tenants for key in tenant.used]
@@ -199,6 +203,20 @@ class Keys(RuleBasedStateMachine):
         processing.process(uuid.UUID(payout.id))
         if payout.status == "pending":
             payout.move("processing", payout.ends_as)
+
+    @precondition(lambda self: self.known_payouts())
+    @rule(known=RETRYABLE)
+    def retry(self, known: tuple[Tenant, ModelPayout]) -> None:
+        """An operator has a failed payout sent again: it is the merchant's again, and its keys know it as before."""
+        _, payout = known
+        row = Payout.objects.get(pk=payout.id)
+        try:
+            operators.retry_payout(row, actor="operator:ada", reason="the account is open again")
+        except (errors.PayoutNotRetryable, errors.PayoutDeletedByMerchant):
+            assert payout.status != "failed" or payout.is_deleted
+        else:
+            assert (payout.status, payout.is_deleted) == ("failed", False)
+            payout.move("pending")
 
     @precondition(lambda self: any(not tenant.used[key].is_purged for tenant, key in self.used_keys()))
     @rule()

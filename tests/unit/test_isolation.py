@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
 import socket
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from payouts.models import Payout
 from tests import parallel
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def test_unit_tests_open_no_socket() -> None:
@@ -59,6 +63,13 @@ def test_the_suite_runs_in_two_to_four_processes(cores: int, processes: int) -> 
 def test_the_tests_around_the_shared_stack_stay_together() -> None:
     shared = {parallel.unit_of(f"tests/e2e/test_{name}.py::test_it") for name in ("readme", "main_job")}
     others = [f"tests/unit/test_{name}.py::test_it[a::b]" for name in ("states", "documents")]
+    others += [f"{file}::test_it" for file in parallel.BY_THEMSELVES]
 
     assert len(shared) == 1
     assert [parallel.unit_of(other) for other in others] == others
+
+
+def test_the_tests_that_run_by_themselves_share_no_stack() -> None:
+    texts = [(CHECKOUT / file).read_text(encoding="utf-8") for file in parallel.BY_THEMSELVES]
+
+    assert [re.findall(r"\bstack: Stack\b", text) for text in texts] == [[]] * len(texts)

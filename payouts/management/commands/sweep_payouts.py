@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,11 +15,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from idempotency import retention
-from payouts import sweeping
+from payouts import heartbeats, sweeping
 
 logger = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
+
+HOST = f"sweeper:{socket.gethostname()}:"
+PROCESS = f"{HOST}{os.getpid()}"
 
 
 class Command(BaseCommand):
@@ -30,8 +35,17 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="do one round and exit")
         parser.add_argument("--interval-seconds", type=float, default=5.0, help="pause between rounds (default 5)")
 
+        parser.add_argument(
+            "--is-alive", action="store_true", help="tell whether a sweeper on this host is at work, by the exit code"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         del args
+        if options["is_alive"]:
+            _tell_whether_alive()
+            return
+        # Before the first connection; a PGOPTIONS of the operator's own stays.
+        os.environ.setdefault("PGOPTIONS", settings.WORKER_PGOPTIONS)
         interval_seconds = options["interval_seconds"]
         if not 0.1 <= interval_seconds <= 3600:  # not a pause, or one in which nobody would notice an outage
             raise CommandError("--interval-seconds takes a number from 0.1 to 3600.")
@@ -39,7 +53,8 @@ class Command(BaseCommand):
             done = sweeping.sweep()
             purged = _purge()
             self.stderr.write(
-                f"{done.due} due: {done.rung} rung for, {done.processed} processed here. {purged} old answers erased."
+                f"{done.due} due: {done.rung} rung for, {done.processed} processed here. "
+                f"{done.expired} leases ran out. {done.callbacks} callbacks applied. {purged} old answers erased."
             )
             return
         # A database that cannot be reached now is a wrong setting; later it is an outage that passes.
@@ -74,9 +89,16 @@ def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
     """Sweep, pause, sweep. Payouts come first in each round, and are looked for whatever became of the rest."""
     while not stop.requested:
         close_old_connections()
+        _logging_failure("heartbeat.failed", lambda: heartbeats.beat(PROCESS))
         swept = _logging_failure("sweep.failed", sweeping.sweep)
         _logging_failure("idempotency.purge.failed", _purge)
         stop.pause(0.0 if swept and swept.has_more else interval_seconds)
+
+
+def _tell_whether_alive() -> None:
+    age_seconds = heartbeats.age_seconds(HOST)
+    if age_seconds is None or age_seconds > heartbeats.STALE_SECONDS:
+        raise CommandError("No sweeper on this host is at work.")
 
 
 def _purge() -> int:

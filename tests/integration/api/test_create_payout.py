@@ -56,6 +56,7 @@ class TestCreatePayout:
             "idempotency_key": "first",
             "failure_code": "",
             "failure_message": "",
+            "waiting_reason": "",
             "created_at": payout.created_at.isoformat().replace("+00:00", "Z"),
             "updated_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
         }

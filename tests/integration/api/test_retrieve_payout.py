@@ -35,6 +35,7 @@ class TestRetrievePayout:
             "idempotency_key": None,
             "failure_code": "account_closed",
             "failure_message": "The recipient's account is closed.",
+            "waiting_reason": "",
             "created_at": payout.created_at.isoformat().replace("+00:00", "Z"),
             "updated_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
         }

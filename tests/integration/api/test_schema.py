@@ -110,9 +110,15 @@ class TestDocument:
         }
         codes = {problem.code for problem in api_errors.PROBLEMS.values()}
         # 405 is for methods that no operation has, 406 is the documentation's own, Django's own refusal is raised by no
-        # view of ours, and decimals are found to be too many while another request changes the currency: else that is
-        # `invalid_request` too.
-        assert codes - found <= {"method_not_allowed", "not_acceptable", "permission_denied", "too_many_decimals"}
+        # view of ours, decimals are found to be too many while another request changes the currency: else that is
+        # `invalid_request` too; and what a provider is told is in the document for providers.
+        assert codes - found <= {
+            "method_not_allowed",
+            "not_acceptable",
+            "permission_denied",
+            "too_many_decimals",
+            "callback_refused",
+        }
 
     def test_names_idempotency_key_and_if_match(self, schema: Any) -> None:
         headers = {
@@ -180,6 +186,8 @@ class TestPages:
             ("/api/schema/", "application/vnd.oai.openapi"),
             ("/api/schema/swagger-ui/", "text/html"),
             ("/api/schema/redoc/", "text/html"),
+            ("/api/schema/bank/", "application/vnd.oai.openapi"),
+            ("/api/schema/bank/redoc/", "text/html"),
         ],
     )
     def test_are_shown_without_a_key(self, client: Client, url: str, content_type: str) -> None:
@@ -188,7 +196,7 @@ class TestPages:
         assert response.status_code == 200
         assert response.headers["Content-Type"].startswith(content_type)
 
-    @pytest.mark.parametrize("url", ["/api/schema/swagger-ui/", "/api/schema/redoc/"])
+    @pytest.mark.parametrize("url", ["/api/schema/swagger-ui/", "/api/schema/redoc/", "/api/schema/bank/redoc/"])
     def test_load_nothing_from_another_host(self, client: Client, url: str) -> None:
         response = client.get(url)
 
@@ -197,6 +205,17 @@ class TestPages:
         assert "https://" not in page
         assert django_settings.STATIC_URL + "drf_spectacular_sidecar/" in page
         assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+
+    def test_show_a_bank_its_contract(self, client: Client) -> None:
+        shown = client.get("/api/schema/bank/")
+
+        assert shown.content == (DOCUMENTS / "bank-api.yaml").read_bytes()
+        # It is to be read, and nothing else.
+        assert [client.generic(method, "/api/schema/bank/").status_code for method in ("HEAD", "POST", "PUT")] == [
+            200,
+            405,
+            405,
+        ]
 
     def test_have_the_document_in_two_formats(self, client: Client) -> None:
         assert client.get("/api/schema/?format=json").json()["openapi"].startswith("3.")

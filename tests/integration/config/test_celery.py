@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from celery.signals import celeryd_init
+from django.conf import settings
 
+from config import celery
 from config.celery import app
-from payouts import processing, tasks
+from payouts import tasks
 
 
 class TestPublishing:
@@ -24,7 +26,20 @@ class TestPublishing:
 
         celeryd_init.send(sender="worker@host", conf=conf)
 
-        assert conf == SimpleNamespace(broker_transport_options={}, broker_connection_timeout=4.0)
+        # By trying again for ever: a single endless wait would leave SIGTERM without an effect.
+        assert conf.broker_connection_max_retries is None
+        assert conf.broker_connection_timeout == 4.0
+        assert conf.broker_transport_options["socket_timeout"] == 4.0
+
+    def test_its_children_ring_without_waiting(self) -> None:
+        before = app.conf.broker_transport_options, app.conf.broker_connection_timeout
+        app.conf.broker_transport_options, app.conf.broker_connection_timeout = {}, 4.0
+
+        # By its name: the signal has receivers of Celery's own, which close the connections of a test.
+        celery._do_not_wait_for_the_broker()
+
+        assert (app.conf.broker_transport_options, app.conf.broker_connection_timeout) == before
+        assert before == (settings.CELERY_BROKER_TRANSPORT_OPTIONS, 0.5)
 
 
 class TestTasks:
@@ -37,7 +52,9 @@ class TestTasks:
 
     def test_deadlines_nest(self) -> None:
         """A worker is killed before anybody may conclude from its lease that it is gone."""
-        assert 30 < app.conf.task_soft_time_limit < app.conf.task_time_limit < processing.LEASE_SECONDS
+        limits = (app.conf.task_soft_time_limit, app.conf.task_time_limit)
+
+        assert (settings.PROVIDER_TIMEOUT_SECONDS, *limits, settings.LEASE_SECONDS) == (30, 45, 60, 90)
 
     def test_keep_their_database_connection(self) -> None:
         assert app.conf.get("db_reuse_max") == 1000

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from payouts import checks
+from payouts import bank_settings, checks
+from payouts.providers import registry
 from tests.integration.config import processes
 
 
@@ -18,6 +19,63 @@ class TestLiveProvider:
         settings.LIVE_PROVIDER = name
 
         assert [message.id for message in checks.check_live_provider(None)] == ids
+
+
+class TestHttpBank:
+    BANK = {"base_url": "https://bank.example/v1", "signing_secret": "hunter2-hunter2-hunter2"}
+
+    @pytest.mark.parametrize(
+        ("changes", "ids"),
+        [
+            ({}, []),
+            ({"base_url": "http://127.0.0.1:9100/v1"}, []),
+            ({"base_url": "http://[::1]:9100/v1"}, []),
+            ({"base_url": "http://bank.example/v1"}, ["payouts.W002"]),
+            ({"signing_secret": "hunter2"}, ["payouts.W003"]),
+            ({"callback_secrets": ("whsec_aHVudGVyMg==",)}, ["payouts.W003"]),
+            ({"base_url": "bank.example"}, ["payouts.E002"]),
+            # A secret without an address.
+            ({"base_url": ""}, ["payouts.E002"]),
+            ({"base_url": "", "signing_secret": ""}, []),
+            ({"signing_secret": ""}, ["payouts.E002"]),
+            ({"bearer_token": "token"}, ["payouts.E002"]),
+            ({"callback_secrets": ("whsec_hunter2!",)}, ["payouts.E002"]),
+            ({"ca_file": "/nonexistent.pem"}, ["payouts.E002"]),
+        ],
+    )
+    def test_is_judged_before_it_is_used(self, settings: Any, changes: dict[str, Any], ids: list[str]) -> None:
+        settings.HTTP_BANK = {**settings.HTTP_BANK, **self.BANK, **changes}
+
+        messages = checks.check_http_bank(None)
+
+        assert [message.id for message in messages] == ids
+        assert "hunter2" not in str(messages)
+
+    def test_is_asked_for_where_it_is_the_live_provider(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(registry.PROVIDERS, "http_bank", raising=False)
+        settings.LIVE_PROVIDER = "http_bank"
+
+        assert [message.id for message in checks.check_live_provider(None)] == ["payouts.E003"]
+
+    def test_is_registered_with_what_it_promises(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "PROVIDERS", dict(registry.PROVIDERS))
+        settings.HTTP_BANK = {**settings.HTTP_BANK, **self.BANK, "concurrency_max": 0, "settle_time_seconds": 60}
+
+        bank_settings.register()
+
+        promised = registry.get("http_bank").capabilities
+        assert (promised.concurrency_max, promised.settle_time_seconds) == (None, 60)
+        assert promised.idempotency_window_seconds == 86_400
+
+    def test_is_not_registered_where_its_settings_are_wrong(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "PROVIDERS", {})
+        settings.HTTP_BANK = {**settings.HTTP_BANK, **self.BANK, "base_url": "bank.example"}
+
+        bank_settings.register()
+
+        assert registry.PROVIDERS == {}
 
 
 class TestAccessLog:

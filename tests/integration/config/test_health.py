@@ -12,8 +12,11 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from payouts.models import Payout
+from payouts import heartbeats, pausing
+from payouts.models import Heartbeat, Payout, ProviderCallback, ProviderCircuit
+from payouts.states import PayoutStatus
 from tests.integration.config import processes
+from tests.integration.payouts import database
 
 READYZ = """
 import django
@@ -36,12 +39,28 @@ class TestLivez:
 @pytest.mark.django_db
 class TestReadyz:
     def test_is_ok(self, client: Client) -> None:
+        heartbeats.beat("sweeper:here:1")
+
         response = client.get("/readyz")
 
         assert response.status_code == 200
-        assert response.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok"}}
+        assert response.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok", "sweeper": "ok"}}
+
+    @pytest.mark.parametrize("age_seconds", [None, heartbeats.STALE_SECONDS + 1])
+    def test_is_degraded_without_a_sweeper(self, client: Client, age_seconds: float | None) -> None:
+        if age_seconds is not None:
+            Heartbeat.objects.create(process="sweeper:here:1", beat_at=Now() - timedelta(seconds=age_seconds))
+
+        response = client.get("/readyz")
+
+        assert response.status_code == 200
+        assert response.json() == {
+            "status": "degraded",
+            "checks": {"database": "ok", "broker": "ok", "sweeper": "degraded"},
+        }
 
     def test_is_degraded_without_a_broker(self, client: Client, settings: Any) -> None:
+        heartbeats.beat("sweeper:here:1")
         settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
         started = time.monotonic()
 
@@ -50,7 +69,10 @@ class TestReadyz:
         # An orchestrator that gets no answer within a second takes the process out of service.
         assert time.monotonic() - started < 0.9
         assert response.status_code == 200
-        assert response.json() == {"status": "degraded", "checks": {"database": "ok", "broker": "degraded"}}
+        assert response.json() == {
+            "status": "degraded",
+            "checks": {"database": "ok", "broker": "degraded", "sweeper": "ok"},
+        }
 
     def test_is_degraded_soon_with_a_silent_broker(self, client: Client, settings: Any) -> None:
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
@@ -67,7 +89,7 @@ class TestReadyz:
 
         assert ended.stdout.splitlines() == [
             '200 {"status": "ok"}',
-            '503 {"status": "failed", "checks": {"database": "failed", "broker": "degraded"}}',
+            '503 {"status": "failed", "checks": {"database": "failed", "broker": "degraded", "sweeper": "degraded"}}',
         ], ended.stderr
 
     def test_tells_no_password(self, client: Client, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,3 +122,35 @@ class TestMetrics:
 
         assert "payouts_due 0.0" in lines
         assert "payouts_overdue_seconds 0.0" in lines
+        assert "payouts_held 0.0" in lines
+        assert [line for line in lines if line.startswith(("payouts_sweeper_age", "payouts_circuit_open"))] == []
+
+    def test_tells_what_is_held_apart(self, client: Client, make_payout: Callable[..., Payout]) -> None:
+        """An alarm at what is overdue must not go off for what an operator has paused."""
+        make_payout()
+        pausing.pause(pausing.Scope(provider="sandbox"), actor="operator:test", reason="maintenance")
+        Payout.objects.update(due_at=Now() - timedelta(seconds=100))
+
+        lines = client.get("/metrics").content.decode().splitlines()
+
+        assert {"payouts_due 0.0", "payouts_overdue_seconds 0.0", "payouts_held 1.0", "payouts_pauses 1.0"} <= {*lines}
+
+    def test_tells_what_waits_for_a_person(self, client: Client, make_payout: Callable[..., Payout]) -> None:
+        database.put_into(make_payout(), PayoutStatus.REQUIRES_ATTENTION)
+        Payout.objects.filter(pk=make_payout().pk).update(contradicted_at=Now())
+        ProviderCircuit.objects.create(
+            provider="bank", failures_count=5, opened_at=Now(), retry_at=Now() + timedelta(seconds=60)
+        )
+        ProviderCallback.objects.create(provider="bank", event_id="1", body=b"{}")
+        heartbeats.beat("sweeper:here:1")
+
+        lines = client.get("/metrics").content.decode().splitlines()
+
+        assert {
+            "payouts_requires_attention 1.0",
+            "payouts_contradicted 1.0",
+            "payouts_callbacks_waiting 1.0",
+            'payouts_circuit_open{provider="bank"} 1.0',
+        } <= {*lines}
+        age = next(line for line in lines if line.startswith("payouts_sweeper_age_seconds "))
+        assert 0 <= float(age.split()[1]) < 10

@@ -15,6 +15,7 @@ from config import health
 # Routes and methods that change something and take no key, each with the reason why a repetition does no harm.
 EXEMPT = {
     ("api/payouts/<uuid:payout_id>/", "delete"): "It names what it deletes: the second time there is nothing left.",
+    ("api/callbacks/<str:provider>/", "post"): "Its provider names the event: told again, it is stored already.",
 }
 # Views that are plain functions, or Django's own, and take any method: these change nothing, whatever it is.
 PLAIN = {
@@ -22,6 +23,7 @@ PLAIN = {
     "readyz": "Asks database and broker whether they answer.",
     "metrics": "Reads figures.",
     "": "Redirects a browser to the documentation.",
+    "api/schema/bank/": "Shows the contract that a bank has to speak.",
 }
 # Not for programs: its forms are sent by people, who see what became of them.
 PEOPLE = "admin/"

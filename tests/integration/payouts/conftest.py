@@ -56,17 +56,17 @@ def live_payout(make_live_payout: Callable[..., Payout]) -> Payout:
 
 
 class Doorbell:
-    """The queue in the broker, as a worker would find it."""
+    """The queues in the broker, as a worker would find them."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self.silence()
 
     def silence(self) -> None:
-        self._client.delete("payouts")
+        self._client.delete("payouts", "callbacks")
 
-    def rung(self) -> int:
-        length = self._client.llen("payouts")
+    def rung(self, queue: str = "payouts") -> int:
+        length = self._client.llen(queue)
         assert isinstance(length, int)
         return length
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -19,6 +22,19 @@ NOT_FOUND = base.Report(base.ReportKind.NOT_FOUND)
 REJECTED = base.Rejected("invalid_account", "The account number is malformed.")
 UNAVAILABLE = base.Unavailable("connection_refused", "The provider cannot be reached.")
 UNKNOWN = base.OutcomeUnknown("timeout", "No answer in time.")
+
+
+def raising(error: Exception) -> Callable[[base.Instruction], base.Report]:
+    """Return a call of a provider that ends in this."""
+
+    def call(instruction: base.Instruction) -> base.Report:
+        raise error
+
+    return call
+
+
+#: What the fake provider signs its callbacks with.
+SIGNATURE = "right"
 
 
 class WorkerKilled(BaseException):
@@ -52,7 +68,7 @@ class FakeProvider:
     def on_ask(self, *answers: Answer) -> None:
         self._answers["ask"] = list(answers)
 
-    def promise(self, **capabilities: float) -> None:
+    def promise(self, **capabilities: Any) -> None:
         self.capabilities = replace(self.capabilities, **capabilities)
 
     def send(self, instruction: base.Instruction) -> base.Report:
@@ -60,6 +76,19 @@ class FakeProvider:
 
     def ask(self, instruction: base.Instruction) -> base.Report:
         return self._answer("ask", instruction)
+
+    def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
+        if headers.get("fake-signature") != SIGNATURE:
+            raise base.CallbackRefused("It is not signed.")
+        return headers["fake-event"]
+
+    def parse_callback(self, body: bytes) -> base.CallbackReport:
+        try:
+            told = json.loads(body)
+            report = base.Report(base.ReportKind(told["kind"]), **told["words"])
+            return base.CallbackReport(told["reference"], report, Decimal(told["amount"]), told["currency"])
+        except (ValueError, KeyError) as error:
+            raise base.CallbackUnreadable("It says nothing.") from error
 
     @property
     def kinds(self) -> list[str]:
@@ -76,3 +105,15 @@ class FakeProvider:
         if isinstance(answer, BaseException):
             raise answer
         return answer(instruction)
+
+
+def callback_headers(event_id: str, *, signature: str = SIGNATURE) -> dict[str, str]:
+    return {"fake-event": event_id, "fake-signature": signature}
+
+
+def callback_body(
+    reference: str, kind: str, *, amount: str = "10.50", currency: str = "EUR", **words: str | bool
+) -> bytes:
+    """Return what the provider tells of a reference; the words are those of base.Report."""
+    told = {"reference": reference, "kind": kind, "amount": amount, "currency": currency, "words": words}
+    return json.dumps(told).encode()

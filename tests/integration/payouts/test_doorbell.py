@@ -97,7 +97,7 @@ class TestWithoutBroker:
         assert response.status_code == 201
         assert time.monotonic() - started < PATIENCE_SECONDS
         assert Payout.objects.get().status == "pending"
-        assert caplog.messages.count("payout.ring.failed") == 1
+        assert caplog.messages.count("ring.failed") == 1
 
     def test_a_malformed_address_fails_quietly(
         self, make_payout: Callable[..., Payout], point_broker_to: Callable[[str], None]

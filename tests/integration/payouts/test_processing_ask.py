@@ -3,8 +3,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from django.conf import settings
 
 from payouts import processing, retries
 from payouts.models import Payout
@@ -140,7 +142,7 @@ class TestNotFound:
         provider.promise(idempotency_window_seconds=3600)
         provider.on_ask(fake_provider.NOT_FOUND)
         # A lease before its end: what is claimed now could be sent when the window is over.
-        database.age(unknown_payout, seconds=3600 - processing.LEASE_SECONDS)
+        database.age(unknown_payout, seconds=3600 - settings.LEASE_SECONDS)
 
         process_again(unknown_payout)
 
@@ -153,7 +155,7 @@ class TestNotFound:
     def test_is_sent_again_just_inside_the_window(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         provider.promise(idempotency_window_seconds=3600)
         provider.on_ask(fake_provider.NOT_FOUND)
-        database.age(unknown_payout, seconds=3600 - processing.LEASE_SECONDS - 30)
+        database.age(unknown_payout, seconds=3600 - settings.LEASE_SECONDS - 30)
 
         process_again(unknown_payout)
 
@@ -257,6 +259,18 @@ class TestSentAgain:
         assert (unknown_payout.status, unknown_payout.failure_code) == ("unknown", "")
         assert unknown_payout.due_at is not None
 
+    def test_a_refusal_for_good_is_said_of_the_first_send_too(
+        self, provider: FakeProvider, unknown_payout: Payout
+    ) -> None:
+        """Its provider remembers it: whatever of the first is still on its way will be refused as well."""
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(base.Rejected("invalid_account", "The account number is malformed.", is_for_good=True))
+
+        process_again(unknown_payout)
+
+        assert provider.kinds == ["send", "ask", "send"]
+        assert (unknown_payout.status, unknown_payout.failure_code) == ("failed", "invalid_account")
+
     def test_is_not_repeated_after_a_refusal(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         provider.on_ask(fake_provider.NOT_FOUND)
         provider.on_send(fake_provider.REJECTED)
@@ -328,15 +342,28 @@ class TestPaid:
         assert (paid_payout.status, paid_payout.due_at) == ("paid", None)
         assert database.statuses(paid_payout) == ["pending", "processing", "paid"]
 
-    @pytest.mark.parametrize("answer", [fake_provider.REJECTED, fake_provider.ACCEPTED])
-    def test_contradicting_evidence_changes_nothing_and_is_told(
-        self, provider: FakeProvider, paid_payout: Payout, caplog: pytest.LogCaptureFixture, answer: Answer
-    ) -> None:
-        provider.on_ask(answer)
+    def test_an_answer_that_is_out_of_date_is_no_news(self, provider: FakeProvider, paid_payout: Payout) -> None:
+        provider.on_ask(fake_provider.ACCEPTED)
 
         process_again(paid_payout)
 
+        assert (paid_payout.status, paid_payout.contradicted_at) == ("paid", None)
+        assert paid_payout.due_at is not None
+
+    def test_contradicting_evidence_changes_nothing_and_is_told(
+        self,
+        provider: FakeProvider,
+        paid_payout: Payout,
+        caplog: pytest.LogCaptureFixture,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        provider.on_ask(fake_provider.REJECTED)
+
+        with django_capture_on_commit_callbacks(execute=True):
+            process_again(paid_payout)
+
         assert (paid_payout.status, paid_payout.failure_code) == ("paid", "")
+        assert paid_payout.contradicted_at is not None
         assert database.statuses(paid_payout) == ["pending", "processing", "paid"]
         told = [record for record in caplog.records if record.message == "payout.evidence.contradicted"]
         assert [(record.levelno, record.__dict__["payout_id"]) for record in told] == [

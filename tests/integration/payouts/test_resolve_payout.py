@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
-from payouts import errors, services
+from payouts import errors, operators
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database
@@ -31,7 +32,7 @@ class TestResolvePayout:
 
     def test_needs_a_reason(self, stuck_payout: Payout) -> None:
         with pytest.raises(errors.ReasonMissing):
-            services.resolve_payout(stuck_payout, target=PayoutStatus.PAID, actor="operator:test", reason="  ")
+            operators.resolve_payout(stuck_payout, target=PayoutStatus.PAID, actor="operator:test", reason="  ")
 
         stuck_payout.refresh_from_db()
         assert stuck_payout.status == "requires_attention"
@@ -39,7 +40,10 @@ class TestResolvePayout:
     def test_refuses_any_other_payout(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
 
-        with pytest.raises(CommandError, match=r"This payout is pending\. Only a payout that requires attention"):
+        with (
+            pytest.raises(CommandError, match=r"This payout is pending\. Only a payout that requires attention"),
+            transaction.atomic(),
+        ):
             call_command("resolve_payout", str(payout.pk), "--to", "paid", "--reason", "seen")
 
         payout.refresh_from_db()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from payouts import evidence
-from payouts.evidence import Evidence
+from payouts.evidence import Evidence, Reading
 from payouts.models import AttemptOutcome
 from payouts.providers import base
 from payouts.states import PayoutStatus
@@ -48,6 +49,7 @@ class TestGather:
         [
             (base.ReportKind.PAID, AttemptOutcome.PAID),
             (base.ReportKind.ACCEPTED, AttemptOutcome.ACCEPTED),
+            (base.ReportKind.REJECTED, AttemptOutcome.REJECTED),
             (base.ReportKind.RETURNED, AttemptOutcome.RETURNED),
             (base.ReportKind.NOT_FOUND, AttemptOutcome.NOT_FOUND),
         ],
@@ -59,6 +61,12 @@ class TestGather:
 
         assert found == Evidence(outcome, code="c", message="m", provider_reference="p-1")
 
+    @pytest.mark.parametrize("is_final", [True, False])
+    def test_keeps_whether_something_may_follow(self, *, is_final: bool) -> None:
+        report = base.Report(base.ReportKind.PAID, is_final=is_final)
+
+        assert evidence.gather(reporting(report), INSTRUCTION).is_final is is_final
+
     def test_knows_every_kind_of_report(self) -> None:
         outcomes = {evidence.gather(reporting(base.Report(kind)), INSTRUCTION).outcome for kind in base.ReportKind}
 
@@ -66,17 +74,40 @@ class TestGather:
         assert AttemptOutcome.UNKNOWN not in outcomes
 
     @pytest.mark.parametrize(
-        ("error", "outcome"),
+        ("error", "outcome", "is_trouble"),
         [
-            (base.Rejected("account_closed", "Closed."), AttemptOutcome.REJECTED),
-            (base.Unavailable("account_closed", "Closed."), AttemptOutcome.NOT_SENT),
-            (base.OutcomeUnknown("account_closed", "Closed."), AttemptOutcome.UNKNOWN),
+            (base.Rejected("account_closed", "Closed."), AttemptOutcome.REJECTED, False),
+            (base.Unavailable("account_closed", "Closed."), AttemptOutcome.NOT_SENT, True),
+            (base.OutcomeUnknown("account_closed", "Closed."), AttemptOutcome.UNKNOWN, True),
+            (base.OutcomeUnknown("account_closed", "Closed.", is_about_payout=True), AttemptOutcome.UNKNOWN, False),
         ],
     )
     def test_takes_each_kind_of_error_for_what_it_says(
-        self, error: base.ProviderError, outcome: AttemptOutcome
+        self, error: base.ProviderError, outcome: AttemptOutcome, *, is_trouble: bool
     ) -> None:
-        assert evidence.gather(raising(error), INSTRUCTION) == Evidence(outcome, "account_closed", "Closed.")
+        found = evidence.gather(raising(error), INSTRUCTION)
+
+        plain = replace(found, is_of_one_send=False)
+        assert plain == Evidence(outcome, "account_closed", "Closed.", is_trouble=is_trouble)
+
+    @pytest.mark.parametrize(
+        ("call", "is_of_one_send"),
+        [
+            # The provider refused what we sent just now, and says nothing of what we sent before, ...
+            (raising(base.Rejected("account_closed")), True),
+            # ... or that nothing with this reference will be executed any more, ...
+            (raising(base.Rejected("account_closed", is_for_good=True)), False),
+            # ... or what became of the reference.
+            (reporting(base.Report(base.ReportKind.REJECTED)), False),
+            (reporting(base.Report(base.ReportKind.PAID)), False),
+            (raising(base.Unavailable("down")), False),
+            (raising(base.OutcomeUnknown("timeout")), False),
+        ],
+    )
+    def test_tells_what_a_refusal_is_about(
+        self, call: Callable[[base.Instruction], base.Report], *, is_of_one_send: bool
+    ) -> None:
+        assert evidence.gather(call, INSTRUCTION).is_of_one_send is is_of_one_send
 
     def test_an_error_without_words_repeats_its_code(self) -> None:
         found = evidence.gather(raising(base.Rejected("account_closed")), INSTRUCTION)
@@ -98,7 +129,8 @@ class TestGather:
     def test_anything_else_may_have_moved_money(self, error: Exception) -> None:
         found = evidence.gather(raising(error), INSTRUCTION)
 
-        assert found == Evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__)
+        expected = Evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__)
+        assert found == replace(expected, is_trouble=True)
 
     @pytest.mark.parametrize("answer", [None, "paid", base.Report("settled")])  # type: ignore[arg-type]
     def test_an_answer_that_is_none_may_have_moved_money(self, answer: Any) -> None:
@@ -122,7 +154,7 @@ class TestWords:
     def test_lose_what_postgresql_does_not_take(self) -> None:
         found = evidence.gather(raising(base.Rejected("a\x00b", "\x00ö\ud800\x00")), INSTRUCTION)
 
-        assert found == Evidence(AttemptOutcome.REJECTED, "ab", "ö?")
+        assert (found.outcome, found.code, found.message) == (AttemptOutcome.REJECTED, "a b", "ö")
 
     @pytest.mark.parametrize("code", [42, None, b"x"])
     def test_that_are_no_text_do_not_hide_the_verdict(self, code: Any) -> None:
@@ -130,6 +162,58 @@ class TestWords:
 
         assert evidence.gather(reporting(report), INSTRUCTION).outcome == AttemptOutcome.PAID
         assert evidence.gather(raising(base.Rejected(code, "m")), INSTRUCTION).outcome == AttemptOutcome.REJECTED
+
+
+class TestRedaction:
+    INSTRUCTION = replace(
+        INSTRUCTION,
+        recipient_details={
+            "name": "Jane Doe",
+            "account": "DE89370400440532013000",
+            "country": "DE",
+            "bank_code": "XY1",
+        },
+    )
+
+    @pytest.mark.parametrize(
+        ("said", "kept"),
+        [
+            ("Account DE89370400440532013000 of Jane Doe is closed.", "Account *** of *** is closed."),
+            ("Jane Doe, Jane Doe", "***, ***"),
+            # Too short to tell anything, and they would stand in the middle of other words.
+            ("XY1 refused it: EPOXY12.", "XY1 refused it: EPOXY12."),
+            ("Closed.", "Closed."),
+        ],
+    )
+    def test_hides_the_recipient(self, said: str, kept: str) -> None:
+        errors = [base.Rejected("c", said), base.Unavailable("c", said), base.OutcomeUnknown("c", said)]
+        calls = [raising(error) for error in errors]
+
+        def report(instruction: base.Instruction) -> base.Report:
+            return base.Report(base.ReportKind.PAID, message=said)
+
+        found = [evidence.gather(call, self.INSTRUCTION).message for call in (*calls, report)]
+
+        assert found == [kept] * 4
+
+    def test_hides_what_would_be_cut_in_the_middle(self) -> None:
+        said = "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "DE89370400440532013000 is closed."
+
+        found = evidence.gather(raising(base.Rejected("c", said)), self.INSTRUCTION)
+
+        assert found.message == "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "*** is clo"
+
+    def test_hides_the_recipient_in_a_code(self) -> None:
+        found = evidence.gather(raising(base.Rejected("de89 3704 0044 0532 0130 00_closed", "m")), self.INSTRUCTION)
+
+        assert found.code == "***_closed"
+
+    def test_hides_the_longer_value_first(self) -> None:
+        instruction = replace(INSTRUCTION, recipient_details={"account": "1234", "bank_code": "12345678"})
+
+        found = evidence.gather(raising(base.Rejected("c", "12345678 and 1234")), instruction)
+
+        assert found.message == "*** and ***"
 
 
 class TestTargetOf:
@@ -144,6 +228,10 @@ class TestTargetOf:
             (AttemptOutcome.NOT_FOUND, None),
             (AttemptOutcome.NOT_SENT, None),
             (AttemptOutcome.UNKNOWN, None),
+            # An operator's acts are no evidence.
+            (AttemptOutcome.RETRIED, None),
+            (AttemptOutcome.ASKED, None),
+            (AttemptOutcome.ACKNOWLEDGED, None),
         ],
     )
     def test_table(self, outcome: AttemptOutcome, target: PayoutStatus | None) -> None:
@@ -153,3 +241,44 @@ class TestTargetOf:
         failing = {outcome for outcome in AttemptOutcome if evidence.target_of(outcome) == PayoutStatus.FAILED}
 
         assert failing == {AttemptOutcome.REJECTED}
+
+
+MOVES, KNOWN, CONTRADICTS = Reading.MOVES, Reading.KNOWN, Reading.CONTRADICTS
+EVIDENCE = (AttemptOutcome.PAID, AttemptOutcome.ACCEPTED, AttemptOutcome.REJECTED, AttemptOutcome.RETURNED)
+
+#: What it means for a payout with each status that its provider says it is paid, accepted, rejected, returned.
+READINGS = {
+    PayoutStatus.PENDING: (MOVES, MOVES, MOVES, MOVES),
+    PayoutStatus.PROCESSING: (MOVES, MOVES, MOVES, MOVES),
+    PayoutStatus.SUBMITTED: (MOVES, KNOWN, MOVES, MOVES),
+    PayoutStatus.UNKNOWN: (MOVES, MOVES, MOVES, MOVES),
+    # That it was accepted ends no doubt.
+    PayoutStatus.REQUIRES_ATTENTION: (MOVES, KNOWN, MOVES, MOVES),
+    # Accepted came before paid, and is told late.
+    PayoutStatus.PAID: (KNOWN, KNOWN, CONTRADICTS, MOVES),
+    # We have said that no money moved. (Whether an `accepted` was overtaken, the payout's attempts tell.)
+    PayoutStatus.FAILED: (CONTRADICTS, CONTRADICTS, KNOWN, CONTRADICTS),
+    PayoutStatus.CANCELED: (CONTRADICTS, CONTRADICTS, KNOWN, CONTRADICTS),
+    PayoutStatus.RETURNED: (KNOWN, KNOWN, CONTRADICTS, KNOWN),
+}
+
+
+class TestRead:
+    @pytest.mark.parametrize("status", list(PayoutStatus))
+    @pytest.mark.parametrize("outcome", EVIDENCE)
+    def test_table(self, status: PayoutStatus, outcome: AttemptOutcome) -> None:
+        assert evidence.read(status, outcome) is READINGS[status][EVIDENCE.index(outcome)]
+
+    @pytest.mark.parametrize("status", list(PayoutStatus))
+    @pytest.mark.parametrize("outcome", sorted(set(AttemptOutcome) - set(EVIDENCE)))
+    def test_what_shows_nothing_is_silent(self, status: PayoutStatus, outcome: AttemptOutcome) -> None:
+        assert evidence.read(status, outcome) is Reading.SILENT
+
+    @pytest.mark.parametrize("outcome", list(AttemptOutcome))
+    def test_of_an_earlier_reference(self, outcome: AttemptOutcome) -> None:
+        """Its provider refused it, or there would be no second one: anything else contradicts that."""
+        expected = {AttemptOutcome.REJECTED: KNOWN} | dict.fromkeys(
+            set(EVIDENCE) - {AttemptOutcome.REJECTED}, CONTRADICTS
+        )
+
+        assert evidence.read_of_earlier_reference(outcome) is expected.get(outcome, Reading.SILENT)

@@ -1,0 +1,26 @@
+"""Where providers tell us what became of payouts. A provider is no merchant: it proves itself by its signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from payouts import services
+
+
+class CallbackView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+    # What a provider tells must not be lost to a limit that is meant for merchants.
+    throttle_classes = ()
+
+    # It is described where providers look: docs/bank-api.yaml.
+    @extend_schema(exclude=True)
+    def post(self, request: Request, provider: str) -> Response:
+        headers: dict[str, Any] = {name.lower(): value for name, value in request.headers.items()}
+        services.receive_callback(provider, headers=headers, body=request.body)
+        return Response({"status": "accepted"}, status=202)

@@ -1,0 +1,88 @@
+"""A circuit breaker for each provider: after a few sends in a row that did not get through it is left alone for a
+while, and then tried with one payout before the others follow.
+
+A provider that is down would otherwise be hammered, and one that hangs would make "may have been sent" of each payout
+that is waiting. Only sends are held back: to ask moves no money, and is how we learn.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import uuid
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from payouts import retries
+from payouts.evidence import Evidence
+from payouts.models import ProviderCircuit
+
+logger = logging.getLogger(__name__)
+
+#: One is an accident, and five of different payouts in a row, with not one between them that got through, are none.
+FAILURES_MAX: Final = 5
+
+
+def open_now() -> models.QuerySet[ProviderCircuit]:
+    """The providers that nothing is sent to at the moment."""
+    return ProviderCircuit.objects.filter(retry_at__gt=Now())
+
+
+class State(enum.Enum):
+    #: Send.
+    CLOSED = enum.auto()
+    #: Leave it alone.
+    OPEN = enum.auto()
+    #: It was left alone and the time is up: the next send is a trial.
+    TO_BE_TRIED = enum.auto()
+
+
+def state_of(provider: str) -> State:
+    """Return what may be done with this provider now."""
+    troubled = ProviderCircuit.objects.filter(provider=provider, retry_at__isnull=False)
+    is_open = troubled.annotate(is_open=models.Q(retry_at__gt=Now())).values_list("is_open", flat=True).first()
+    return {None: State.CLOSED, True: State.OPEN, False: State.TO_BE_TRIED}[is_open]
+
+
+def begin_trial(provider: str, *, seconds: float) -> bool:
+    """Take the trial for as long as its lease lasts, and tell whether nobody else has. In the claim's transaction."""
+    taken = ProviderCircuit.objects.filter(provider=provider, retry_at__lte=Now()).update(
+        retry_at=Now() + timedelta(seconds=seconds)
+    )
+    return bool(taken)
+
+
+def record(provider: str, found: Evidence, *, payout_id: uuid.UUID, is_trial: bool) -> None:
+    """Note how a send went: what did not get through, or was not answered, counts; an answer closes the circuit.
+
+    Once it is open, only the trial says anything: the others began before.
+    """
+    if found.is_trouble:
+        _record_failure(provider, payout_id=payout_id, is_trial=is_trial)
+        return
+    troubled = ProviderCircuit.objects.filter(provider=provider).exclude(failures_count=0)
+    if not is_trial:
+        troubled = troubled.filter(opened_at__isnull=True)
+    if troubled.update(failures_count=0, failed_payout_id=None, opened_at=None, retry_at=None) and is_trial:
+        logger.info("provider.circuit.closed", extra={"provider": provider})
+
+
+def _record_failure(provider: str, *, payout_id: uuid.UUID, is_trial: bool) -> None:
+    with transaction.atomic(durable=True):
+        circuit, _ = ProviderCircuit.objects.select_for_update().get_or_create(provider=provider)
+        if not is_trial and (circuit.opened_at is not None or circuit.failed_payout_id == payout_id):
+            # It began before the circuit opened, or it is the same payout once more: it says nothing new.
+            return
+        failures_count = circuit.failures_count + 1
+        changes: dict[str, object] = {"failures_count": failures_count, "failed_payout_id": payout_id}
+        if failures_count >= FAILURES_MAX:
+            times = failures_count - FAILURES_MAX + 1
+            delay_seconds = retries.circuit_delay_seconds(times, delay_max=settings.RETRY_DELAY_MAX_SECONDS)
+            changes |= {"opened_at": circuit.opened_at or Now(), "retry_at": Now() + timedelta(seconds=delay_seconds)}
+        ProviderCircuit.objects.filter(pk=provider).update(**changes)
+    if failures_count == FAILURES_MAX:
+        logger.error("provider.circuit.opened", extra={"provider": provider})

@@ -1,0 +1,125 @@
+"""What providers tell us by themselves: stored once as it came, answered at once, and applied later.
+
+Callbacks come in any order, more than once, late, or never. So nothing is concluded from one that is missing, and what
+one says is read against what is known by then (payouts/evidence.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from payouts import errors, evidence, journal, settling
+from payouts.evidence import Evidence, Reading
+from payouts.models import AttemptKind, AttemptOutcome, CallbackResult, Payout, ProviderCallback
+from payouts.providers import base, registry
+
+logger = logging.getLogger(__name__)
+
+#: What Payout.provider_key makes: the payout's id, with a number from the second reference on.
+_REFERENCE: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9][0-9]{0,3}))?")
+
+_RESULTS: Final = {
+    Reading.MOVES: CallbackResult.APPLIED,
+    Reading.KNOWN: CallbackResult.KNOWN,
+    Reading.SILENT: CallbackResult.KNOWN,
+    Reading.CONTRADICTS: CallbackResult.CONTRADICTED,
+}
+
+
+def store(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> int | None:
+    """Store an authentic callback, once for each event of the provider, and commit.
+
+    Returns its id for the caller to ring for, or None where it was told before and has been applied. The names of the
+    headers are lower-case. Raises ProviderNotFound and CallbackRefused; then nothing was stored.
+    """
+    provider = registry.PROVIDERS.get(provider_name)
+    if provider is None:
+        raise errors.ProviderNotFound
+    try:
+        event_id = provider.authenticate_callback(headers, body)
+    except base.CallbackRefused as error:
+        logger.warning("callback.refused", extra={"provider": provider_name, "reason": str(error)})
+        raise errors.CallbackRefused from error
+    told = ProviderCallback(provider=provider_name, event_id=event_id, body=body)
+    ProviderCallback.objects.bulk_create([told], ignore_conflicts=True)
+    waiting = ProviderCallback.objects.filter(provider=provider_name, event_id=event_id, applied_at__isnull=True)
+    return waiting.values_list("pk", flat=True).first()
+
+
+def apply(callback_id: int) -> bool:
+    """Apply what a stored callback says, in one transaction, and tell whether that was done now.
+
+    One that is applied, or just being so, is left alone.
+    """
+    with transaction.atomic(durable=True):
+        waiting = ProviderCallback.objects.filter(pk=callback_id, applied_at__isnull=True)
+        callback = waiting.select_for_update(skip_locked=True).first()
+        # An old worker, while a new version is rolled out, may lack the provider.
+        if callback is None or callback.provider not in registry.PROVIDERS:
+            return False
+        result, payout = _apply(callback)
+        waiting.update(applied_at=Now(), result=result, payout=payout)
+        extra = {"callback_id": callback.pk, "payout_id": str(payout.pk) if payout else None, "result": result.value}
+        transaction.on_commit(lambda: logger.info("callback.applied", extra=extra))
+        return True
+
+
+def _apply(callback: ProviderCallback) -> tuple[CallbackResult, Payout | None]:
+    try:
+        told = registry.get(callback.provider).parse_callback(bytes(callback.body))
+    except Exception as error:  # noqa: BLE001 - read again, it would fail again, and stand in the way of the others
+        logger.error("callback.unreadable", extra={"callback_id": callback.pk, "reason": str(error)})  # noqa: TRY400
+        return CallbackResult.UNREADABLE, None
+    payout, reference_number = _find(callback.provider, told.reference)
+    if payout is None:
+        logger.error("callback.no_payout", extra={"callback_id": callback.pk})
+        return CallbackResult.NO_PAYOUT, None
+    found = evidence.of_report(told.report, payout.recipient_details)
+    is_of_other_terms = (told.amount, told.currency) != (payout.amount, payout.currency)
+    if is_of_other_terms:
+        found = Evidence(AttemptOutcome.UNKNOWN, "answer_mismatch", "The provider names another amount or currency.")
+    _write(callback, payout, found, reference_number)
+    if is_of_other_terms:
+        settling.flag(payout, found)
+        return CallbackResult.CONTRADICTED, payout
+    reading = settling.apply(
+        payout,
+        found,
+        reference_number=reference_number,
+        actor=_actor(callback),
+        reason=f"callback: {found}",
+    )
+    return _RESULTS[reading], payout
+
+
+def _write(callback: ProviderCallback, payout: Payout, found: Evidence, reference_number: int) -> None:
+    journal.append(
+        payout,
+        kind=AttemptKind.CALLBACK,
+        outcome=found.outcome,
+        actor=_actor(callback),
+        reference_number=reference_number,
+        code=found.code,
+        message=found.message,
+    )
+
+
+def _actor(callback: ProviderCallback) -> str:
+    return f"provider:{callback.provider}"
+
+
+def _find(provider: str, reference: str) -> tuple[Payout | None, int]:
+    """Return the payout that has or had this reference at this provider, locked, and the reference's number."""
+    parts = _REFERENCE.fullmatch(reference)
+    if parts is None:
+        return None, 0
+    number = int(parts[2] or 1)
+    known = Payout.objects.filter(pk=uuid.UUID(parts[1]), provider=provider, reference_number__gte=number)
+    return known.select_for_update().first(), number

@@ -1,0 +1,47 @@
+"""Words about a payout that are no call of ours: what its provider told by itself, and what an operator decided."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from payouts import errors
+from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
+
+MESSAGE_LENGTH_MAX = 500
+
+
+def usable_reason(text: str) -> str:
+    """Return an operator's reason as it is kept. Raises ReasonMissing and ReasonUnusable."""
+    reason = text.strip()
+    if not reason:
+        raise errors.ReasonMissing
+    if len(reason) > MESSAGE_LENGTH_MAX or "\x00" in reason:
+        raise errors.ReasonUnusable
+    return reason
+
+
+def append(
+    payout: Payout,
+    *,
+    kind: AttemptKind,
+    outcome: AttemptOutcome,
+    actor: str,
+    reference_number: int | None = None,
+    code: str = "",
+    message: str = "",
+) -> None:
+    """Append an attempt that is complete, to a payout which the caller's transaction has locked."""
+    Payout.objects.filter(pk=payout.pk).update(attempts_count=models.F("attempts_count") + 1)
+    payout.attempts_count += 1
+    PayoutAttempt.objects.create(
+        payout=payout,
+        number=payout.attempts_count,
+        kind=kind,
+        outcome=outcome,
+        actor=actor,
+        reference_number=reference_number or payout.reference_number,
+        code=code,
+        message=message[:MESSAGE_LENGTH_MAX],
+        finished_at=Now(),
+    )

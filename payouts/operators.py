@@ -1,0 +1,184 @@
+"""What an operator may ask. Each function is one transaction and keeps who did it and why for ever.
+
+The reason should name the evidence, such as a line of the bank's statement. The merchant can read it in the history.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Final
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from accounts.errors import Refusal
+from payouts import claims, errors, journal, tasks, transitions
+from payouts.models import AttemptKind, AttemptOutcome, Payout
+from payouts.states import PayoutStatus
+
+#: Our own reason for `failed`: an operator knows that no money moved.
+RESOLVED: Final = "resolved_by_operator"
+
+#: How operators are named in the history.
+ACTOR_PREFIX: Final = "operator:"
+
+_RETRYABLE: Final = (PayoutStatus.FAILED, PayoutStatus.REQUIRES_ATTENTION)
+_OUTCOME_OF_RESOLUTION: Final = {
+    PayoutStatus.PAID: AttemptOutcome.PAID,
+    PayoutStatus.FAILED: AttemptOutcome.REJECTED,
+}
+
+
+def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
+    """Have a payout that failed or requires attention sent again, and return it, pending.
+
+    It keeps its reference, so that a provider which has executed it after all, and still knows it, does not do so
+    twice. Only where the provider itself has refused it for good, or remembers no reference for long enough to
+    protect, a failed one gets a new one.
+    Raises ReasonMissing, ReasonUnusable, PayoutNotRetryable, PayoutContradicted, PayoutDeletedByMerchant, PayoutInHand,
+    PayoutShownPaid for one of which the provider has said that it was paid, and WindowOver for one that may have been
+    sent longer ago than the provider remembers.
+    """
+    reason = journal.usable_reason(reason)
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout)
+        if current.deleted_at is not None:
+            raise errors.PayoutDeletedByMerchant
+        if current.status not in _RETRYABLE:
+            raise errors.PayoutNotRetryable(_sentence(current, errors.PayoutNotRetryable))
+        if current.contradicted_at is not None:
+            raise errors.PayoutContradicted
+        if _is_shown_paid(current):
+            raise errors.PayoutShownPaid
+        _refuse_in_hand(current)
+        if current.status == PayoutStatus.REQUIRES_ATTENTION and not claims.may_send_again(current):
+            raise errors.WindowOver
+        journal.append(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.RETRIED, actor=actor, message=reason)
+        retried = transitions.move(
+            current.pk,
+            source=PayoutStatus(current.status),
+            target=PayoutStatus.PENDING,
+            actor=actor,
+            reason=reason,
+            due_at=Now(),
+            rung_at=None,
+            # That a payout failed is evidence that nothing moved: the provider's window begins anew. Where it is not
+            # known whether something did, it goes on from the first send.
+            first_sent_at=None if current.status == PayoutStatus.FAILED else current.first_sent_at,
+            failure_code="",
+            failure_message="",
+            reference_number=models.F("reference_number") + (1 if _needs_new_reference(current) else 0),
+        )
+        assert retried is not None  # The row is locked.
+        transaction.on_commit(lambda: tasks.ring(current.pk), robust=True)
+        return retried
+
+
+def _needs_new_reference(payout: Payout) -> bool:
+    """Tell whether the present one is of no use: refused for good, or not remembered for long enough to protect."""
+    is_failed = payout.status == PayoutStatus.FAILED
+    return is_failed and (_was_refused(payout) or not claims.may_keep_reference(payout))
+
+
+def _was_refused(payout: Payout) -> bool:
+    """Tell whether it failed by its provider's word, and not because nobody got through or an operator said so."""
+    failed = payout.transitions.filter(to_status=PayoutStatus.FAILED).order_by("-id")
+    refused = payout.attempts.exclude(kind=AttemptKind.OPERATOR).filter(
+        outcome=AttemptOutcome.REJECTED, reference_number=payout.reference_number
+    )
+    return not failed[0].actor.startswith(ACTOR_PREFIX) and refused.exists()
+
+
+def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str) -> Payout:
+    """Settle by hand what machines must not decide: the payout becomes `paid` or `failed`, and the flag is taken off.
+
+    That is for a payout that requires attention, and for one whose status is contradicted: a pending one, which is not
+    sent then, and a failed one that was paid after all.
+    Raises ReasonMissing, ReasonUnusable, PayoutInHand, and PayoutNotInAttention for any other payout.
+    """
+    reason = journal.usable_reason(reason)
+    failure: dict[str, Any] = {"failure_code": RESOLVED if target == PayoutStatus.FAILED else ""}
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout)
+        path = path_of_resolution(current, target)
+        if not path:
+            raise errors.PayoutNotInAttention(_sentence(current, errors.PayoutNotInAttention))
+        _refuse_in_hand(current)
+        outcome = _OUTCOME_OF_RESOLUTION[target]
+        journal.append(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=reason)
+        for source, following in pairwise((PayoutStatus(current.status), *path)):
+            transitions.move(current.pk, source=source, target=following, actor=actor, reason=reason)
+        changes = {"due_at": None, "contradicted_at": None, "failure_message": "", **failure}
+        Payout.objects.filter(pk=current.pk).update(**changes)
+        return Payout.objects.get(pk=current.pk)
+
+
+def path_of_resolution(payout: Payout, target: PayoutStatus) -> tuple[PayoutStatus, ...]:
+    """Return the statuses through which an operator may settle this payout; empty where that is not for an operator."""
+    is_contradicted = payout.contradicted_at is not None
+    if payout.status == PayoutStatus.REQUIRES_ATTENTION:
+        return (target,)
+    if payout.status == PayoutStatus.PENDING and is_contradicted:
+        return (PayoutStatus.PROCESSING, target)
+    if payout.status == PayoutStatus.FAILED and is_contradicted and target == PayoutStatus.PAID:
+        return (PayoutStatus.PENDING, PayoutStatus.PROCESSING, target)
+    return ()
+
+
+def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
+    """Have the provider asked now what became of a payout, and return it. Moves no money.
+
+    Raises ReasonMissing, ReasonUnusable and PayoutNotAskable.
+    """
+    reason = journal.usable_reason(reason)
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout)
+        if current.status not in claims.ASKABLE or current.lease_token is not None:
+            raise errors.PayoutNotAskable(_sentence(current, errors.PayoutNotAskable))
+        journal.append(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
+        Payout.objects.filter(pk=current.pk).update(due_at=Now(), rung_at=None)
+        transaction.on_commit(lambda: tasks.ring(current.pk), robust=True)
+        return Payout.objects.get(pk=current.pk)
+
+
+def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Payout:
+    """Clear the flag of a payout whose status was contradicted, and return it. The status stays.
+
+    Raises ReasonMissing, ReasonUnusable, PayoutNotContradicted, and PayoutShownPaid for one that would be sent then
+    although its provider has said that it was paid.
+    """
+    reason = journal.usable_reason(reason)
+    with transaction.atomic(savepoint=False):
+        current = _lock(payout)
+        if current.contradicted_at is None:
+            raise errors.PayoutNotContradicted
+        if current.status == PayoutStatus.PENDING and _is_shown_paid(current):
+            # Without the flag it would be sent.
+            raise errors.PayoutShownPaid
+        journal.append(
+            current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ACKNOWLEDGED, actor=actor, message=reason
+        )
+        Payout.objects.filter(pk=current.pk).update(contradicted_at=None)
+        return Payout.objects.get(pk=current.pk)
+
+
+def _is_shown_paid(payout: Payout) -> bool:
+    """Tell whether the provider has said of any of its references that it was paid, and not that it came back."""
+    said = payout.attempts.exclude(kind=AttemptKind.OPERATOR)
+    paid = said.filter(outcome=AttemptOutcome.PAID).values_list("reference_number", flat=True)
+    returned = said.filter(outcome=AttemptOutcome.RETURNED).values_list("reference_number", flat=True)
+    return bool(set(paid) - set(returned))
+
+
+def _refuse_in_hand(payout: Payout) -> None:
+    if payout.lease_token is not None:
+        raise errors.PayoutInHand
+
+
+def _lock(payout: Payout) -> Payout:
+    """Return the payout as it is now and keep it so until the transaction ends."""
+    return Payout.objects.select_for_update().get(pk=payout.pk)
+
+
+def _sentence(payout: Payout, refusal: type[Refusal]) -> str:
+    return f"This payout is {PayoutStatus(payout.status).label.lower()}. {refusal().message}"

@@ -1,0 +1,91 @@
+"""Pause and resume sending: for one merchant, through one provider, or at all.
+
+A pause holds back what has not been claimed. What is under way ends, and asking goes on: it moves no money.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import IntegrityError, OperationalError, models, transaction
+from django.db.models.functions import Now
+from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
+
+from accounts.models import Merchant
+from payouts import admission, errors, journal
+from payouts.models import Pause, Payout
+from payouts.providers import registry
+from payouts.states import PayoutStatus
+
+logger = logging.getLogger(__name__)
+
+# A claim takes milliseconds. In one that takes longer a process is stuck, which is no reason to go on sending.
+_CLAIMS_SECONDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is paused: a merchant, a provider, or (both empty) everything."""
+
+    merchant: Merchant | None = None
+    provider: str = ""
+
+    def __str__(self) -> str:
+        if self.merchant is not None:
+            return f"merchant {self.merchant.name}"
+        return f"provider {self.provider}" if self.provider else "everything"
+
+
+def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
+    """Begin a pause; once this has committed, no payout of the scope is claimed for sending any more.
+
+    The one exception: a claim that has been stuck in its transaction for 5 s already. An error is logged then.
+
+    Raises ReasonMissing, ReasonUnusable, ProviderNotFound, PausedAlready where exactly this is paused, and
+    PauseNotBegun where something else holds the table of pauses.
+    """
+    reason = journal.usable_reason(reason)
+    if scope.provider and scope.provider not in registry.PROVIDERS:
+        raise errors.ProviderNotFound
+    try:
+        with transaction.atomic():
+            if not admission.begin_pause(timeout_seconds=_CLAIMS_SECONDS):
+                logger.error("pause.begun.during_claims", extra={"scope": str(scope), "actor": actor})
+            begun = Pause.objects.create(merchant=scope.merchant, provider=scope.provider, actor=actor, reason=reason)
+    except IntegrityError as error:
+        if isinstance(error.__cause__, UniqueViolation):
+            raise errors.PausedAlready from error
+        raise
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable | QueryCanceled):
+            raise errors.PauseNotBegun from error
+        raise
+    transaction.on_commit(lambda: logger.warning("pause.begun", extra={"scope": begun.scope, "actor": actor}))
+    return begun
+
+
+def providers() -> list[str]:
+    """Return the names of the providers that can be paused."""
+    return sorted(registry.PROVIDERS)
+
+
+def resume(scope: Scope, *, actor: str) -> None:
+    """End the pause of exactly this scope. What it held back is due already; the sweeper rings for it.
+
+    Raises NotPaused. A pause of another scope that covers the same payouts goes on holding them.
+    """
+    active = Pause.objects.filter(merchant=scope.merchant, provider=scope.provider, ended_at__isnull=True)
+    if not active.update(ended_at=Now(), ended_by=actor):
+        raise errors.NotPaused
+    transaction.on_commit(lambda: logger.warning("pause.ended", extra={"scope": str(scope), "actor": actor}))
+
+
+def is_drained(scope: Scope) -> bool:
+    """Tell whether nothing of the scope is in a worker's hands to be sent. During a pause it stays so."""
+    covers = models.Q(provider=scope.provider) if scope.provider else models.Q()
+    if scope.merchant is not None:
+        covers &= models.Q(merchant=scope.merchant)
+    in_hand = Payout.objects.filter(covers, status=PayoutStatus.PROCESSING, lease_expires_at__gt=Now())
+    return not in_hand.exists()
