@@ -37,6 +37,7 @@ from unfold.widgets import (
 )
 
 from accounts import errors, services
+from accounts.fields import MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
 
 MODE_LABELS = {Mode.LIVE.label: "warning", Mode.TEST.label: "info"}
@@ -168,6 +169,7 @@ class IssueForm(forms.ModelForm):
     class Meta:
         model = MerchantAPIKey
         fields = ("merchant", "name", "mode", "scopes", "expiry_date", "allowed_networks")
+        field_classes: ClassVar = {"merchant": MerchantField}
         help_texts: ClassVar = {
             "name": "What it is for, so that others know it in the list.",
             "expiry_date": "In UTC. Empty: it never expires.",

@@ -1,7 +1,11 @@
-"""Payouts to look at, with all that happened to them. Nothing here changes one."""
+"""Payouts, with all that happened to them. What an operator may do with one is in operator_admin.py.
+
+The other models of this app are registered here as well, for Django looks into no other module.
+"""
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +13,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
@@ -17,13 +21,23 @@ from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesCheckboxFilter,
     DropdownFilter,
+    RadioFilter,
     RangeDateFilter,
 )
 from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
 
-from accounts.admin import MODE_LABELS, ReadOnly
-from payouts import money
-from payouts.models import Payout, PayoutAttempt, PayoutTransition
+from accounts.admin import MODE_LABELS
+from payouts import admission, money, operator_admin, pause_admin, provider_admin
+from payouts.models import (
+    Pause,
+    Payout,
+    PayoutAttempt,
+    PayoutQuerySet,
+    PayoutTransition,
+    ProviderCallback,
+    ProviderCircuit,
+)
 from payouts.states import PayoutStatus
 
 STATUS_LABELS = {
@@ -35,6 +49,26 @@ STATUS_LABELS = {
     PayoutStatus.FAILED.label: "danger",
     PayoutStatus.RETURNED.label: "warning",
 }
+CONTRADICTED_LABELS = {f"{label}, contradicted": "danger" for label in PayoutStatus.labels}
+
+admin.site.register(Pause, pause_admin.PauseAdmin)
+admin.site.register(ProviderCallback, provider_admin.ProviderCallbackAdmin)
+admin.site.register(ProviderCircuit, provider_admin.ProviderCircuitAdmin)
+
+
+class NeedsOperatorFilter(RadioFilter):
+    """What requires attention or is contradicted. PayoutAdmin.get_ordering then has the list in the index's order."""
+
+    title = "operator"
+    parameter_name = "needs_operator"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        del request, model_admin
+        return [("yes", "Needs an operator")]
+
+    def queryset(self, request: HttpRequest, queryset: PayoutQuerySet) -> PayoutQuerySet:
+        del request
+        return queryset.for_operator() if self.value() == "yes" else queryset
 
 
 class CurrencyFilter(DropdownFilter):
@@ -71,9 +105,19 @@ class CreatedFilter(RangeDateFilter):
         return day if day < date.max else None
 
 
+class HistoryFormSet(PaginationInlineFormSet):
+    """Pages of a history, oldest first. What is shown unasked is the last one, with what has just happened."""
+
+    def get_page_num(self) -> int:
+        asked = self.request.GET.get(self.get_pagination_key(), "")
+        return int(asked) if re.fullmatch("[1-9][0-9]{0,5}", asked) else self.paginator.num_pages
+
+
 class HistoryInline(TabularInline):
     """Rows that the platform wrote, oldest first."""
 
+    formset = HistoryFormSet
+    per_page = 50
     extra = 0
     can_delete = False
     hide_title = True
@@ -106,18 +150,46 @@ class TransitionInline(HistoryInline):
 class AttemptInline(HistoryInline):
     model = PayoutAttempt
     verbose_name_plural = "Attempts"
-    fields = ("number", "kind", "outcome", "code", "message", "started_at", "finished_at")
+    fields = ("number", "show_kind", "actor", "outcome", "code", "message", "started_at", "finished_at")
     readonly_fields = fields
     ordering: ClassVar[Sequence[str]] = ("number",)
 
+    @admin.display(description="Kind")
+    def show_kind(self, attempt: PayoutAttempt) -> str:
+        """Most payouts have one reference in their life."""
+        kind = attempt.get_kind_display()
+        return kind if attempt.reference_number == 1 else f"{kind} (reference {attempt.reference_number})"
+
+
+class CallbackInline(HistoryInline):
+    model = ProviderCallback
+    verbose_name_plural = "Callbacks"
+    # With their bodies.
+    per_page = 10
+    fields = ("received_at", "event_id", "show_result", "applied_at", "show_body")
+    readonly_fields = fields
+    ordering: ClassVar[Sequence[str]] = ("id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCallback]:
+        return provider_admin.with_beginning(super().get_queryset(request))
+
+    @display(description="Result", label=provider_admin.RESULT_LABELS)
+    def show_result(self, callback: ProviderCallback) -> str:
+        return provider_admin.show_result(callback)
+
+    @admin.display(description="Body")
+    def show_body(self, callback: ProviderCallback) -> SafeString:
+        return provider_admin.show_body(callback)
+
 
 @admin.register(Payout)
-class PayoutAdmin(ReadOnly):
+class PayoutAdmin(operator_admin.OperatedPayouts):
     unsearchable = frozenset({"lease_token"})
     list_display = ("created_at", "id", "merchant", "show_amount", "show_status", "show_mode", "reference")
     list_display_links = ("created_at", "id")
     list_select_related = ("merchant",)
     list_filter = (
+        NeedsOperatorFilter,
         ("status", ChoicesCheckboxFilter),
         ("mode", ChoicesCheckboxFilter),
         CurrencyFilter,
@@ -129,13 +201,27 @@ class PayoutAdmin(ReadOnly):
     fieldsets = (
         (None, {"fields": ("show_amount", "show_status", "merchant", "show_mode", "show_recipient")}),
         ("From the merchant", {"fields": ("reference", "comment", "idempotency_key", "show_metadata")}),
-        ("From the provider", {"fields": ("provider", "provider_reference", "failure_code", "failure_message")}),
         (
-            "Times",
-            {"fields": ("created_at", "updated_at", "first_sent_at", "due_at", "lease_expires_at", "deleted_at")},
+            "At the provider",
+            {"fields": ("provider", "show_key", "provider_reference", "failure_code", "failure_message")},
         ),
+        ("Times", {"fields": ("created_at", "updated_at", "first_sent_at", "due_at", "deleted_at")}),
     )
-    inlines = (TransitionInline, AttemptInline)
+    inlines = (TransitionInline, AttemptInline, CallbackInline)
+    change_form_outer_before_template = "admin/payouts/payout/notices.html"
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        # Who has waited longest comes first, and the index of those alone gives them in this order.
+        if request.GET.get(NeedsOperatorFilter.parameter_name) == "yes":
+            return ("updated_at",)
+        return self.ordering
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["waiting"] = _waiting(context["original"])
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Payout], search_term: str
@@ -155,9 +241,14 @@ class PayoutAdmin(ReadOnly):
     def show_amount(self, payout: Payout) -> str:
         return f"{money.format_amount(payout.amount, payout.currency)} {payout.currency}"
 
-    @display(description="Status", label=STATUS_LABELS)
+    @display(description="Status", label=STATUS_LABELS | CONTRADICTED_LABELS)
     def show_status(self, payout: Payout) -> str:
-        return payout.get_status_display()
+        status = payout.get_status_display()
+        return status if payout.contradicted_at is None else f"{status}, contradicted"
+
+    @admin.display(description="Our reference")
+    def show_key(self, payout: Payout) -> str:
+        return payout.provider_key
 
     @display(description="Mode", label=MODE_LABELS)
     def show_mode(self, payout: Payout) -> str:
@@ -170,6 +261,19 @@ class PayoutAdmin(ReadOnly):
     @admin.display(description="Metadata")
     def show_metadata(self, payout: Payout) -> SafeString | str:
         return _lines(payout.metadata) or "-"
+
+
+def _waiting(payout: Payout) -> dict[str, Any] | None:
+    """Return why a pending payout is held up, and the pauses that hold it."""
+    if payout.status != PayoutStatus.PENDING:
+        return None
+    reason = admission.Holds.read().reason_for(payout)
+    if reason is None:
+        return None
+    covers = Q(merchant=payout.merchant_id) | Q(provider=payout.provider) | Q(merchant=None, provider="")
+    pauses = Pause.objects.filter(covers, ended_at=None).select_related("merchant")
+    # Everything, then the merchant, then the provider: in the order in which the reason was chosen.
+    return {"reason": reason.label, "pauses": sorted(pauses, key=lambda pause: (pause.provider, bool(pause.merchant)))}
 
 
 def _lines(values: dict[str, Any]) -> SafeString:

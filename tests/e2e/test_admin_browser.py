@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import httpx
+import pytest
 from playwright.sync_api import Page
 
 from tests.e2e import browser
 from tests.e2e.stack import Stack
+
+ENDS_WITHIN_SECONDS = 20.0
+
+Seen = Literal["visible", "hidden"]
 
 
 def admin_password(stack: Stack) -> str:
@@ -36,6 +44,37 @@ def issue_api_key(page: Page, *, merchant: str, name: str) -> str:
 
 def me(stack: Stack, api_key: str) -> httpx.Response:
     return httpx.get(f"{stack.base_url}/api/me/", headers={"Authorization": f"Api-Key {api_key}"}, trust_env=False)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A merchant's backend, as seen from a test that holds a browser."""
+
+    base_url: str
+    headers: dict[str, str]
+
+    def post(self, *, account: str) -> str:
+        """Ask for a payout and return its id."""
+        body = {"amount": "10.50", "currency": "EUR", "recipient_details": {"name": "Jane Doe", "account": account}}
+        created = httpx.post(f"{self.base_url}/api/payouts/", json=body, headers=self.headers, trust_env=False)
+        assert created.status_code == 201, created.text
+        return str(created.json()["id"])
+
+    def get(self, payout_id: str, path: str = "") -> dict[str, Any]:
+        address = f"{self.base_url}/api/payouts/{payout_id}/{path}"
+        shown: dict[str, Any] = httpx.get(address, headers=self.headers, trust_env=False).json()
+        return shown
+
+    def wait_for(self, payout_id: str, *, status: str) -> dict[str, Any]:
+        """Return the payout once it has the status, or as it is when the patience ends."""
+        deadline = time.monotonic() + ENDS_WITHIN_SECONDS
+        while (payout := self.get(payout_id))["status"] != status and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return payout
+
+
+def backend_of(stack: Stack, merchant: str) -> Backend:
+    return Backend(stack.base_url, {"Authorization": f"Api-Key {stack.issue_api_key(merchant)}"})
 
 
 class TestAdmin:
@@ -88,3 +127,82 @@ class TestAdmin:
         assert "INV-in-admin" in text
         assert "Pending" in text
         assert noticed.everything == []
+
+
+class TestOperator:
+    def test_retries_a_payout_that_failed(self, stack: Stack) -> None:
+        backend = backend_of(stack, "retried in admin")
+        payout_id = backend.post(account="sandbox_rejected_account_closed")
+        assert backend.wait_for(payout_id, status="failed")["status"] == "failed"
+
+        with browser.opened(stack.base_url) as (page, noticed):
+            log_in(page, admin_password(stack))
+            page.goto(f"/admin/payouts/payout/{payout_id}/change/")
+            page.get_by_role("link", name="Retry").click()
+            warning = page.locator("#content").inner_text()
+            page.get_by_label("Reason").fill("The merchant wants it: mail of 12 May")
+            page.get_by_role("button", name="Retry").click()
+            page.get_by_text("The payout is pending again").wait_for()
+
+        # The account is still closed: refused once more, under a reference of its own.
+        backend.wait_for(payout_id, status="failed")
+        history = backend.get(payout_id, "history/")
+        retried = [row for row in history["transitions"] if row["from_status"] == "failed"]
+        assert "Ask the merchant first." in warning
+        assert [(row["actor"], row["reason"]) for row in retried] == [
+            ("operator:admin", "The merchant wants it: mail of 12 May")
+        ]
+        assert [attempt["kind"] for attempt in history["attempts"]] == ["send", "operator", "send"]
+        assert noticed.everything == []
+
+    def test_pauses_everything_and_resumes(self, stack: Stack, request: pytest.FixtureRequest) -> None:
+        # Whatever happens here, the other tests find nothing paused.
+        request.addfinalizer(lambda: stack.manage("resume_payouts", "--everything"))
+        backend = backend_of(stack, "paused in admin")
+
+        with browser.opened(stack.base_url) as (page, noticed):
+            log_in(page, admin_password(stack))
+            page.goto("/admin/payouts/pause/add/")
+            page.get_by_label("Everything").check()
+            page.get_by_label("Reason").fill("Strange figures in the statement")
+            page.get_by_role("button", name="Pause", exact=True).click()
+            page.get_by_text("Paused: everything.").wait_for()
+
+            payout_id = backend.post(account="sandbox_paid")
+            waiting = backend.get(payout_id)
+            page.goto(f"/admin/payouts/payout/{payout_id}/change/")
+            banner = page.locator("#waiting").inner_text()
+
+            page.goto("/admin/payouts/pause/")
+            page.get_by_role("link", name="Resume").click()
+            page.get_by_role("button", name="Resume").click()
+            page.get_by_text("Resumed: everything.").wait_for()
+
+        assert (waiting["status"], waiting["waiting_reason"]) == ("pending", "payouts_paused")
+        assert "This payout waits: all payouts are paused" in banner
+        assert "by operator:admin: Strange figures in the statement" in banner
+        assert backend.wait_for(payout_id, status="paid")["status"] == "paid"
+        assert noticed.everything == []
+
+    def test_asks_for_no_more_than_what_is_to_be_paused(self, stack: Stack) -> None:
+        # What is chosen: is there a field for the provider, and one for the merchant?
+        table: dict[str, tuple[Seen, Seen]] = {
+            "One provider": ("visible", "hidden"),
+            "One merchant": ("hidden", "visible"),
+            "Everything": ("hidden", "hidden"),
+        }
+
+        with browser.opened(stack.base_url) as (page, noticed):
+            log_in(page, admin_password(stack))
+            page.goto("/admin/payouts/pause/add/")
+            wait_for_fields(page, provider="hidden", merchant="hidden")
+            for scope, (provider, merchant) in table.items():
+                page.get_by_label(scope).check()
+                wait_for_fields(page, provider=provider, merchant=merchant)
+
+        assert noticed.everything == []
+
+
+def wait_for_fields(page: Page, *, provider: Seen, merchant: Seen) -> None:
+    page.locator("#id_provider").wait_for(state=provider)
+    page.locator(".select2-selection").wait_for(state=merchant)

@@ -7,13 +7,19 @@ import re
 from typing import Any
 
 from django.db.models import Model
+from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Merchant
+from payouts import operator_admin
+from payouts.models import Payout
 
 MERCHANTS = "/admin/accounts/merchant/"
 API_KEYS = "/admin/accounts/merchantapikey/"
 PAYOUTS = "/admin/payouts/payout/"
+PAUSES = "/admin/payouts/pause/"
+CALLBACKS = "/admin/payouts/providercallback/"
+CIRCUITS = "/admin/payouts/providercircuit/"
 RECORDS = "/admin/idempotency/idempotencyrecord/"
 
 
@@ -45,3 +51,14 @@ def shown_secret(response: Any) -> str:
 def form_errors(response: Any) -> dict[str, list[str]]:
     form = response.context["adminform"].form
     return {field: list(errors) for field, errors in form.errors.items()}
+
+
+def act(client: Client, payout: Payout, name: str, *, reason: str = "line 7", seen: str | None = None) -> Any:
+    """Do what a browser does that has opened the page of the act just now, and return the page that it ends on."""
+    form = {"reason": reason, "seen": operator_admin.seen_in(payout) if seen is None else seen}
+    return client.post(page_of(payout, name), form, follow=True)
+
+
+def messages(response: Any) -> list[tuple[str, str]]:
+    """Return what the page tells about what was done: (level, text) of each message."""
+    return [(message.level_tag, message.message) for message in response.context["messages"]]

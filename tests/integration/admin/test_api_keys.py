@@ -72,6 +72,14 @@ class TestIssue:
         assert secret not in "".join(later) + stored + json.dumps(sessions)
         assert LogEntry.objects.count() == 1
 
+    def test_shows_the_form_again_for_a_merchant_that_is_none(self, key_manager: Client, acme: Merchant) -> None:
+        shown = key_manager.get(f"{ADD}?merchant=nonsense")
+        sent = key_manager.post(ADD, {**pages.issue_form(acme), "merchant": "nonsense"})
+
+        assert (shown.status_code, sent.status_code) == (200, 200)
+        assert "is not a valid UUID" in sent.content.decode()
+        assert MerchantAPIKey.objects.count() == 0
+
     def test_never_shows_or_tells_the_hash(self, key_manager: Client, acme_key: MerchantAPIKey) -> None:
         page = key_manager.get(pages.page_of(acme_key)).content.decode()
         listed = key_manager.get(pages.API_KEYS).content.decode()

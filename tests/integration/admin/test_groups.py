@@ -20,6 +20,10 @@ EXPECTED = {
         "payouts.view_payout",
         "payouts.view_payouttransition",
         "payouts.view_payoutattempt",
+        "payouts.view_providercallback",
+        "payouts.view_providercircuit",
+        "payouts.view_pause",
+        "payouts.operate_payout",
         "idempotency.view_idempotencyrecord",
         "accounts.view_merchant",
         "accounts.change_merchant",
@@ -35,6 +39,9 @@ EXPECTED = {
         "payouts.view_payout",
         "payouts.view_payouttransition",
         "payouts.view_payoutattempt",
+        "payouts.view_providercallback",
+        "payouts.view_providercircuit",
+        "payouts.view_pause",
         "idempotency.view_idempotencyrecord",
         "accounts.view_merchant",
         "accounts.view_merchantapikey",
@@ -55,13 +62,15 @@ class TestGroupsMigration:
         assert permissions_of(group) == EXPECTED[group]
 
     def test_completes_a_group_that_is_there_already(self, db: None) -> None:
-        migration = importlib.import_module("payouts.migrations.0003_groups")
+        made = importlib.import_module("payouts.migrations.0003_groups")
+        extended = importlib.import_module("payouts.migrations.0007_operators")
         group = Group.objects.get(name="Auditors")
         kept = group.permissions.get(codename="view_payout")
         group.permissions.set([kept])
 
         with connection.schema_editor() as schema_editor:
-            migration.create_groups(apps, schema_editor)
+            made.create_groups(apps, schema_editor)
+            extended.extend_groups(apps, schema_editor)
         migration_again = Group.objects.filter(name__in=EXPECTED).count()
 
         assert permissions_of("Auditors") == EXPECTED["Auditors"]
@@ -72,6 +81,12 @@ class TestGroupsMigration:
 GETS = [
     ("/admin/", 200, 200, 200),
     (pages.PAYOUTS, 200, 403, 200),
+    (pages.PAUSES, 200, 403, 200),
+    (f"{pages.PAUSES}add/", 200, 403, 403),
+    (pages.CALLBACKS, 200, 403, 200),
+    (f"{pages.CALLBACKS}add/", 403, 403, 403),
+    (pages.CIRCUITS, 200, 403, 200),
+    (f"{pages.CIRCUITS}add/", 403, 403, 403),
     (pages.RECORDS, 200, 403, 200),
     (pages.MERCHANTS, 200, 200, 200),
     (f"{pages.MERCHANTS}add/", 403, 403, 403),

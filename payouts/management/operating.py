@@ -1,0 +1,115 @@
+"""What the commands of an operator have in common: who asks, what an argument may be, and refusals as sentences."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
+
+from accounts import services as accounts_services
+from accounts.errors import MerchantNotFound, Refusal
+from payouts import operators, pausing
+from payouts.models import Payout
+
+# Django's longest user name, so that both hands of an operator fit into the same column.
+_USER_LENGTH_MAX: Final = 150
+
+
+def actor() -> str:
+    """Return how whoever runs the command is named in the history."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a user without a name.
+        user = f"uid {os.getuid()}"
+    return f"{operators.ACTOR_PREFIX}{printable(user)[:_USER_LENGTH_MAX]}"
+
+
+@contextmanager
+def told_in_sentences() -> Iterator[None]:
+    """Turn refusals, and a database that is away or busy, into a sentence and the exit code 1."""
+    try:
+        yield
+    except Refusal as error:
+        raise CommandError(error.message) from error
+    except (OperationalError, InterfaceError) as error:
+        raise CommandError(f"The database did not do it: {' '.join(str(error).split())}") from error
+
+
+def reason(text: str) -> str:
+    """Take a reason. Whether it is one is seen where it is kept."""
+    if not _is_storable(text):
+        raise ArgumentTypeError("it has characters that cannot be stored")
+    return text
+
+
+def name(text: str) -> str:
+    """Take a name. A blank one, such as that of an unset variable of the shell, must never mean everything."""
+    stripped = text.strip()
+    if not stripped or not _is_storable(stripped):
+        raise ArgumentTypeError(f"{text!r} is no name")
+    return stripped
+
+
+def printable(text: str) -> str:
+    """Return the text on one line and without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL has neither NUL nor the surrogates by which Python keeps bytes of the shell that are no UTF-8."""
+    return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+class PayoutCommand(BaseCommand):
+    """Does one thing with one payout, for a reason."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("payout", type=UUID, help="the payout's id")
+        parser.add_argument(
+            "--reason",
+            required=True,
+            type=reason,
+            help="the evidence; kept in the history for ever, where the merchant can read it",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        del args
+        with told_in_sentences():
+            payout = Payout.objects.filter(pk=options["payout"]).first()
+            if payout is None:
+                raise CommandError(f"There is no payout {options['payout']}.")
+            done = self.act(payout, actor=actor(), reason=options["reason"], options=options)
+        self.stderr.write(done)
+
+    def act(self, payout: Payout, *, actor: str, reason: str, options: Mapping[str, Any]) -> str:
+        """Do it, or raise a Refusal, and return what to tell."""
+        raise NotImplementedError
+
+
+def add_scope(parser: CommandParser) -> None:
+    """Ask for exactly one scope of a pause."""
+    scope = parser.add_mutually_exclusive_group(required=True)
+    scope.add_argument("--everything", action="store_true", help="all merchants and providers")
+    scope.add_argument("--provider", type=name, metavar="NAME", help="what goes through this provider")
+    scope.add_argument("--merchant", type=name, metavar="NAME_OR_ID", help="the payouts of this merchant")
+
+
+def scope_of(options: Mapping[str, Any]) -> pausing.Scope:
+    """Return the scope that was asked for."""
+    if options["merchant"] is None:
+        return pausing.Scope(provider=options["provider"] or "")
+    try:
+        return pausing.Scope(merchant=accounts_services.get_merchant(options["merchant"]))
+    except MerchantNotFound as error:
+        raise CommandError(
+            f"There is no merchant {options['merchant']!r}. Give its name or id: the admin lists all merchants, and "
+            "the page of a payout names its own."
+        ) from error

@@ -1,0 +1,141 @@
+"""What is known of the providers in the admin: what they have told us by themselves, and how they have been doing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from django.contrib import admin
+from django.db.models import BinaryField, F, Func, Max, Q, QuerySet, Value
+from django.db.models.functions import Length, Now
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RadioFilter
+from unfold.decorators import display
+
+from accounts.admin import ReadOnly
+from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
+
+#: More than any provider's report; what is longer was not meant to be read by a person.
+BODY_SHOWN_BYTES: Final = 4096
+#: A result has no index. Beyond so many callbacks nobody looks for one without knowing its payout.
+SEARCHED_MAX: Final = 100_000
+
+RESULT_LABELS = {
+    CallbackResult.APPLIED.label: "success",
+    CallbackResult.CONTRADICTED.label: "danger",
+    CallbackResult.NO_PAYOUT.label: "warning",
+    CallbackResult.UNREADABLE.label: "warning",
+    "Not applied yet": "info",
+}
+
+
+def with_beginning(callbacks: QuerySet[ProviderCallback]) -> QuerySet[ProviderCallback]:
+    """Read as much of each body as is shown, and its whole length."""
+    beginning = Func(F("body"), Value(1), Value(BODY_SHOWN_BYTES), function="substring", output_field=BinaryField())
+    return callbacks.defer("body").annotate(beginning=beginning, body_length=Length("body"))
+
+
+def show_body(callback: ProviderCallback) -> SafeString:
+    """Show what came, as far as it is text; a stranger to the admin wrote it."""
+    told: Any = callback
+    text = bytes(told.beginning).decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    left_out = told.body_length - BODY_SHOWN_BYTES
+    # The theme has no classes for lines that wrap like this.
+    wrapped = "white-space: pre-wrap; overflow-wrap: anywhere"
+    return format_html(
+        '<pre class="max-h-80 max-w-2xl overflow-auto text-xs" style="{}">{}{}</pre>',
+        wrapped,
+        text,
+        f"\n... and {left_out} bytes more" if left_out > 0 else "",
+    )
+
+
+def show_result(callback: ProviderCallback) -> str:
+    """Say what became of it."""
+    return callback.get_result_display() if callback.applied_at else "Not applied yet"
+
+
+class ResultFilter(RadioFilter):
+    """What became of it. Of the newest ones alone: to find the rare ones would read them all."""
+
+    title = f"result (of the newest {SEARCHED_MAX:,})"
+    parameter_name = "result"
+    WAITING = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        del request, model_admin
+        return [(self.WAITING, "Not applied yet"), *CallbackResult.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ProviderCallback]) -> QuerySet[ProviderCallback]:
+        del request
+        if self.value() == self.WAITING:
+            return queryset.filter(applied_at__isnull=True)
+        if not self.value():
+            return queryset
+        newest = ProviderCallback.objects.aggregate(newest=Max("id"))["newest"] or 0
+        return queryset.filter(result=self.value(), id__gt=newest - SEARCHED_MAX)
+
+
+class ProviderCallbackAdmin(ReadOnly):
+    list_display = ("received_at", "provider", "event_id", "show_result", "applied_at", "show_payout")
+    list_filter = (ResultFilter,)
+    search_fields = ("payout__id",)
+    search_help_text = "The whole id of a payout"
+    fields = ("provider", "event_id", "received_at", "show_result", "applied_at", "show_payout", "show_body")
+    unsearchable = frozenset({"body"})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCallback]:
+        return with_beginning(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ProviderCallback], search_term: str
+    ) -> tuple[QuerySet[ProviderCallback], bool]:
+        del request
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(payout=uuid.UUID(term)), False
+        except ValueError:
+            return queryset.none(), False
+
+    @display(description="Result", label=RESULT_LABELS)
+    def show_result(self, callback: ProviderCallback) -> str:
+        return show_result(callback)
+
+    @admin.display(description="Payout")
+    def show_payout(self, callback: ProviderCallback) -> SafeString | str:
+        if callback.payout_id is None:
+            return "-"
+        address = reverse("admin:payouts_payout_change", args=[callback.payout_id])
+        return format_html(
+            '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', address, callback.payout_id
+        )
+
+    @admin.display(description="Body")
+    def show_body(self, callback: ProviderCallback) -> SafeString:
+        return show_body(callback)
+
+
+class ProviderCircuitAdmin(ReadOnly):
+    """There is a row for each provider that has ever failed."""
+
+    list_display = ("provider", "show_state", "failures_count", "opened_at", "retry_at")
+    list_display_links = None
+    ordering: ClassVar = ("provider",)
+    fields = ("provider", "show_state", "failures_count", "opened_at", "retry_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCircuit]:
+        circuits: QuerySet[ProviderCircuit] = super().get_queryset(request)
+        # By the database's clock, as the workers ask it.
+        return circuits.annotate(is_open=Q(retry_at__gt=Now()))
+
+    @display(description="State", label={"Open": "danger", "To be tried": "warning", "Closed": "success"})
+    def show_state(self, circuit: ProviderCircuit) -> str:
+        if circuit.retry_at is None:
+            return "Closed"
+        return "Open" if getattr(circuit, "is_open") else "To be tried"  # noqa: B009 - annotated
