@@ -1,0 +1,200 @@
+"""What is there when the storm is over: what clients were told, what PostgreSQL holds, what the bank's book says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from tests.storm.clients import Told
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Payout:
+    id: str
+    merchant: str
+    mode: str
+    status: str
+    amount: Decimal
+    currency: str
+    account: str
+    idempotency_key: str | None
+    attempts_count: int
+    is_leased: bool
+    is_due: bool
+    is_contradicted: bool
+
+
+@dataclass(frozen=True)
+class Transition:
+    payout_id: str
+    from_status: str
+    to_status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    payout_id: str
+    number: int
+    kind: str
+    outcome: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """An idempotency record."""
+
+    merchant: str
+    key: str
+    resource_id: str
+
+
+@dataclass(frozen=True)
+class Callback:
+    event_id: str
+    is_applied: bool
+    result: str
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A line of the bank's book."""
+
+    reference: str
+    amount: Decimal
+    currency: str
+    status: str
+    #: How often money moved.
+    executions: int
+    #: How often the bank was told to move it.
+    requests: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    told: Sequence[Told] = ()
+    payouts: Sequence[Payout] = ()
+    transitions: Sequence[Transition] = ()
+    attempts: Sequence[Attempt] = ()
+    records: Sequence[Record] = ()
+    callbacks: Sequence[Callback] = ()
+    transfers: Sequence[Transfer] = ()
+    #: How often the bank was told of a reference that it refused for good.
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    #: How often money moved at all, by the bank's own count.
+    executions_count: int = 0
+    #: What the harness itself found to be wrong.
+    harness: Sequence[str] = field(default_factory=tuple)
+
+
+_QUERIES: Final = {
+    Payout: """
+        SELECT payout.id::text, merchant.name AS merchant, mode, status, amount, currency,
+               recipient_details ->> 'account' AS account, idempotency_key, attempts_count,
+               lease_token IS NOT NULL OR lease_expires_at IS NOT NULL AS is_leased,
+               due_at IS NOT NULL AS is_due, contradicted_at IS NOT NULL AS is_contradicted
+        FROM payouts_payout AS payout JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
+        ORDER BY payout.id
+    """,
+    Transition: """
+        SELECT payout_id::text, from_status, to_status, reason FROM payouts_payouttransition ORDER BY id
+    """,
+    Attempt: """
+        SELECT payout_id::text, number, kind, outcome, code FROM payouts_payoutattempt ORDER BY payout_id, number
+    """,
+    Record: """
+        SELECT merchant.name AS merchant, key, resource_id::text
+        FROM idempotency_idempotencyrecord AS record JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
+    """,
+    Callback: """
+        SELECT event_id, applied_at IS NOT NULL AS is_applied, result FROM payouts_providercallback
+    """,
+}
+
+# Cheap enough to be asked again and again while the platform comes to rest.
+_UNSETTLED: Final = """
+    SELECT (SELECT count(*) FROM payouts_payout
+            WHERE status IN ('pending', 'processing', 'submitted', 'unknown') OR lease_token IS NOT NULL)
+         + (SELECT count(*) FROM payouts_providercallback WHERE applied_at IS NULL)
+"""
+
+
+_FINAL_BY: Final = """
+    SELECT count(DISTINCT payout_id) FROM payouts_payouttransition
+    WHERE to_status IN ('paid', 'failed', 'canceled', 'requires_attention') AND created_at <= to_timestamp(%s)
+"""
+
+_LATECOMERS: Final = """
+    SELECT to_char(now(), 'HH24:MI:SS') AS seen_at, id, status, attempts_count,
+           to_char(created_at, 'HH24:MI:SS') AS created_at, to_char(updated_at, 'HH24:MI:SS') AS updated_at,
+           to_char(due_at, 'HH24:MI:SS') AS due_at, to_char(rung_at, 'HH24:MI:SS') AS rung_at,
+           to_char(turned_away_at, 'HH24:MI:SS') AS turned_away_at,
+           to_char(lease_expires_at, 'HH24:MI:SS') AS lease_expires_at
+    FROM payouts_payout WHERE status IN ('pending', 'processing', 'submitted', 'unknown') OR lease_token IS NOT NULL
+    ORDER BY created_at LIMIT 3
+"""
+
+
+def count_unsettled(database: str) -> int:
+    """Return how many payouts are not final or held by somebody, and how many callbacks nobody has applied."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute(_UNSETTLED).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def count_final_by(database: str, moment: float) -> int:
+    """Return how many payouts were final at this moment, by the clock that the database shares with us."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute(_FINAL_BY, [moment]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def latecomers(database: str) -> list[str]:
+    """Return some of the payouts that are not final, with all that the platform wrote down about when to go on."""
+    with psycopg.connect(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_LATECOMERS).fetchall()
+    return [", ".join(f"{name} {value}" for name, value in row.items() if value is not None) for row in rows]
+
+
+def read(database: str, *, book: Mapping[str, Any], told: Sequence[Told], harness: Sequence[str]) -> Observed:
+    """Read all of it, in one snapshot of the database."""
+    with psycopg.connect(database) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return Observed(
+            told=told,
+            payouts=_read(connection, Payout),
+            transitions=_read(connection, Transition),
+            attempts=_read(connection, Attempt),
+            records=_read(connection, Record),
+            callbacks=_read(connection, Callback),
+            transfers=[_transfer(line) for line in book["transfers"]],
+            refusals={line["reference"]: line["requests"] for line in book["refusals"]},
+            executions_count=book["executions"],
+            harness=harness,
+        )
+
+
+def _read(connection: psycopg.Connection[Any], kind: type[Row]) -> list[Row]:
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(_QUERIES[kind]).fetchall()
+
+
+def _transfer(line: Mapping[str, Any]) -> Transfer:
+    return Transfer(
+        reference=line["reference"],
+        amount=Decimal(line["amount"]),
+        currency=line["currency"],
+        status=line["status"],
+        executions=line["executions"],
+        requests=line["requests"],
+    )

@@ -1,0 +1,144 @@
+"""Everything that a storm breaks, started from nothing: services, bank, platform, and the wires between them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from devstack import application, environment, ports, postgres, redis
+from devstack.children import Program
+from devstack.launcher import Launcher
+from tests.storm import bank, orders
+from tests.storm.bank import Bank
+from tests.storm.proxies import Wires
+from tests.storm.supervisor import Supervisor
+
+WORKERS = ("worker-1", "worker-2")
+SWEEPERS = ("sweeper-1", "sweeper-2")
+#: Seconds. What is found out after a time-out is found out often enough in a storm of 45 s.
+CALL_SECONDS = 3
+RETRY_SECONDS_MAX = 2
+SWEEP_SECONDS = 0.5
+
+_READY_SECONDS = 60.0
+# libpq would ask for encryption first, and the wire looks for COMMIT in what passes.
+_READABLE = {"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+_CELERY = (*application._CELERY, *application._WORKER, *application._WORKER_QUIET)
+_BANK_PATH = "/v1"
+_CALLBACK_PATH = "/api/callbacks/http_bank/"
+
+
+class Stage:
+    """What runs. `keys` are the merchants' API keys; `to_web` is the port that their clients use."""
+
+    def __init__(self, launch: Launcher, wires: Wires, *, seed: int) -> None:
+        self.launch = launch
+        self.wires = wires
+        self.supervisor = Supervisor(launch.children, seed=seed)
+        self.bank = Bank(port=ports.free(), seed=seed)
+        self.keys: dict[str, str] = {}
+        self.to_web = 0
+        self._secrets = launch.state.secrets()
+        self._environment: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Return when everything serves."""
+        self._web_port = ports.free()
+        self.to_web = self.wires.add("to_web", upstream_port=self._web_port)
+        self._start_bank()
+        self._start_redis()
+        self._start_postgres()
+        self._wait(lambda: self.redis.answers() and self.postgres.is_ready() and self.bank.is_up(), "The services")
+        self._environment = self._make_environment()
+        self._prepare()
+        self._start_platform()
+        self._wait(lambda: application.is_ready(self._web_port), "The web server")
+
+    @property
+    def database(self) -> str:
+        """How to reach PostgreSQL directly, past all faults of the network."""
+        there = self.postgres
+        return (
+            f"host={ports.LOOPBACK} port={there.port} dbname={postgres.DATABASE} user={postgres.ROLE} "
+            f"password={there.password} connect_timeout=2 application_name=storm"
+        )
+
+    def is_whole(self) -> bool:
+        """Whether every process runs and those that can be asked say that they serve."""
+        return self.supervisor.is_whole and self.bank.is_up() and application.is_ready(self._web_port)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        self.launch.children.wait_for(condition, what=what, seconds=_READY_SECONDS)
+
+    def _start_bank(self) -> None:
+        url = f"http://{ports.LOOPBACK}:{self.to_web}{_CALLBACK_PATH}"
+        self.supervisor.start(self.bank.program(book=self.launch.state.path / "bank.sqlite3", callback_url=url))
+
+    def _start_redis(self) -> None:
+        # It keeps nothing: what is in its queues when it is killed is gone.
+        self.redis, child = redis.start(
+            self.launch.children,
+            directory=self.launch.state.path / "redis",
+            password=self._secrets["redis_password"],
+            durable=False,
+        )
+        self.supervisor.adopt(child)
+
+    def _start_postgres(self) -> None:
+        # It keeps everything: its server is killed, and what it acknowledged must be there afterwards.
+        cluster = self.launch.state.path / "postgres"
+        installation = postgres.Installation(
+            self.launch.children, cluster=cluster, durable=True, register=self.launch.remove_at_end
+        )
+        password = self._secrets["postgres_password"]
+        installation.create_cluster(password=password)
+        self.postgres, child = installation.start(password=password)
+        self.supervisor.adopt(child, before_start=lambda: postgres.end_predecessor(cluster))
+
+    def _make_environment(self) -> dict[str, str]:
+        to_database = self.wires.add("to_database", upstream_port=self.postgres.port)
+        to_broker = self.wires.add("to_broker", upstream_port=self.redis.port)
+        to_bank = self.wires.add("to_bank", upstream_port=self.bank.port)
+        result = environment.for_processes(
+            secret_key=self._secrets["secret_key"], state_directory=str(self.launch.state.path)
+        )
+        result = environment.with_database(result, replace(self.postgres, port=to_database).environment)
+        result = environment.with_broker(result, replace(self.redis, port=to_broker).url)
+        return {**result, **_READABLE, **self._settings(bank_port=to_bank)}
+
+    def _settings(self, *, bank_port: int) -> dict[str, str]:
+        return {
+            "PAYOUTS_WEB_BIND": f"{ports.LOOPBACK}:{self._web_port}",
+            "PAYOUTS_WEB_WORKERS": "2",
+            "PAYOUTS_LIVE_PROVIDER": "http_bank",
+            "PAYOUTS_HTTP_BANK_URL": f"http://{ports.LOOPBACK}:{bank_port}{_BANK_PATH}",
+            "PAYOUTS_HTTP_BANK_SECRET": bank.SECRET,
+            "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": bank.CALLBACK_SECRET,
+            "PAYOUTS_PROVIDER_TIMEOUT_SECONDS": str(CALL_SECONDS),
+            "PAYOUTS_RETRY_DELAY_MAX_SECONDS": str(RETRY_SECONDS_MAX),
+        }
+
+    def _prepare(self) -> None:
+        file = self.launch.state.path / "keys.json"
+        command = [sys.executable, "-m", "tests.storm.prepare", str(file), *orders.MERCHANTS]
+        self.launch.children.run(Program(name="prepare", command=command, environment=self._environment))
+        self.keys = json.loads(file.read_text(encoding="utf-8"))
+        file.unlink()
+
+    def _start_platform(self) -> None:
+        self._start("web", "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "config.wsgi:application")
+        for name in WORKERS:
+            self._start(name, *_CELERY, "--hostname", f"{name}@storm")
+        for name in SWEEPERS:
+            self._start(name, "manage.py", "sweep_payouts", "--interval-seconds", str(SWEEP_SECONDS))
+
+    def _start(self, name: str, *arguments: str) -> None:
+        program = Program(
+            name=name,
+            command=[sys.executable, *arguments],
+            # The name under which the process is seen in pg_stat_activity.
+            environment={**self._environment, "PAYOUTS_PROCESS_NAME": f"payouts-{name}"},
+        )
+        self.supervisor.start(program)

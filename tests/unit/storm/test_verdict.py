@@ -1,0 +1,379 @@
+"""Each rule of the verdict finds what breaks it: a storm whose verdict cannot fail proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.storm import verdict
+from tests.storm.clients import Acknowledged, Told
+from tests.storm.observed import Attempt, Callback, Observed, Payout, Record, Transfer, Transition
+
+PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID = (f"0193a000-0000-7000-8000-00000000000{n}" for n in range(4))
+ALL_IDS = (PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID)
+STRANGER_ID = "0193a000-0000-7000-8000-00000000000f"
+
+
+def told_of(payout_id: str, key: str) -> Acknowledged:
+    return Acknowledged("acme", key, payout_id, "10.50", "EUR", "account")
+
+
+def payout(payout_id: str, key: str, status: str, *, attempts: int) -> Payout:
+    return Payout(
+        id=payout_id,
+        merchant="acme",
+        mode="live",
+        status=status,
+        amount=Decimal("10.500"),
+        currency="EUR",
+        account="account",
+        idempotency_key=key,
+        attempts_count=attempts,
+        is_leased=False,
+        is_due=False,
+        is_contradicted=False,
+    )
+
+
+def history(payout_id: str, *statuses: str) -> list[Transition]:
+    pairs = zip(("", *statuses), statuses, strict=False)
+    return [Transition(payout_id, source, target, "reason") for source, target in pairs]
+
+
+def transfer(payout_id: str, status: str, *, executions: int = 1) -> Transfer:
+    return Transfer(payout_id, Decimal("10.50"), "EUR", status, executions, requests=1)
+
+
+def attempt(payout_id: str, number: int, kind: str, outcome: str, code: str = "") -> Attempt:
+    return Attempt(payout_id, number, kind, outcome, code)
+
+
+def well() -> Observed:
+    """Four payouts of acme, as they should be: one is paid, one canceled, one came back, one was refused."""
+    told = Told(
+        requests=5,
+        acknowledged=[told_of(id_, key) for id_, key in zip(ALL_IDS, ("k-0", "k-1", "k-2", "k-3"), strict=True)],
+        canceled={CANCELED_ID: ("acme", "k-1-cancel")},
+    )
+    return Observed(
+        told=[told],
+        payouts=[
+            payout(PAID_ID, "k-0", "paid", attempts=2),
+            payout(CANCELED_ID, "k-1", "canceled", attempts=0),
+            payout(RETURNED_ID, "k-2", "returned", attempts=1),
+            payout(REFUSED_ID, "k-3", "failed", attempts=1),
+        ],
+        transitions=[
+            *history(PAID_ID, "pending", "processing", "unknown", "paid"),
+            *history(CANCELED_ID, "pending", "canceled"),
+            *history(RETURNED_ID, "pending", "processing", "paid", "returned"),
+            *history(REFUSED_ID, "pending", "processing", "failed"),
+        ],
+        attempts=[
+            attempt(PAID_ID, 1, "send", "unknown"),
+            attempt(PAID_ID, 2, "ask", "paid"),
+            attempt(RETURNED_ID, 1, "send", "returned"),
+            attempt(REFUSED_ID, 1, "send", "rejected"),
+        ],
+        records=[
+            *(Record("acme", key, id_) for id_, key in zip(ALL_IDS, ("k-0", "k-1", "k-2", "k-3"), strict=True)),
+            Record("acme", "k-1-cancel", CANCELED_ID),
+        ],
+        callbacks=[
+            Callback("e-1", is_applied=True, result="applied"),
+            Callback("e-2", is_applied=True, result="known"),
+        ],
+        transfers=[transfer(PAID_ID, "paid"), transfer(RETURNED_ID, "returned")],
+        refusals={REFUSED_ID: 1},
+        executions_count=2,
+    )
+
+
+Doctor = Callable[[Observed], Observed]
+
+
+def changing(payout_id: str, **changes: Any) -> Doctor:
+    """Return what changes one payout."""
+
+    def doctor(seen: Observed) -> Observed:
+        payouts = [replace(one, **changes) if one.id == payout_id else one for one in seen.payouts]
+        return replace(seen, payouts=payouts)
+
+    return doctor
+
+
+def without(payout_id: str) -> Doctor:
+    return lambda seen: replace(seen, payouts=[one for one in seen.payouts if one.id != payout_id])
+
+
+def with_payout(extra: Payout) -> Doctor:
+    return lambda seen: replace(
+        seen,
+        payouts=[*seen.payouts, extra],
+        transitions=[*seen.transitions, *history(extra.id, "pending", extra.status)],
+    )
+
+
+def with_transfer(extra: Transfer) -> Doctor:
+    return lambda seen: with_transfers(*seen.transfers, extra)(seen)
+
+
+def with_transfers(*transfers: Transfer) -> Doctor:
+    moved = sum(transfer.executions for transfer in transfers)
+    return lambda seen: replace(seen, transfers=transfers, executions_count=moved)
+
+
+def with_history(payout_id: str, rows: list[Transition]) -> Doctor:
+    return lambda seen: replace(
+        seen, transitions=[*(row for row in seen.transitions if row.payout_id != payout_id), *rows]
+    )
+
+
+def with_attempts(payout_id: str, *attempts: Attempt) -> Doctor:
+    return lambda seen: replace(
+        seen, attempts=[*(row for row in seen.attempts if row.payout_id != payout_id), *attempts]
+    )
+
+
+def with_records(change: Callable[[list[Record]], list[Record]]) -> Doctor:
+    return lambda seen: replace(seen, records=change(list(seen.records)))
+
+
+def with_callback(callback: Callback) -> Doctor:
+    return lambda seen: replace(seen, callbacks=[*seen.callbacks, callback])
+
+
+def with_told(**changes: Any) -> Doctor:
+    return lambda seen: replace(seen, told=[replace(seen.told[0], **changes)])
+
+
+def case(name: str, doctor: Doctor, *found: tuple[str, str]) -> Any:
+    return pytest.param(doctor, set(found), id=name)
+
+
+GAP = [Transition(PAID_ID, "", "pending", ""), Transition(PAID_ID, "processing", "paid", "")]
+LEAP = [*history(PAID_ID, "pending", "paid")]
+NO_BEGINNING = history(PAID_ID, "pending", "processing", "paid")[1:]
+ANEW = history(PAID_ID, "pending", "processing", "pending", "processing", "paid")
+OTHER_END = history(PAID_ID, "pending", "processing", "unknown")
+
+CASES = [
+    case("an acknowledged payout is gone", without(REFUSED_ID), ("lost", REFUSED_ID)),
+    case(
+        "a paid payout is gone",
+        without(PAID_ID),
+        ("lost", PAID_ID),
+        ("unknown reference", PAID_ID),
+    ),
+    case("another amount is kept", changing(REFUSED_ID, amount=Decimal("10.51")), ("terms", REFUSED_ID)),
+    case("another recipient is kept", changing(REFUSED_ID, account="other"), ("terms", REFUSED_ID)),
+    case("it belongs to another merchant", changing(REFUSED_ID, merchant="globex"), ("terms", REFUSED_ID)),
+    case(
+        "a key made two payouts",
+        with_payout(payout(STRANGER_ID, "k-0", "canceled", attempts=0)),
+        ("one key", "acme k-0"),
+        ("unasked", STRANGER_ID),
+    ),
+    case(
+        "a payout that nobody was told of",
+        with_payout(payout(STRANGER_ID, "k-9", "canceled", attempts=0)),
+        ("unasked", STRANGER_ID),
+    ),
+    case(
+        "one key was acknowledged with two payouts",
+        with_told(acknowledged=[*well().told[0].acknowledged, told_of(STRANGER_ID, "k-0")]),
+        ("lost", STRANGER_ID),
+        ("one key", "acme k-0"),
+        ("idempotency record", "acme k-0"),
+    ),
+    case("a record is missing", with_records(lambda rows: rows[1:]), ("idempotency record", "acme k-0")),
+    case("a record is there twice", with_records(lambda rows: [*rows, rows[0]]), ("idempotency record", "acme k-0")),
+    case(
+        "a record of another payout",
+        with_records(lambda rows: [replace(rows[0], resource_id=STRANGER_ID), *rows[1:]]),
+        ("idempotency record", "acme k-0"),
+    ),
+    case(
+        "a record of a key that nobody used",
+        with_records(lambda rows: [*rows, Record("globex", "k-0", STRANGER_ID)]),
+        ("idempotency record", "globex k-0"),
+    ),
+    case("a lease is left", changing(PAID_ID, is_leased=True), ("lease", PAID_ID)),
+    case("something final is due", changing(REFUSED_ID, is_due=True), ("due", REFUSED_ID)),
+    case("what is paid may be asked about", changing(PAID_ID, is_due=True)),
+    case("evidence against the status", changing(PAID_ID, is_contradicted=True), ("contradicted", PAID_ID)),
+    *(
+        case(
+            f"{status} after all this time",
+            changing(REFUSED_ID, status=status),
+            ("not final", REFUSED_ID),
+            ("history", REFUSED_ID),
+        )
+        for status in ("pending", "processing", "submitted", "unknown")
+    ),
+    case(
+        "too many for an operator",
+        changing(REFUSED_ID, status="requires_attention"),
+        ("attention", "all"),
+        ("history", REFUSED_ID),
+    ),
+    case(
+        "a cancellation is forgotten",
+        changing(CANCELED_ID, status="failed"),
+        ("cancellation", CANCELED_ID),
+        ("evidence", CANCELED_ID),
+        ("history", CANCELED_ID),
+    ),
+    case("a gap in the history", with_history(PAID_ID, GAP), ("history", PAID_ID)),
+    case("a change that the table does not name", with_history(PAID_ID, LEAP), ("history", PAID_ID)),
+    case("no history", with_history(PAID_ID, []), ("history", PAID_ID)),
+    case("a history without beginning", with_history(PAID_ID, NO_BEGINNING), ("history", PAID_ID)),
+    case("a history with another end", with_history(PAID_ID, OTHER_END), ("history", PAID_ID)),
+    case("an attempt is missing", with_attempts(PAID_ID, attempt(PAID_ID, 2, "send", "paid")), ("attempts", PAID_ID)),
+    case("an attempt was not counted", changing(PAID_ID, attempts_count=1), ("attempts", PAID_ID)),
+    case(
+        "failed because the bank did not find it",
+        with_attempts(REFUSED_ID, attempt(REFUSED_ID, 1, "send", "unknown")),
+        ("evidence", REFUSED_ID),
+    ),
+    case(
+        "paid without a word of the bank",
+        with_attempts(PAID_ID, attempt(PAID_ID, 1, "send", "unknown"), attempt(PAID_ID, 2, "ask", "accepted")),
+        ("evidence", PAID_ID),
+    ),
+    case(
+        "came back without a word of the bank",
+        with_attempts(RETURNED_ID, attempt(RETURNED_ID, 1, "send", "paid")),
+        ("evidence", RETURNED_ID),
+    ),
+    case("sent anew after it may have been sent", with_history(PAID_ID, ANEW), ("evidence", PAID_ID)),
+    case(
+        "sent anew after it was not sent",
+        lambda seen: with_history(PAID_ID, ANEW)(
+            with_attempts(
+                PAID_ID, attempt(PAID_ID, 1, "send", "not_sent", "rate_limited"), attempt(PAID_ID, 2, "send", "paid")
+            )(seen)
+        ),
+    ),
+    case(
+        "executed twice",
+        with_transfers(transfer(PAID_ID, "paid", executions=2), transfer(RETURNED_ID, "returned")),
+        ("paid twice", PAID_ID),
+    ),
+    case(
+        "executed again under another reference",
+        with_transfer(transfer(f"{PAID_ID}-2", "paid")),
+        ("paid twice", PAID_ID),
+        ("unknown reference", f"{PAID_ID}-2"),
+    ),
+    case(
+        "executed for nobody",
+        with_transfer(transfer(STRANGER_ID, "paid")),
+        ("unknown reference", STRANGER_ID),
+        ("arrived", STRANGER_ID),
+    ),
+    case(
+        "executed without a line in the book",
+        lambda seen: replace(seen, executions_count=3),
+        ("executions", "bank"),
+    ),
+    case(
+        "taken for not sent, and executed",
+        with_attempts(PAID_ID, attempt(PAID_ID, 1, "send", "not_sent", "reset"), attempt(PAID_ID, 2, "ask", "paid")),
+        ("arrived", PAID_ID),
+    ),
+    case(
+        "taken for not sent, and refused",
+        lambda seen: replace(seen, refusals={REFUSED_ID: 2}),
+        ("arrived", REFUSED_ID),
+    ),
+    case(
+        "executed with another amount",
+        with_transfers(replace(transfer(PAID_ID, "paid"), amount=Decimal("10.51")), transfer(RETURNED_ID, "returned")),
+        ("terms", PAID_ID),
+    ),
+    case(
+        "executed in another currency",
+        with_transfers(replace(transfer(PAID_ID, "paid"), currency="USD"), transfer(RETURNED_ID, "returned")),
+        ("terms", PAID_ID),
+    ),
+    case("paid here, unknown there", with_transfers(transfer(RETURNED_ID, "returned")), ("not executed", PAID_ID)),
+    case(
+        "paid here, not moved there",
+        with_transfers(transfer(PAID_ID, "accepted", executions=0), transfer(RETURNED_ID, "returned")),
+        ("not executed", PAID_ID),
+    ),
+    case("failed here, executed there", with_transfer(transfer(REFUSED_ID, "paid")), ("not reported", REFUSED_ID)),
+    case(
+        "canceled here, executed there",
+        with_transfer(transfer(CANCELED_ID, "paid")),
+        ("not reported", CANCELED_ID),
+        ("arrived", CANCELED_ID),
+    ),
+    case(
+        "came back there, paid here",
+        with_transfers(transfer(PAID_ID, "returned"), transfer(RETURNED_ID, "returned")),
+        ("disagreement", PAID_ID),
+    ),
+    case(
+        "rejected there after all, canceled here",
+        with_transfer(transfer(CANCELED_ID, "rejected", executions=0)),
+        ("disagreement", CANCELED_ID),
+        ("arrived", CANCELED_ID),
+    ),
+    case("a callback waits", with_callback(Callback("e-3", is_applied=False, result="")), ("callback", "e-3")),
+    *(
+        case(
+            f"a callback is {result}",
+            with_callback(Callback("e-3", is_applied=True, result=result)),
+            ("callback", "e-3"),
+        )
+        for result in ("contradicted", "no_payout", "unreadable")
+    ),
+    case("a wrong answer", with_told(wrong=["k-0 was answered 400"]), ("answer", "client")),
+    case("no answer at all", with_told(given_up=["k-8"]), ("no answer", "client")),
+    case("a harness that fails", lambda seen: replace(seen, harness=["missed"]), ("harness", "storm")),
+    case("nothing happened", lambda seen: Observed(), ("harness", "storm")),
+]
+
+
+class TestJudge:
+    def test_finds_nothing_where_all_is_well(self) -> None:
+        assert verdict.judge(well()) == []
+
+    @pytest.mark.parametrize(("doctor", "found"), CASES)
+    def test_finds(self, doctor: Doctor, found: set[tuple[str, str]]) -> None:
+        violations = verdict.judge(doctor(well()))
+
+        assert {(violation.rule, violation.subject) for violation in violations} == found
+
+    def test_counts_what_is_lost_and_paid_twice(self) -> None:
+        twice = with_transfers(transfer(PAID_ID, "paid", executions=3), transfer(RETURNED_ID, "returned", executions=2))
+
+        violations = verdict.judge(without(REFUSED_ID)(twice(well())))
+
+        assert (verdict.lost(violations), verdict.paid_twice(violations)) == (1, 2)
+
+    def test_has_no_rule_that_nothing_breaks(self) -> None:
+        broken = {
+            rule.__name__
+            for rule in verdict.RULES
+            for one in CASES
+            if list(rule(verdict.Ledger(one.values[0](well()))))
+        }
+
+        assert broken == {rule.__name__ for rule in verdict.RULES}
+
+
+class TestDisagreements:
+    def test_are_what_the_bank_has_otherwise(self) -> None:
+        seen = with_transfers(transfer(PAID_ID, "returned"), transfer(RETURNED_ID, "returned"))(well())
+
+        assert [violation.subject for violation in verdict.disagreements(seen)] == [PAID_ID]
+
+    def test_are_none_where_all_is_well(self) -> None:
+        assert verdict.disagreements(well()) == []
