@@ -48,9 +48,9 @@ def acme(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def client_of(stack: Stack, merchant: str) -> httpx.Client:
-    """Return the merchant's backend."""
-    headers = {"Authorization": f"Api-Key {stack.issue_api_key(merchant)}"}
+def client_of(stack: Stack, merchant: str, *options: str) -> httpx.Client:
+    """Return the merchant's backend; the options are those of the command issue_api_key."""
+    headers = {"Authorization": f"Api-Key {stack.issue_api_key(merchant, *options)}"}
     return httpx.Client(base_url=stack.base_url, headers=headers, timeout=10)
 
 

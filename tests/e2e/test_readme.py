@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.stack import Stack
+from tests.e2e.test_main_job import client_of, wait_for
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -23,10 +24,11 @@ def api_key(stack: Stack) -> str:
 
 
 def run(stack: Stack, api_key: str, command: str) -> Any:
-    command = command.replace("http://localhost:8000", stack.base_url)
+    command = command.replace("http://localhost:8000", stack.base_url).replace(".venv/bin/python", sys.executable)
     done = subprocess.run(
         ["sh", "-c", f"{command.rstrip()} --silent --show-error --fail"],
-        env={**os.environ, "API_KEY": api_key},
+        env={**stack.environment, "API_KEY": api_key},
+        cwd=README.parent,
         capture_output=True,
         text=True,
         check=True,
@@ -38,15 +40,32 @@ def run(stack: Stack, api_key: str, command: str) -> Any:
 
 class TestReadme:
     def test_has_the_commands_that_are_tried_here(self) -> None:
-        assert len(COMMANDS) == 4
+        assert len(COMMANDS) == 5
 
     def test_commands_work_when_pasted(self, stack: Stack, api_key: str) -> None:
-        payout, listed, summary, me = (run(stack, api_key, command) for command in COMMANDS)
+        payout, listed, summary, me, live = (run(stack, api_key, command) for command in COMMANDS)
 
         assert (payout["status"], payout["amount"], payout["reference"]) == ("pending", "10.50", "order-4711")
         assert {row["currency"] for row in listed["results"]} <= {"EUR"}
         assert [row["amount"] for row in summary["results"]] == ["10.50"]
         assert (me["merchant"]["name"], me["api_key"]["name"]) == ("demo", "my laptop")
+        assert (live["status"], live["mode"]) == ("pending", "live")
+
+    def test_payout_whose_answer_is_lost_is_paid_once(self, stack: Stack, api_key: str) -> None:
+        payout = run(stack, api_key, COMMANDS[4])
+        merchant = client_of(stack, "demo", "--mode", "live")
+        location = f"/api/payouts/{payout['id']}/"
+
+        assert wait_for(merchant, location, "paid")["status"] == "paid"
+
+        history = merchant.get(f"{location}history/").json()
+        assert [row["to_status"] for row in history["transitions"]] in (
+            ["pending", "processing", "unknown", "paid"],
+            # The bank's callback was there before its answer was given up.
+            ["pending", "processing", "paid"],
+        )
+        assert [row["kind"] for row in history["attempts"]].count("send") == 1
+        merchant.close()
 
     def test_names_targets_that_the_makefile_has(self) -> None:
         makefile = (README.parent / "Makefile").read_text(encoding="utf-8")

@@ -110,8 +110,10 @@ class TestCompose:
         assert "maxmemory-policy noeviction" in configuration
         assert "appendonly yes" in configuration
 
-    def test_listens_to_the_queue_that_is_rung(self) -> None:
-        assert f"--queues={settings.CELERY_TASK_DEFAULT_QUEUE}" in SERVICES["worker"]["command"]
+    def test_listens_to_each_queue_that_is_rung(self) -> None:
+        routed = [route["queue"] for route in settings.CELERY_TASK_ROUTES.values()]
+
+        assert f"--queues={','.join([settings.CELERY_TASK_DEFAULT_QUEUE, *routed])}" in SERVICES["worker"]["command"]
 
     @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "CELERY_BROKER_URL", "DJANGO_ALLOWED_HOSTS"])
     def test_says_what_to_do_about_a_missing_setting(self, name: str) -> None:
@@ -133,10 +135,11 @@ class TestDockerfile:
         assert {app for app in apps if f"COPY {app}/ {app}/\n" not in DOCKERFILE} == set()
 
     def test_holds_every_document_that_the_settings_read(self) -> None:
-        source = (ROOT / "config" / "settings.py").read_text(encoding="utf-8")
-        documents = re.findall(r'BASE_DIR / "docs" / "([^"]+)"', source)
+        sources = [path.read_text(encoding="utf-8") for path in (ROOT / "config").glob("*.py")]
+        reads = re.compile(r'BASE_DIR(?: /|,) "docs"(?: /|,) "([^"]+)"')
+        documents = {name for text in sources for name in reads.findall(text)}
 
-        assert documents
+        assert documents == {"api-introduction.md", "bank-api.yaml"}
         assert {name for name in documents if f"COPY docs/{name} docs/\n" not in DOCKERFILE} == set()
 
     def test_installs_what_the_platform_needs_and_no_more(self) -> None:
