@@ -14,13 +14,13 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-purge compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-purge bench-reports compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup ## start the platform on this machine [PORT=8000], until Ctrl-C
-	@$(DEVSTACK) run --port $(PORT)
+run: setup ## start the platform on this machine [PORT=8000] [REPLICA=1], until Ctrl-C
+	@$(DEVSTACK) run --port $(PORT) $(if $(REPLICA),--replica)
 
 demo: setup ## play the main job from end to end in a temporary place
 	@$(DEVSTACK) demo
@@ -59,6 +59,9 @@ bench: setup ## measure throughput and latency [ARGS=...]
 
 bench-purge: setup ## measure the purge of old answers on a large table [ARGS="--records N"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.purge $(ARGS)
+
+bench-reports: setup ## measure lists, sums and exports on millions of payouts [ARGS="--payouts N --results FILE"]
+	@$(DEVSTACK) exec -- $(VENV) -m bench.reports $(ARGS)
 
 compose-check: setup-lint ## check Dockerfile and docker-compose.yml without a Docker engine
 	.venv/bin/hadolint deploy/Dockerfile

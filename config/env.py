@@ -19,6 +19,10 @@ _PLACELESS_SCHEMES = ("memory", "rpc", "cache+memory")
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
+# A name or an IPv4 address, an IPv6 address, or the directory of a Unix socket. Not several with commas, which libpq
+# would try in turn, nor an address with a port.
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|/[^\s,]+")
+
 
 class SettingError(ImproperlyConfigured):
     """A setting is missing or malformed; the message names it."""
@@ -68,6 +72,16 @@ def choice(name: str, *, default: str, choices: tuple[str, ...]) -> str:
 def items(name: str, default: str = "") -> list[str]:
     """Return the parts of a comma-separated list, without blanks."""
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def host(name: str) -> str:
+    """Return where a database listens, or nothing where the variable is not set."""
+    value = text(name)
+    if value and not _HOST.fullmatch(value):
+        raise SettingError(
+            name, f"must be one host name, address or directory of a Unix socket, without a port, not {value!r}."
+        )
+    return value
 
 
 def url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:

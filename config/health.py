@@ -9,11 +9,13 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from kombu import Connection
 
-from payouts import heartbeats
+from payouts import heartbeats, replica
 
 logger = logging.getLogger(__name__)
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+# A process that has just begun has not looked at its replica yet.
+REPLICA_PATIENCE_SECONDS = 0.3
 
 
 def livez(request: HttpRequest) -> JsonResponse:
@@ -26,7 +28,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 while requests can be served, 503 without the database.
 
     Without the broker payouts are accepted and the sweeper processes them, and without the sweeper workers do; so that
-    is `degraded` and still 200: taking all web processes out of service would make an outage of it.
+    is `degraded` and still 200: taking all web processes out of service would make an outage of it. Without its replica
+    an installation that has one reads from the primary.
     """
     del request
     database = _database_answers()
@@ -35,8 +38,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "broker": OK if _broker_answers() else DEGRADED,
         "sweeper": OK if database and _sweeper_is_at_work() else DEGRADED,
     }
+    more = {}
+    if replica.is_configured():
+        health = replica.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
+        checks["replica"] = OK if health.usable else DEGRADED
+        more["replica_lag_seconds"] = health.lag_seconds
     status = next((state for state in (FAILED, DEGRADED) if state in checks.values()), OK)
-    return JsonResponse({"status": status, "checks": checks}, status=503 if status == FAILED else 200)
+    return JsonResponse({"status": status, "checks": checks, **more}, status=503 if status == FAILED else 200)
 
 
 def _database_answers() -> bool:

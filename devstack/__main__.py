@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _dispatch(options: argparse.Namespace) -> int:
     if options.subcommand == "run":
-        return run.run(state.directory_from(os.environ), port=options.port)
+        return run.run(state.directory_from(os.environ), port=options.port, with_replica=options.replica)
     if options.subcommand == "demo":
         return demo.demo()
     if options.subcommand == "bank":
@@ -48,6 +48,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="subcommand", required=True)
     serve = commands.add_parser("run", help="serve until Ctrl-C")
     serve.add_argument("--port", type=_port, default=8000, help="port of the web server; 0 takes a free one")
+    serve.add_argument("--replica", action="store_true", help="start a replica of PostgreSQL too, to read lists from")
     commands.add_parser("demo", help="play the main job from end to end in a temporary place")
     execute_parser = commands.add_parser("exec", help="run a command beside throw-away PostgreSQL and Redis")
     execute_parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND [ARGUMENT ...]")

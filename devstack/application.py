@@ -16,17 +16,21 @@ _CALLBACKS = "/api/callbacks/http_bank/"
 _READY_SECONDS = 60.0
 # Celery warns about root for the sake of pickle, which we do not accept; its banner says what our lines say better.
 _CELERY = ("-W", "ignore:You're running the worker", "-m", "celery", "--quiet")
-_WORKER = ("--app", "config", "worker", "--queues", "payouts,callbacks", "--concurrency", "2", "--loglevel", "INFO")
+_QUEUES = "payouts,callbacks,exports"
+_WORKER = ("--app", "config", "worker", "--queues", _QUEUES, "--concurrency", "2", "--loglevel", "INFO")
 _WORKER_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class Application:
     """A whole stack: services, migrated database, bank, web server, worker, sweeper."""
 
-    def __init__(self, launch: launcher.Launcher, *, listener: socket.socket, durable: bool) -> None:
+    def __init__(
+        self, launch: launcher.Launcher, *, listener: socket.socket, durable: bool, with_replica: bool = False
+    ) -> None:
         self._launch = launch
         self._listener = listener
         self._durable = durable
+        self.with_replica = with_replica
         self.port = int(listener.getsockname()[1])
         self.base_url = f"http://{ports.LOOPBACK}:{self.port}"
         self.environment: dict[str, str] = {}
@@ -35,7 +39,7 @@ class Application:
 
     def start(self, *, first_merchant: bool) -> bootstrap.FirstStart | None:
         """Start everything and return when it serves; on the first start also what must be shown once."""
-        started = services.start(self._launch, durable=self._durable)
+        started = services.start(self._launch, durable=self._durable, with_replica=self.with_replica)
         self.environment = started.environment
         self._start_bank()
         self._run("migrate", "manage.py", "migrate", "--noinput")

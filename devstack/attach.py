@@ -11,7 +11,7 @@ from devstack import state
 
 # Settings that belong together: one of them set by hand and the others from the stack would be a mixture of two places.
 _GROUPS = (
-    ("POSTGRES_HOST", ("POSTGRES_",)),
+    ("POSTGRES_HOST", ("POSTGRES_", "PAYOUTS_REPLICA_")),
     ("CELERY_BROKER_URL", ("CELERY_",)),
 )
 

@@ -63,6 +63,8 @@ class Child:
     log: logs.LogFile
     started: str | None
     pump: threading.Thread | None = None
+    #: Whether the stack ends when it ends.
+    essential: bool = True
 
     @property
     def name(self) -> str:
@@ -157,8 +159,13 @@ class Children:
         """Raise StopRequestedError or ProcessEndedError when there is a reason to end; otherwise return at once."""
         if self._stop_requested():
             raise errors.StopRequestedError
-        for child in self._running:
-            if child is not ignore and child.process.poll() is not None:
+        for child in self.running:
+            if child is ignore or child.process.poll() is None:
+                continue
+            # From now on its pid may be somebody else's.
+            if not child.essential:
+                self._forget(child)
+            else:
                 raise errors.ProcessEndedError(name=child.name, exit_code=exit_code(child.process.returncode))
         if self._guard.process.poll() is not None:
             raise errors.ProcessEndedError(name="guardian", exit_code=exit_code(self._guard.process.returncode))

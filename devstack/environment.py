@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from devstack import attach
+from devstack import attach, ports
 
 # Plain HTTP on the loopback interface. What the caller's environment says wins.
 _DEFAULTS = {
@@ -20,6 +20,8 @@ _DEFAULTS = {
 _LIVE_PROVIDER = ("PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL")
 # How to reach another bank; how much of it may be asked at once, and the like, is for any.
 _BANK = ("URL", "TOKEN", "SECRET", "CALLBACK_SECRET", "CA_FILE")
+# How to reach another database's replica; how far it may lag is for any.
+_REPLICA = ("HOST", "PORT", "USER", "PASSWORD")
 _ATTACHED_PREFIXES = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_")
 # `createsuperuser` reads it; it concerns one command of its caller.
 _NEVER_ATTACHED_PREFIX = "DJANGO_SUPERUSER_"
@@ -36,8 +38,16 @@ def for_processes(*, secret_key: str, state_directory: str) -> dict[str, str]:
 
 def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with this database; a password or name meant for another one must not remain."""
-    kept = {name: value for name, value in environment.items() if not name.startswith("POSTGRES_")}
+    others = {f"PAYOUTS_REPLICA_{name}{suffix}" for name in _REPLICA for suffix in ("", "_FILE")}
+    kept = {
+        name: value for name, value in environment.items() if not name.startswith("POSTGRES_") and name not in others
+    }
     return {**kept, **database}
+
+
+def with_replica(environment: Mapping[str, str], *, port: int) -> dict[str, str]:
+    """Return the environment with a replica of its database, which has the same users."""
+    return {**environment, "PAYOUTS_REPLICA_HOST": ports.LOOPBACK, "PAYOUTS_REPLICA_PORT": str(port)}
 
 
 def with_broker(environment: Mapping[str, str], url: str) -> dict[str, str]:

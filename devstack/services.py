@@ -6,7 +6,7 @@ import abc
 import os
 from dataclasses import dataclass
 
-from devstack import attach, children, environment, errors, launcher, postgres, redis
+from devstack import attach, children, environment, errors, launcher, postgres, redis, replica
 
 _READY_SECONDS = 60.0
 _START_ATTEMPTS = 3
@@ -23,7 +23,7 @@ class Services:
     cluster_created: bool
 
 
-def start(launch: launcher.Launcher, *, durable: bool) -> Services:
+def start(launch: launcher.Launcher, *, durable: bool, with_replica: bool = False) -> Services:
     """Start what POSTGRES_HOST and CELERY_BROKER_URL do not point elsewhere, and wait until it answers."""
     secrets = launch.state.secrets()
     result = environment.for_processes(secret_key=secrets["secret_key"], state_directory=str(launch.state.path))
@@ -36,9 +36,15 @@ def start(launch: launcher.Launcher, *, durable: bool) -> Services:
     if start_postgres:
         database = _Postgres(launch, password=secrets["postgres_password"], durable=durable)
         created = database.create()
+        standby = _Replica(database, replication_password=secrets["replication_password"]) if with_replica else None
+        if standby:
+            standby.allow()
         database.start()
         database.wait()
         result = environment.with_database(result, database.server.environment)
+        if standby:
+            standby.start_following()
+            result = environment.with_replica(result, port=standby.server.port)
     if broker:
         broker.wait()
         result = environment.with_broker(result, broker.server.url)
@@ -99,7 +105,7 @@ class _Redis(_Service):
 class _Postgres(_Service):
     def __init__(self, launch: launcher.Launcher, *, password: str, durable: bool) -> None:
         super().__init__(launch, password=password)
-        self._installation = postgres.Installation(
+        self.installation = postgres.Installation(
             launch.children,
             cluster=launch.state.path / "postgres",
             durable=durable,
@@ -107,10 +113,36 @@ class _Postgres(_Service):
         )
 
     def create(self) -> bool:
-        return self._installation.create_cluster(password=self.password)
+        return self.installation.create_cluster(password=self.password)
 
     def start(self) -> None:
-        self.server, self.child = self._installation.start(password=self.password)
+        self.server, self.child = self.installation.start(password=self.password)
+
+    def is_ready(self) -> bool:
+        return self.server.is_ready()
+
+
+class _Replica(_Service):
+    def __init__(self, database: _Postgres, *, replication_password: str) -> None:
+        super().__init__(database.launch, password=database.password)
+        self._database = database
+        self._directory = database.launch.state.path / "replica"
+        self._standby = replica.Standby(database.installation, directory=self._directory, password=replication_password)
+
+    def allow(self) -> None:
+        self._standby.allow()
+
+    def start_following(self) -> None:
+        """Copy the primary, and return when the copy answers."""
+        self.launch.remove_at_end(self._directory)
+        self._standby.copy(self._database.server)
+        self.start()
+        self.wait()
+        # The platform goes on without it, and so does the stack: whoever ends it wants to see that.
+        self.child.essential = False
+
+    def start(self) -> None:
+        self.server, self.child = self._standby.start(password=self.password)
 
     def is_ready(self) -> bool:
         return self.server.is_ready()

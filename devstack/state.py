@@ -3,6 +3,7 @@
     lock              held by the launcher and its guardian; the pid of the launcher is written in it
     secrets.json      the secret key, the passwords of database and broker, and what the bank signs with; made once
     postgres/ redis/  their data
+    replica/          while it is up: a copy of postgres/ that follows it
     bank.sqlite3      the book of the sandbox bank
     logs/             one file for each process
     stack.json        while a stack is up: base URL, processes, and the environment to attach with
@@ -132,6 +133,7 @@ def _new_secrets() -> dict[str, str]:
         "secret_key": secrets.token_urlsafe(50),
         "postgres_password": secrets.token_urlsafe(24),
         "redis_password": secrets.token_urlsafe(24),
+        "replication_password": secrets.token_urlsafe(24),
         "bank_secret": secrets.token_urlsafe(32),
         # As Standard Webhooks writes a secret.
         "bank_callback_secret": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",

@@ -81,3 +81,23 @@ def check_live_provider(app_configs: Sequence[AppConfig] | None, **_: Any) -> li
             id="payouts.E001",
         )
     ]
+
+
+@register(Tags.compatibility)
+def check_replica(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Tell who has named the primary as its replica: it would never be used."""
+    del app_configs
+    primary, replica = (settings.DATABASES.get(alias) for alias in ("default", "replica"))
+    if primary is None or replica is None or not _is_same_server(primary, replica):
+        return []
+    return [
+        checks.Warning(
+            "PAYOUTS_REPLICA_HOST and PAYOUTS_REPLICA_PORT name the primary: it is no replica, and is not used as one.",
+            hint="Name a standby that follows the primary, or leave PAYOUTS_REPLICA_HOST empty.",
+            id="payouts.W004",
+        )
+    ]
+
+
+def _is_same_server(primary: dict[str, Any], replica: dict[str, Any]) -> bool:
+    return (primary["HOST"], int(primary["PORT"])) == (replica["HOST"], int(replica["PORT"]))

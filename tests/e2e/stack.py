@@ -53,10 +53,10 @@ class Stack:
         self._launcher: subprocess.Popen[bytes] | None = None
         self._description: dict[str, Any] = {}
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Return when the stack serves."""
         self._description = {}
-        self._launcher = self.launch()
+        self._launcher = self.launch(*options)
         deadline = time.monotonic() + START_SECONDS
         while self._read_description() is None:
             assert self._launcher.poll() is None, f"The stack ended while it started:\n{self.output}"
@@ -96,7 +96,7 @@ class Stack:
         return str(self._description["base_url"])
 
     def pid(self, name: str) -> int:
-        """Return the pid of the process with this name: postgres, redis, web, worker, sweeper."""
+        """Return the pid of the process with this name: postgres, replica, redis, web, worker, sweeper."""
         return next(int(process["pid"]) for process in self._description["processes"] if process["name"] == name)
 
     def send_signal(self, name: str, number: int) -> None:

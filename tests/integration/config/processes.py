@@ -18,7 +18,8 @@ COMMANDS = {
     "sweeper": [sys.executable, "manage.py", "sweep_payouts"],
     "web": [str(_BIN / "gunicorn"), "--config", "deploy/gunicorn.conf.py", "--bind", "127.0.0.1:0"],
     "worker": [
-        *(str(_BIN / "celery"), "--app", "config", "worker", "--queues", "payouts,callbacks", "--concurrency", "1"),
+        *(str(_BIN / "celery"), "--app", "config", "worker"),
+        *("--queues", "payouts,callbacks,exports", "--concurrency", "1"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ],
 }

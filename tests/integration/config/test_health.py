@@ -16,7 +16,7 @@ from payouts import heartbeats, pausing
 from payouts.models import Heartbeat, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.config import processes
-from tests.integration.payouts import database
+from tests.integration.payouts import database, rolling
 
 READYZ = """
 import django
@@ -116,6 +116,17 @@ class TestMetrics:
         assert response.headers["Content-Type"].startswith("text/plain")
         assert "payouts_due 2.0" in lines
         assert 100 <= float(overdue.split()[1]) < 110
+
+    def test_tells_how_far_the_roll_up_is_behind(self, client: Client, make_payout: Callable[..., Payout]) -> None:
+        def figures() -> list[str]:
+            lines = client.get("/metrics").content.decode().splitlines()
+            return [line for line in lines if line.startswith("payouts_rollup")]
+
+        assert figures() == ["payouts_rollup_marked 0.0"]
+        make_payout(created_at=rolling.at(rolling.day_ago(3)))
+        rolling.close(rolling.day_ago(3))
+        make_payout(created_at=rolling.at(rolling.day_ago(3)))
+        assert figures() == ["payouts_rollup_marked 1.0", "payouts_rollup_days_behind 2.0"]
 
     def test_is_zero_when_nothing_waits(self, client: Client) -> None:
         lines = client.get("/metrics").content.decode().splitlines()

@@ -119,6 +119,26 @@ class TestItems:
         assert env.items(NAME) == expected
 
 
+class TestHost:
+    @pytest.mark.parametrize(
+        "value",
+        ["", "db", "replica-2.internal", "10.0.0.7", "::1", "2001:db8::7", "::ffff:10.0.0.7", "/run/postgresql"],
+    )
+    def test_takes_names_addresses_and_directories(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv(NAME, value)
+
+        assert env.host(NAME) == value
+
+    @pytest.mark.parametrize(
+        "value", ["db:5432", "one,two", "postgres://db", "my db", "-db", "[::1]", "host=db", "user@db", "/a,/b", "."]
+    )
+    def test_refuses_anything_else(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv(NAME, value)
+
+        with pytest.raises(env.SettingError, match=rf"^{NAME} must be one host name, address or directory"):
+            env.host(NAME)
+
+
 class TestUrl:
     @pytest.mark.parametrize(
         "value",

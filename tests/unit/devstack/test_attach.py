@@ -15,6 +15,7 @@ STACK_ENVIRONMENT = {
     "POSTGRES_PASSWORD": "of the stack",
     "CELERY_BROKER_URL": "redis://:secret@127.0.0.1:6666/0",
     "DJANGO_SECRET_KEY": "key of the stack",
+    "PAYOUTS_REPLICA_HOST": "127.0.0.1",
 }
 
 
@@ -59,7 +60,8 @@ class TestAttach:
 
         attach.attach(environment)
 
-        postgres = {name: value for name, value in environment.items() if name.startswith("POSTGRES_")}
+        of_database = ("POSTGRES_", "PAYOUTS_REPLICA_")
+        postgres = {name: value for name, value in environment.items() if name.startswith(of_database)}
         assert postgres == {"POSTGRES_HOST": "db.example.com"}
         assert environment["CELERY_BROKER_URL"] == STACK_ENVIRONMENT["CELERY_BROKER_URL"]
 

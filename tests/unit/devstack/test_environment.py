@@ -35,6 +35,26 @@ class TestWithDatabase:
 
         assert after == {"HOME": "/home", "POSTGRES_HOST": "127.0.0.1"}
 
+    def test_leaves_nothing_of_its_replica(self) -> None:
+        before = {
+            "PAYOUTS_REPLICA_HOST": "replica.internal",
+            "PAYOUTS_REPLICA_PASSWORD_FILE": "/run/secrets/other",
+            "PAYOUTS_REPLICA_LAG_MAX_SECONDS": "5",
+        }
+
+        after = environment.with_database(before, {"POSTGRES_HOST": "127.0.0.1"})
+
+        assert after == {"POSTGRES_HOST": "127.0.0.1", "PAYOUTS_REPLICA_LAG_MAX_SECONDS": "5"}
+
+
+class TestWithReplica:
+    def test_says_where_it_is(self) -> None:
+        assert environment.with_replica({"HOME": "/home"}, port=5433) == {
+            "HOME": "/home",
+            "PAYOUTS_REPLICA_HOST": "127.0.0.1",
+            "PAYOUTS_REPLICA_PORT": "5433",
+        }
+
 
 class TestWantsBank:
     def test_where_the_caller_says_nothing(self) -> None:

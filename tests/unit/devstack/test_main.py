@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +23,16 @@ class TestMain:
     def test_refuses_exec_without_a_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command_line.main(["exec", "--"]) == 2
         assert capsys.readouterr().err == "Say what to run: python -m devstack exec -- COMMAND\n"
+
+    def test_refuses_a_replica_of_a_database_that_is_elsewhere(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("POSTGRES_HOST", "db.example.com")
+        monkeypatch.setenv("PAYOUTS_STATE_DIR", str(tmp_path / "state"))
+
+        assert command_line.main(["run", "--port", "0", "--replica"]) == 2
+        assert "POSTGRES_HOST names another" in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestExitCode:

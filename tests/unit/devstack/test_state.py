@@ -41,6 +41,7 @@ class TestStateDirectory:
             "secret_key",
             "postgres_password",
             "redis_password",
+            "replication_password",
             "bank_secret",
             "bank_callback_secret",
         }
@@ -53,7 +54,7 @@ class TestStateDirectory:
         secrets = opened.secrets()
 
         assert secrets.items() > older.items()
-        assert set(secrets) - set(older) == {"bank_secret", "bank_callback_secret"}
+        assert set(secrets) - set(older) == {"replication_password", "bank_secret", "bank_callback_secret"}
         assert opened.secrets() == secrets
         assert stat.S_IMODE((opened.path / "secrets.json").stat().st_mode) == 0o600
 
