@@ -1,41 +1,18 @@
-"""Read-only sums. They take the same filtered queryset as the list, so that list and sums cannot disagree."""
+"""Figures of what waits: for the platform, and for an operator. (What merchants ask for is in summaries.py.)"""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, TypedDict
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from payouts import admission, money
+from payouts import admission
 from payouts.models import Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 
 # A figure on a dashboard; beyond it the answer is "too many" anyway.
 COUNT_MAX = 100_000
-
-
-class SummaryRow(TypedDict):
-    """Count and sum of the payouts with one status and one currency. Amounts are never summed across currencies."""
-
-    status: str
-    currency: str
-    count: int
-    amount: str
-
-
-def summarize(payouts: QuerySet[Payout]) -> list[SummaryRow]:
-    """Return a row for each pair of status and currency that occurs, ordered by both."""
-    rows = (
-        payouts.order_by("status", "currency")
-        .values_list("status", "currency")
-        .annotate(Count("id"), Sum("amount", default=Decimal(0)))
-    )
-    return [
-        {"status": status, "currency": currency, "count": count, "amount": money.format_amount(amount, currency)}
-        for status, currency, count, amount in rows
-    ]
 
 
 class Backlog(TypedDict):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +22,7 @@ from payouts.models import Payout
 
 # Django's longest user name, so that both hands of an operator fit into the same column.
 _USER_LENGTH_MAX: Final = 150
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def actor() -> str:
@@ -56,6 +59,22 @@ def name(text: str) -> str:
     if not stripped or not _is_storable(stripped):
         raise ArgumentTypeError(f"{text!r} is no name")
     return stripped
+
+
+def day(text: str) -> date:
+    """Take a day as ISO 8601 writes it."""
+    if not _DAY.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-23")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no day of the calendar") from error
+
+
+def add_days(parser: CommandParser) -> None:
+    """Ask for the first and the last of some days (UTC)."""
+    parser.add_argument("--from", type=day, metavar="DATE", dest="first", help="the first day; all if left out")
+    parser.add_argument("--to", type=day, metavar="DATE", dest="last", help="the last day; all if left out")
 
 
 def printable(text: str) -> str:

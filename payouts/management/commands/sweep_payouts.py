@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from idempotency import retention
-from payouts import heartbeats, sweeping
+from payouts import export_upkeep, heartbeats, rollup, sweeping
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ PROCESS = f"{HOST}{os.getpid()}"
 class Command(BaseCommand):
     help = (
         "Find the payouts that the doorbell missed and have them processed, and erase answers to idempotency keys that "
-        "are past their time, until stopped."
+        "are past their time, and keep the roll-up of past days, until stopped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,6 +53,8 @@ class Command(BaseCommand):
         if options["once"]:
             done = sweeping.sweep()
             purged = _purge()
+            rollup.maintain(None)
+            export_upkeep.keep_up()
             self.stderr.write(
                 f"{done.due} due: {done.rung} rung for, {done.processed} processed here. "
                 f"{done.expired} leases ran out. {done.callbacks} callbacks applied. {purged} old answers erased."
@@ -87,11 +90,14 @@ class Stop:
 
 def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
     """Sweep, pause, sweep. Payouts come first in each round, and are looked for whatever became of the rest."""
+    horizon: rollup.Horizon | None = None
     while not stop.requested:
         close_old_connections()
         _logging_failure("heartbeat.failed", lambda: heartbeats.beat(PROCESS))
         swept = _logging_failure("sweep.failed", sweeping.sweep)
         _logging_failure("idempotency.purge.failed", _purge)
+        _logging_failure("exports.upkeep.failed", export_upkeep.keep_up)
+        horizon = _logging_failure("rollup.failed", partial(rollup.maintain, horizon))
         stop.pause(0.0 if swept and swept.has_more else interval_seconds)
 
 

@@ -1,0 +1,111 @@
+"""The roll-up comes to an installation that has payouts, and goes again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import transaction
+
+from accounts.models import MerchantAPIKey
+from payouts import services
+from payouts.models import Payout
+from payouts.rollup_models import RollupCell, RollupMark
+from tests.integration.payouts import database, rolling, test_migrations
+from tests.integration.payouts.rolling import at, day_ago
+
+MakePayout = Callable[..., Payout]
+
+BEFORE = "0008"
+
+migrated = test_migrations.migrated
+
+
+def cancel(payout: Payout) -> None:
+    services.cancel_payout(payout, actor="merchant:test")
+
+
+def relations() -> set[str]:
+    found = test_migrations.rows(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'payouts_rollup%' AND relkind = 'r' UNION "
+        "SELECT tgname FROM pg_trigger WHERE tgname LIKE '%rollup%' UNION "
+        "SELECT proname FROM pg_proc WHERE proname LIKE '%rollup%'"
+    )
+    return {name for (name,) in found}
+
+
+@pytest.mark.usefixtures("migrated")
+class TestMigration:
+    def test_finds_the_payouts_that_there_are(self, acme_key: MerchantAPIKey, make_payout: MakePayout) -> None:
+        test_migrations.migrate(BEFORE)
+        payouts = [make_payout(created_at=at(day_ago(number))) for number in (2, 1, 0)]
+
+        test_migrations.migrate(test_migrations.LATEST)
+
+        assert rolling.count(acme_key) == 3
+        assert RollupMark.objects.count() == 0
+        rolling.close(day_ago(1))
+        cancel(payouts[0])
+        assert RollupCell.objects.count() == 2
+        assert [mark.day for mark in RollupMark.objects.all()] == [day_ago(2)]
+        assert [row["count"] for row in rolling.summary(acme_key)["results"]] == [1, 2]
+
+    def test_can_be_undone_and_done_again(self, acme_key: MerchantAPIKey, make_payout: MakePayout) -> None:
+        payouts = [make_payout(created_at=at(day_ago(number))) for number in (2, 1)]
+        rolling.close(day_ago(1))
+        there = relations()
+        assert there == {
+            "payouts_rollupcell",
+            "payouts_rollupmark",
+            "payouts_rollupstate",
+            "payouts_mark_rollup",
+            "payouts_mark_rollup_inserted",
+            "payouts_mark_rollup_updated",
+        }
+
+        test_migrations.migrate(BEFORE)
+
+        assert relations() == set()
+        # Nobody marks it, ...
+        cancel(payouts[0])
+        test_migrations.migrate(test_migrations.LATEST)
+        # ... and nobody needs to: the roll-up begins anew.
+        assert relations() == there
+        assert (RollupCell.objects.count(), RollupMark.objects.count()) == (0, 0)
+        assert {row["status"]: row["count"] for row in rolling.summary(acme_key)["results"]} == {
+            "canceled": 1,
+            "pending": 1,
+        }
+
+    def test_waits_for_whoever_is_writing_payouts(self, acme_key: MerchantAPIKey, make_payout: MakePayout) -> None:
+        """A change that no trigger has seen must have been committed before any day can be closed."""
+        payout = make_payout(created_at=at(day_ago(1)))
+        test_migrations.migrate(BEFORE)
+
+        with rolling.others() as other:
+            with transaction.atomic():
+                cancel(payout)
+                migrating = other(migrate)
+                other(lambda: rolling.eventually(rolling.is_waiting_for_a_lock)).result()
+                assert not migrating.done()
+            migrating.result()
+
+        rolling.close(day_ago(1))
+        assert rolling.differences(day_ago(1)) == []
+        assert [row.status for row in RollupCell.objects.all()] == ["canceled"]
+
+
+def migrate() -> None:
+    test_migrations.migrate(test_migrations.LATEST)
+
+
+@pytest.mark.django_db
+def test_guards_keep_their_word_beside_it(make_payout: MakePayout) -> None:
+    """The triggers of before run first: what they refuse leaves no mark."""
+    payout = make_payout(created_at=at(day_ago(1)))
+    RollupMark.objects.all().delete()
+
+    refused = database.refused_by(lambda: Payout.objects.filter(pk=payout.pk).update(status="paid"))
+
+    assert refused == "payout_transition_allowed"
+    assert RollupMark.objects.count() == 0
