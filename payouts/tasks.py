@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any
+from typing import Any, Final
 
 from celery import Task, shared_task
 from django.db import close_old_connections
 
-from payouts import admission, inbox, processing
+from payouts import admission, export_jobs, inbox, processing
 
 logger = logging.getLogger(__name__)
+
+#: An export is given up by itself before that (export_jobs.JOB_SECONDS). A call of a provider has less (settings.py).
+EXPORT_SOFT_SECONDS: Final = 30 * 60
+EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 
 
 @shared_task(name="payouts.process_payout", ignore_result=True)
@@ -30,6 +34,17 @@ def apply_callback(callback_id: int) -> None:
     """Apply what a provider told us. Rung twice or too late it finds nothing to do."""
     close_old_connections()
     inbox.apply(callback_id)
+
+
+@shared_task(
+    name="payouts.run_export", ignore_result=True, soft_time_limit=EXPORT_SOFT_SECONDS, time_limit=EXPORT_SECONDS
+)
+def run_export(export_id: str) -> None:
+    """Make an export, and ring for the next. Rung twice or too late it finds nothing to do."""
+    close_old_connections()
+    next_id = export_jobs.run(uuid.UUID(export_id))
+    if next_id is not None:
+        ring_for_export(next_id)
 
 
 def ring(payout_id: uuid.UUID) -> bool:
@@ -52,6 +67,11 @@ def ring_next(payout_id: uuid.UUID) -> bool:
 def ring_for_callback(callback_id: int) -> bool:
     """Ring for a stored callback, like `ring`."""
     return _ring(apply_callback, callback_id, callback_id=callback_id)
+
+
+def ring_for_export(export_id: uuid.UUID) -> bool:
+    """Ring for an export that is to be made, like `ring`."""
+    return _ring(run_export, str(export_id), export_id=str(export_id))
 
 
 def _ring(task: Task[Any, None], argument: str | int, **names: str | int) -> bool:

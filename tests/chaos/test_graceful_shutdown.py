@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 
 # As docs/operations.md starts them, with as many tasks at a time as there are below.
 WORKER = (
-    *("-m", "celery", "--app", "config", "worker", "--queues", "payouts,callbacks", "--concurrency", "2"),
+    *("-m", "celery", "--app", "config", "worker", "--queues", "payouts,callbacks,exports", "--concurrency", "2"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 SWEEPER = ("manage.py", "sweep_payouts", "--interval-seconds", "0.5")

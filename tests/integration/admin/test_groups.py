@@ -23,6 +23,7 @@ EXPECTED = {
         "payouts.view_providercallback",
         "payouts.view_providercircuit",
         "payouts.view_pause",
+        "payouts.view_export",
         "payouts.operate_payout",
         "idempotency.view_idempotencyrecord",
         "accounts.view_merchant",
@@ -42,6 +43,7 @@ EXPECTED = {
         "payouts.view_providercallback",
         "payouts.view_providercircuit",
         "payouts.view_pause",
+        "payouts.view_export",
         "idempotency.view_idempotencyrecord",
         "accounts.view_merchant",
         "accounts.view_merchantapikey",
@@ -64,6 +66,7 @@ class TestGroupsMigration:
     def test_completes_a_group_that_is_there_already(self, db: None) -> None:
         made = importlib.import_module("payouts.migrations.0003_groups")
         extended = importlib.import_module("payouts.migrations.0007_operators")
+        exports = importlib.import_module("payouts.migrations.0010_exports")
         group = Group.objects.get(name="Auditors")
         kept = group.permissions.get(codename="view_payout")
         group.permissions.set([kept])
@@ -71,6 +74,7 @@ class TestGroupsMigration:
         with connection.schema_editor() as schema_editor:
             made.create_groups(apps, schema_editor)
             extended.extend_groups(apps, schema_editor)
+            exports.extend_groups(apps, schema_editor)
         migration_again = Group.objects.filter(name__in=EXPECTED).count()
 
         assert permissions_of("Auditors") == EXPECTED["Auditors"]
@@ -87,6 +91,8 @@ GETS = [
     (f"{pages.CALLBACKS}add/", 403, 403, 403),
     (pages.CIRCUITS, 200, 403, 200),
     (f"{pages.CIRCUITS}add/", 403, 403, 403),
+    (pages.EXPORTS, 200, 403, 200),
+    (f"{pages.EXPORTS}add/", 403, 403, 403),
     (pages.RECORDS, 200, 403, 200),
     (pages.MERCHANTS, 200, 200, 200),
     (f"{pages.MERCHANTS}add/", 403, 403, 403),

@@ -63,7 +63,7 @@ class Doorbell:
         self.silence()
 
     def silence(self) -> None:
-        self._client.delete("payouts", "callbacks")
+        self._client.delete("payouts", "callbacks", "exports")
 
     def rung(self, queue: str = "payouts") -> int:
         length = self._client.llen(queue)

@@ -1,0 +1,64 @@
+"""The filters of an export as an object of JSON, and as the query parameters that the list takes: the same, said twice.
+
+The object is what POST /api/exports/ takes and what is stored. From it the parameters are made again, and what they
+select is for payouts/filters.py to say, as for the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, Final
+
+from django.http import QueryDict
+
+from payouts import filters
+from payouts.export_models import Export
+from payouts.filter_fields import METADATA
+from payouts.models import PayoutQuerySet
+from payouts.selections import Selection
+
+#: The filter that may have several values.
+SEVERAL: Final = "status"
+#: The filter that is an object itself.
+PAIRS: Final = "metadata"
+
+
+def described(given: QueryDict, *, other: Set[str]) -> dict[str, Any]:
+    """Return the filters among these parameters as an object; `other` are those that are no filters."""
+    found: dict[str, Any] = {}
+    for name, values in given.lists():
+        if pair := METADATA.fullmatch(name):
+            found.setdefault(PAIRS, {})[pair[1]] = values[-1]
+        elif name == SEVERAL:
+            found[name] = [part.strip() for value in values for part in value.split(",")]
+        elif name not in other:
+            found[name] = values[-1]
+    return found
+
+
+def parameters_of(described_filters: Mapping[str, Any]) -> QueryDict:
+    """Return the query parameters of such an object."""
+    given = QueryDict(mutable=True)
+    for name, value in described_filters.items():
+        match value:
+            case dict():
+                given.update({f"{name}[{key}]": text for key, text in value.items()})
+            case list():
+                given.setlist(name, value)
+            case _:
+                given[name] = value
+    return given
+
+
+def payouts_of(export: Export) -> PayoutQuerySet:
+    """Return what an export that was asked for selects, in its order.
+
+    Raises ValidationError (REST framework's) where a newer version of the platform no longer takes its filters.
+    """
+    given = parameters_of(export.filters)
+    return in_order(filters.select(given, merchant_id=export.merchant_id, mode=export.mode), export.ordering)
+
+
+def in_order(selection: Selection, ordering: str) -> PayoutQuerySet:
+    """Return what was selected, in one of filters.ORDERINGS."""
+    return selection.payouts.order_by(*filters.columns_of(ordering))

@@ -1,0 +1,42 @@
+"""How an export goes over HTTP: the headers of a file, and whether it may be compressed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from django.http import StreamingHttpResponse
+
+from payouts import export_formats
+
+#: RFC 9110, section 12.4.2: a weight. Nought means "not this one".
+QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
+
+
+def accepts_gzip(header: str) -> bool:
+    """Tell whether an Accept-Encoding asks for gzip. An asterisk does not: who takes anything has not asked for it."""
+    for part in header.lower().split(","):
+        coding, *parameters = "".join(part.split()).split(";")
+        if coding in {"gzip", "x-gzip"}:
+            weights = [QUALITY.fullmatch(parameter) for parameter in parameters]
+            return all(weight is not None and float(weight[1]) > 0 for weight in weights)
+    return False
+
+
+def file_response(
+    body: Iterable[bytes], *, file_format: str, mode: str, made_at: datetime, compressed: bool
+) -> StreamingHttpResponse:
+    """Return the answer with the file as its body."""
+    made = export_formats.FORMATS[file_format]
+    response = StreamingHttpResponse(body, content_type=made.content_type)
+    name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{made.extension}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept-Encoding"
+    # A proxy of nginx's kind would otherwise keep on its disk what the client does not take at once.
+    response.headers["X-Accel-Buffering"] = "no"
+    if compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    return response

@@ -1,0 +1,85 @@
+"""The worker's part of exports: claim one, read its payouts, store them piece by piece.
+
+No transaction spans two pieces. A worker that dies leaves a lease that runs out; the next begins anew, with what is
+found then.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import time
+import uuid
+from typing import Final
+
+from rest_framework.exceptions import ValidationError
+
+from payouts import export_filters, export_formats, export_reading, export_records, replica
+from payouts.export_models import Export
+from payouts.export_reading import Reading
+
+logger = logging.getLogger(__name__)
+
+#: What PostgreSQL may take to find the rows: less than a lease. Ten million take half a minute.
+READING_SECONDS: Final = 240.0
+#: What all of it may take; Celery would end it after half an hour (tasks.py).
+JOB_SECONDS: Final = 25 * 60.0
+#: As for streamed ones, export_streams.py.
+GZIP_LEVEL: Final = 1
+
+
+class Unmakeable(Exception):
+    """The export cannot be made, however often it is tried. The message is for the merchant."""
+
+
+def run(export_id: uuid.UUID) -> uuid.UUID | None:
+    """Make this export, unless somebody else does, and return the one that comes next, if there is one."""
+    export = export_records.claim(export_id)
+    if export is None:
+        return None
+    extra = {"export_id": str(export_id)}
+    try:
+        _make(export)
+        logger.info("export.completed", extra=extra)
+    except Unmakeable as error:
+        logger.warning("export.failed", extra={**extra, "error": str(error)})
+        export_records.fail(export, str(error))
+    except export_records.LeaseLost:
+        logger.info("export.lost", extra=extra)
+    except Exception:
+        # Whatever it was may pass: a restart of the database, a worker that is told to stop.
+        logger.exception("export.attempt.failed", extra=extra)
+        export_records.leave_broken_connection()
+        export_records.give_back(export)
+    return export_records.next_pending()
+
+
+def _make(export: Export) -> None:
+    reading = _read(export)
+    try:
+        _store(export, reading)
+    finally:
+        reading.close()
+
+
+def _read(export: Export) -> Reading:
+    try:
+        payouts = export_filters.payouts_of(export)
+        return replica.read(lambda: export_reading.read(payouts, seconds_max=READING_SECONDS))
+    except ValidationError as error:
+        raise Unmakeable("Its filters are no longer understood. Ask for it again.") from error
+    except export_reading.TookTooLong as error:
+        raise Unmakeable("To find these payouts takes too long. Ask for those of a shorter time.") from error
+
+
+def _store(export: Export, reading: Reading) -> None:
+    ends_at = time.monotonic() + JOB_SECONDS
+    made = export_formats.FORMATS[export.format]()
+    stored_bytes = 0
+    for number, piece in enumerate(reading.pieces(made)):
+        if time.monotonic() > ends_at:
+            raise Unmakeable("It took too long. Ask for the payouts of a shorter time.")
+        body = gzip.compress(piece, GZIP_LEVEL, mtime=0)
+        export_records.store(export, number=number, body=body, rows_count=made.rows_count)
+        stored_bytes += len(body)
+    export_records.complete(export, made, stored_bytes=stored_bytes)

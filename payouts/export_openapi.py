@@ -1,0 +1,187 @@
+"""What the API documentation says about exports. The error answers are added to all operations in config."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from payouts import export_serializers, openapi
+from payouts.export_models import ExportFormat, ExportStatus
+
+EXPORT_ID: Final = "01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f"
+SHA256: Final = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+
+REQUEST: Final = {
+    "format": "ndjson",
+    "filters": {"status": ["paid", "returned"], "created_after": "2026-11-01T00:00:00Z"},
+    "ordering": "created_at",
+}
+PENDING: Final = {
+    "id": EXPORT_ID,
+    "status": "pending",
+    "kind": "job",
+    "mode": "test",
+    **REQUEST,
+    "rows": 0,
+    "amounts": {},
+    "bytes": 0,
+    "sha256": "",
+    "error": "",
+    "created_at": "2026-11-23T12:00:00.000000Z",
+    "started_at": None,
+    "finished_at": None,
+    "expires_at": None,
+    "download_url": None,
+}
+COMPLETED: Final = {
+    **PENDING,
+    "status": "completed",
+    "rows": 2,
+    "amounts": {"EUR": "21.00"},
+    "bytes": 1034,
+    "sha256": SHA256,
+    "started_at": "2026-11-23T12:00:00.250000Z",
+    "finished_at": "2026-11-23T12:00:01.500000Z",
+    "expires_at": "2026-11-30T12:00:01.500000Z",
+    "download_url": f"https://payouts.example.com/api/exports/{EXPORT_ID}/download/?token=1tEXAmple:c2lnbmF0dXJl",
+}
+CANCELED: Final = {**PENDING, "status": "canceled", "finished_at": "2026-11-23T12:00:01.500000Z"}
+CSV: Final = (
+    "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
+    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at\r\n"
+    f"{openapi.PAYOUT_ID},paid,test,10.50,EUR,Jane Doe,DE89370400440532013000,,,,Refund of order 4711,order-4711,{{}},"
+    "order-4711-refund,,,2026-11-23T12:00:00.000000Z,2026-11-23T12:00:01.250000Z\r\n"
+)
+NDJSON: Final = (
+    f'{{"id":"{openapi.PAYOUT_ID}","status":"paid","mode":"test","amount":"10.50","currency":"EUR","recipient_details":'
+    '{"name":"Jane Doe","account":"DE89370400440532013000"},"comment":"","reference":"","metadata":{},'
+    '"idempotency_key":null,"failure_code":"","failure_message":"","created_at":"2026-11-23T12:00:00.000000Z",'
+    '"updated_at":"2026-11-23T12:00:01.250000Z"}\n'
+    f'{{"trailer":{{"rows":1,"amounts":{{"EUR":"10.50"}},"sha256":"{SHA256}"}}}}\n'
+)
+
+FORMAT: Final = OpenApiParameter(
+    "format", str, description="The kind of file.", enum=ExportFormat.values, default=ExportFormat.CSV.value
+)
+STATUS: Final = OpenApiParameter(
+    "status",
+    str,
+    many=True,
+    explode=True,
+    enum=ExportStatus.values,
+    description="One status or several, repeated or separated by commas.",
+)
+TOKEN: Final = OpenApiParameter("token", str, required=True, description="As it stands in `download_url`.")
+LINK: Final = OpenApiParameter(
+    "Link",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description='With `rel="describedby"`, the path of what the export adds up to: rows, sums, SHA-256 at its end.',
+)
+EXPORT_ID_HEADER: Final = OpenApiParameter(
+    "Payouts-Export-Id", str, OpenApiParameter.HEADER, response=[200], description="Id of the export."
+)
+LOCATION: Final = OpenApiParameter(
+    "Location", str, OpenApiParameter.HEADER, response=[202], description="Path of the export."
+)
+REPLAYED: Final = OpenApiParameter(
+    "Idempotent-Replayed",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 202],
+    description="`true` where an earlier request with the key did the work.",
+)
+FILES: Final = {
+    (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, "The file.", [OpenApiExample("csv", CSV)]),
+    (200, "application/x-ndjson"): OpenApiResponse(
+        OpenApiTypes.BINARY, "The file.", [OpenApiExample("ndjson", NDJSON)]
+    ),
+}
+
+
+def _answer(description: str, example: object) -> OpenApiResponse:
+    return OpenApiResponse(export_serializers.ExportSerializer, description, [OpenApiExample("answer", example)])
+
+
+export_payouts = extend_schema(
+    operation_id="export_payouts",
+    tags=["reports"],
+    summary="Export payouts",
+    filters=True,
+    description=(
+        "The payouts that the filters of the list select, all of one moment, as a file that is sent while it is read; "
+        "compressed where `Accept-Encoding` asks for gzip. In CSV a cell that a spreadsheet would take for a formula "
+        "has an apostrophe in front. NDJSON ends with a line that says how many rows there were, what they add up to "
+        "and the SHA-256 of all lines before; for CSV the object that the header `Link` names says so. An answer that "
+        "breaks off is not whole. You may have two of them under way. For large ones rather ask for an export in the "
+        "background (`POST /api/exports/`)."
+    ),
+    parameters=[FORMAT, openapi.ORDERING, LINK, EXPORT_ID_HEADER],
+    responses=FILES,
+)
+list_exports = extend_schema(
+    operation_id="list_exports",
+    tags=["reports"],
+    summary="List exports",
+    description="Your exports in the key's mode, newest first, a page at a time; those that were streamed as well.",
+    parameters=[STATUS],
+    responses={
+        200: OpenApiResponse(
+            export_serializers.ExportSerializer(many=True), "A page of exports.", [OpenApiExample("answer", COMPLETED)]
+        )
+    },
+)
+create_export = extend_schema(
+    operation_id="create_export",
+    tags=["reports"],
+    summary="Have an export made",
+    description=(
+        "Has a file made in the background of the payouts that the filters select, all of the moment at which a worker "
+        "begins. Ask for the export until it is `completed`, and follow its `download_url`. You may have five of them "
+        "under way; each is kept for some days."
+    ),
+    parameters=[openapi.OPTIONAL_KEY, REPLAYED, LOCATION],
+    request=export_serializers.ExportWriteSerializer,
+    examples=[OpenApiExample("paid", REQUEST, request_only=True)],
+    responses={
+        202: _answer("It will be made.", PENDING),
+        200: _answer(
+            "The export as it is now: an earlier request with the key asked for it, and its answer is no longer kept.",
+            COMPLETED,
+        ),
+    },
+)
+retrieve_export = extend_schema(
+    operation_id="retrieve_export",
+    tags=["reports"],
+    summary="Retrieve an export",
+    description="How far it is, what it adds up to once it is completed, and where to download it.",
+    responses={200: _answer("The export.", COMPLETED)},
+)
+cancel_export = extend_schema(
+    operation_id="cancel_export",
+    tags=["reports"],
+    summary="Cancel an export",
+    description=(
+        "Calls off one that is `pending` or `running`; one that is being streamed breaks off soon. One that is "
+        "`canceled` already is answered the same; any other is 409."
+    ),
+    parameters=[openapi.OPTIONAL_KEY, REPLAYED],
+    request=None,
+    responses={200: _answer("The export, canceled by this request or before.", CANCELED)},
+)
+download_export = extend_schema(
+    operation_id="download_export",
+    tags=["reports"],
+    summary="Download an export",
+    description=(
+        "The file, for whoever has the link from `download_url`: no API key is asked for. Compressed where "
+        "`Accept-Encoding` asks for gzip."
+    ),
+    auth=[],
+    parameters=[TOKEN],
+    responses=FILES,
+)

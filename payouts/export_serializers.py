@@ -1,0 +1,107 @@
+"""The shape of exports in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import Mode
+from payouts import export_filters, filters
+from payouts.export_filters import PAIRS, SEVERAL
+from payouts.export_models import Export, ExportFormat, ExportKind, ExportStatus
+from payouts.serializers import StrictSerializer
+from payouts.states import PayoutStatus
+
+# The serializers have a field of the module's name.
+_ORDERINGS = filters.ORDERINGS
+_TEXT_FILTERS = {
+    name: {"type": "string", "description": str(one.extra["help_text"])}
+    for name, one in filters.PayoutFilterSet.base_filters.items()
+    if name not in {SEVERAL, PAIRS}
+}
+FILTERS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The filters of the list, by the same names and with the same values; the status may be a list.",
+    "properties": {
+        SEVERAL: {"type": "array", "items": {"type": "string", "enum": PayoutStatus.values}},
+        **_TEXT_FILTERS,
+        PAIRS: {"type": "object", "additionalProperties": {"type": "string"}, "description": "Pairs of yours."},
+    },
+    "additionalProperties": False,
+}
+
+
+@extend_schema_field(FILTERS_SCHEMA)
+class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
+    """The filters of the list as an object. What they refuse there is refused here, by the same code."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Send an object.", code="not_an_object")
+        problems = {name: problem for name, value in data.items() if (problem := _problem_of(name, value))}
+        if problems:
+            raise serializers.ValidationError(problems)
+        given = export_filters.parameters_of(data)
+        api_key = self.context["api_key"]
+        filters.select(given, merchant_id=api_key.merchant_id, mode=api_key.mode)
+        return export_filters.described(given, other=frozenset())
+
+    def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
+        return value
+
+
+def _problem_of(name: str, value: Any) -> serializers.ErrorDetail | None:
+    """Return what is wrong with the type of a filter's value: a query parameter can be nothing but text."""
+    texts = [value]
+    if name == SEVERAL and isinstance(value, list):
+        texts = value
+    elif name == PAIRS:
+        if not isinstance(value, dict):
+            return serializers.ErrorDetail("Send an object.", code="not_an_object")
+        texts = list(value.values())
+    if not texts:
+        return serializers.ErrorDetail("Give it a value or leave it out.", code="blank")
+    if not all(isinstance(text, str) for text in texts):
+        return serializers.ErrorDetail("Send it as a string.", code="not_a_string")
+    return None
+
+
+class ExportWriteSerializer(StrictSerializer):
+    format = serializers.ChoiceField(choices=ExportFormat.choices, default=ExportFormat.CSV)
+    filters = FiltersField(default=dict)
+    ordering = serializers.ChoiceField(choices=_ORDERINGS, default=_ORDERINGS[0])
+
+
+class ExportSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=ExportStatus.choices)
+    kind = serializers.ChoiceField(
+        choices=ExportKind.choices, help_text="A `stream` was sent while it was made; a `job` can be downloaded."
+    )
+    mode = serializers.ChoiceField(choices=Mode.choices)
+    format = serializers.ChoiceField(choices=ExportFormat.choices)
+    filters = FiltersField()
+    ordering = serializers.ChoiceField(choices=_ORDERINGS)
+    rows = serializers.IntegerField(source="rows_count", help_text="Payouts in it; so far, while it is running.")
+    amounts = serializers.DictField(
+        child=serializers.CharField(), help_text="Once it is completed: the sum of each currency."
+    )
+    bytes = serializers.IntegerField(source="size_bytes", help_text="Size of the file. 0 until it is completed.")
+    sha256 = serializers.CharField(help_text="SHA-256 of the whole file, uncompressed. Empty until it is completed.")
+    error = serializers.CharField(help_text="What went wrong, in a sentence; else empty.")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="Until when it is kept.")
+    download_url = serializers.SerializerMethodField(
+        help_text=(
+            "Where to download it, without an API key, within the next 15 minutes: whoever has the link can. Null "
+            "unless there is something to download. Each answer has a new one."
+        )
+    )
+
+    def get_download_url(self, export: Export) -> str | None:
+        link: str | None = self.context["link_to"](export)
+        return link

@@ -1,0 +1,34 @@
+"""What a merchant may ask for its exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import transaction
+
+from accounts.models import MerchantAPIKey
+from payouts import export_filters, export_records, export_streams, services, tasks
+from payouts.export_models import Export
+from payouts.export_records import Wish
+from payouts.selections import Selection
+
+
+def stream(
+    wish: Wish, selection: Selection, *, api_key: MerchantAPIKey, compressed: bool
+) -> tuple[Export, Iterator[bytes]]:
+    """Begin to export what was selected, and return the export with its bytes.
+
+    Raises TooManyExports, and ExportTooLarge.
+    """
+    export = export_records.begin_stream(wish, api_key=api_key, actor=services.actor_of(api_key))
+    payouts = export_filters.in_order(selection, wish.ordering)
+    return export, export_streams.stream(export, payouts, compressed=compressed)
+
+
+def ask_for(wish: Wish, *, api_key: MerchantAPIKey) -> Export:
+    """Have an export made in the background; the doorbell is rung once that is committed. Raises TooManyExports."""
+    with transaction.atomic():
+        export = export_records.ask_for(wish, api_key=api_key, actor=services.actor_of(api_key))
+        # It must not raise, or the answer for a committed export would be a 500.
+        transaction.on_commit(lambda: tasks.ring_for_export(export.pk), robust=True)
+    return export

@@ -1,0 +1,200 @@
+"""The HTTP edge of exports."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final, cast
+
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.pagination import BasePagination
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+from accounts import parameters
+from accounts.authentication import api_key_of
+from accounts.models import MerchantAPIKey
+from accounts.permissions import Scopes
+from idempotency.decorators import idempotent
+from payouts import (
+    errors,
+    export_downloads,
+    export_filters,
+    export_http,
+    export_links,
+    export_openapi,
+    export_records,
+    export_services,
+    filters,
+)
+from payouts.export_models import Export, ExportFormat, ExportQuerySet, ExportStatus
+from payouts.export_records import Wish
+from payouts.export_serializers import ExportSerializer, ExportWriteSerializer
+from payouts.serializers import StrictSerializer
+from payouts.views import REPORT, PayoutsAPIView
+
+#: The parameters of a streamed export that are no filters.
+STREAM_PARAMETERS: Final = frozenset({"format", "ordering"})
+
+
+class PayoutExportView(PayoutsAPIView):
+    scopes: Scopes = {"GET": REPORT}
+    filter_backends = (filters.StrictFilterBackend,)
+    filterset_class = filters.PayoutFilterSet
+
+    @export_openapi.export_payouts
+    def get(self, request: Request) -> HttpResponseBase:
+        selection = self.selection(known=STREAM_PARAMETERS)
+        ordering, *_ = filters.ordering_of(request)
+        given = export_filters.described(request.query_params, other=STREAM_PARAMETERS)
+        file_format = _chosen("format", request.query_params.get("format", ExportFormat.CSV), ExportFormat.values)
+        wish = Wish(file_format, given, ordering)
+        compressed = export_http.accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        if request.method == "HEAD":
+            return self._file_response((), wish, compressed=compressed)
+        export, body = export_services.stream(wish, selection, api_key=self.api_key, compressed=compressed)
+        response = self._file_response(body, wish, compressed=compressed)
+        response.headers["Link"] = f'<{reverse("export", args=[export.pk])}>; rel="describedby"'
+        response.headers["Payouts-Export-Id"] = str(export.pk)
+        return response
+
+    def _file_response(self, body: Any, wish: Wish, *, compressed: bool) -> HttpResponseBase:
+        return export_http.file_response(
+            body, file_format=wish.format, mode=self.api_key.mode, made_at=timezone.now(), compressed=compressed
+        )
+
+
+class ExportsAPIView(GenericAPIView[Export]):
+    """What all views of exports share: the exports that the API key may see, and nobody else's."""
+
+    queryset = Export.objects.none()
+    serializer_class = ExportSerializer
+    pagination_class: type[BasePagination] | None = None
+    http_method_names = ["get", "post", "head"]
+    scopes: Scopes
+    list_parameters: frozenset[str] = frozenset()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        known = self.list_parameters if request.method in SAFE_METHODS else frozenset[str]()
+        parameters.refuse_misunderstood(request.query_params, known=known)
+
+    def get_queryset(self) -> ExportQuerySet:
+        return Export.objects.visible_to(self.api_key)
+
+    @property
+    def api_key(self) -> MerchantAPIKey:
+        return api_key_of(self.request)
+
+    def get_export(self, export_id: uuid.UUID) -> Export:
+        export = self.get_queryset().filter(pk=export_id).first()
+        if export is None:
+            raise errors.ExportNotFound
+        return export
+
+    def answer_again(self, export_id: uuid.UUID) -> Response:
+        """Answer a retry whose first answer is no longer kept."""
+        return self.answer(self.get_export(export_id), status=200)
+
+    def answer(self, export: Export, *, status: int) -> Response:
+        location = reverse("export", args=[export.pk])
+        return Response(self.shown(export), status=status, headers={"Location": location} if status != 200 else {})
+
+    def shown(self, exports: Any, *, many: bool = False) -> Any:
+        return ExportSerializer(exports, many=many, context={"link_to": self._link_to}).data
+
+    def _link_to(self, export: Export) -> str | None:
+        if not export_downloads.is_kept(export):
+            return None
+        path = reverse("export-download", args=[export.pk])
+        return self.request.build_absolute_uri(f"{path}?token={export_links.token_of(export.pk)}")
+
+
+class ExportListView(ExportsAPIView):
+    scopes: Scopes = {"GET": REPORT, "POST": REPORT}
+    # By name from the settings: the class is in config, which no app imports.
+    pagination_class = cast("type[BasePagination]", api_settings.DEFAULT_PAGINATION_CLASS)
+    list_parameters = frozenset({"cursor", "page_size", "status"})
+
+    def ordering_of(self, request: Request) -> tuple[str, ...]:
+        del request
+        return ("-created_at", "-id")
+
+    def load(self, exports: ExportQuerySet) -> list[Export]:
+        return list(exports)
+
+    @export_openapi.list_exports
+    def get(self, request: Request) -> Response:
+        exports = self.get_queryset()
+        given = ",".join(request.query_params.getlist("status"))
+        if given:
+            exports = exports.filter(
+                status__in=[_chosen("status", text, ExportStatus.values) for text in given.split(",")]
+            )
+        return self.get_paginated_response(self.shown(self.paginate_queryset(exports), many=True))
+
+    @export_openapi.create_export
+    @idempotent(resource_type="export")
+    def post(self, request: Request, *, idempotency_key: str | None) -> Response:
+        del idempotency_key
+        serializer = ExportWriteSerializer(data=request.data, context={"api_key": self.api_key})
+        serializer.is_valid(raise_exception=True)
+        return self.answer(export_services.ask_for(Wish(**serializer.validated_data), api_key=self.api_key), status=202)
+
+
+class ExportView(ExportsAPIView):
+    scopes: Scopes = {"GET": REPORT}
+
+    @export_openapi.retrieve_export
+    def get(self, request: Request, export_id: uuid.UUID) -> Response:
+        del request
+        return self.answer(self.get_export(export_id), status=200)
+
+
+class ExportCancelView(ExportsAPIView):
+    scopes: Scopes = {"POST": REPORT}
+
+    @export_openapi.cancel_export
+    @idempotent(resource_type="export")
+    def post(self, request: Request, export_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
+        del idempotency_key
+        export = self.get_export(export_id)
+        StrictSerializer(data=request.data).is_valid(raise_exception=True)
+        return self.answer(export_records.cancel(export), status=200)
+
+
+class ExportDownloadView(APIView):
+    """For whoever has the link, which is all the proof that it takes."""
+
+    http_method_names = ["get", "head"]
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+    @export_openapi.download_export
+    def get(self, request: Request, export_id: uuid.UUID) -> HttpResponseBase:
+        parameters.refuse_misunderstood(request.query_params, known=frozenset({"token"}))
+        export = export_downloads.find(export_id, token=request.query_params.get("token", ""))
+        compressed = export_http.accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        response = export_http.file_response(
+            () if request.method == "HEAD" else export_downloads.read(export, compressed=compressed),
+            file_format=export.format,
+            mode=export.mode,
+            made_at=export.created_at,
+            compressed=compressed,
+        )
+        response.headers["Content-Length"] = str(export_downloads.size_of(export, compressed=compressed))
+        return response
+
+
+def _chosen(name: str, value: str, choices: list[str]) -> str:
+    """Return the value of a parameter. Raises ValidationError unless it is one of these."""
+    if value.strip() not in choices:
+        raise ValidationError({name: [ErrorDetail(f"The choices are {', '.join(choices)}.", "invalid_choice")]})
+    return value.strip()

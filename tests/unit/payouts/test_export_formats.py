@@ -1,0 +1,195 @@
+"""What an export looks like, from rows as the database says them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payouts import export_formats
+from payouts.export_formats import Row
+
+ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
+HEADER = (
+    "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
+    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at\r\n"
+)
+#: What a spreadsheet takes for the beginning of a formula, or passes over before one.
+TRIGGERS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+
+
+def row(**columns: Any) -> Row:
+    """Return a row as psycopg gives it; `columns` replace."""
+    values = {
+        "id": ID,
+        "status": "paid",
+        "mode": "test",
+        "amount": Decimal("10.5000"),
+        "currency": "EUR",
+        "recipient_details": '{"name": "Jane Doe", "account": "DE89"}',
+        "comment": "",
+        "reference": "",
+        "metadata": "{}",
+        "idempotency_key": None,
+        "failure_code": "",
+        "failure_message": "",
+        "created_at": "2026-11-23 12:00:00+00",
+        "updated_at": "2026-11-23 12:00:01.25+00",
+        **columns,
+    }
+    return cast("Row", tuple(values[name] for name in export_formats.COLUMNS))
+
+
+def export(file_format: str, *rows: Row) -> bytes:
+    made = export_formats.FORMATS[file_format]()
+    return made.head() + made.lines(rows) + made.tail()
+
+
+def cells(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def undone(cell: str) -> str:
+    """Take the apostrophe off again, as docs/exports.md says."""
+    return cell[1:] if re.match("'+[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", cell) else cell
+
+
+class TestCSV:
+    def test_has_a_line_for_each_payout_below_the_names_of_the_columns(self) -> None:
+        assert export("csv", row(), row(amount=Decimal("7.0000"), currency="JPY")).decode() == (
+            HEADER + f"{ID},paid,test,10.50,EUR,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,"
+            "2026-11-23T12:00:01.250000Z\r\n"
+            f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z\r\n"
+        )
+
+    def test_of_nothing_has_the_names_of_the_columns(self) -> None:
+        assert export("csv").decode() == HEADER
+
+    def test_keeps_quotes_commas_line_feeds_and_other_scripts(self) -> None:
+        nasty = 'a "quoted", Zo\u00eb\r\n\u6771\u4eac \U0001f600;'
+        made = export(
+            "csv",
+            row(
+                comment=nasty,
+                recipient_details=json.dumps({"name": nasty, "account": "1", "address": nasty, "country": "DE"}),
+                metadata=json.dumps({nasty: nasty}),
+            ),
+        )
+
+        (read,) = cells(made.decode())
+
+        assert (read["comment"], read["recipient_name"], read["recipient_address"]) == (nasty, nasty, nasty)
+        assert (read["recipient_bank_code"], read["recipient_country"]) == ("", "DE")
+        assert json.loads(read["metadata"]) == {nasty: nasty}
+
+    @pytest.mark.parametrize("trigger", TRIGGERS)
+    @pytest.mark.parametrize(
+        "column", ["comment", "reference", "idempotency_key", "failure_code", "failure_message", "recipient_name"]
+    )
+    def test_puts_an_apostrophe_before_what_a_spreadsheet_would_execute(self, column: str, trigger: str) -> None:
+        formula = f"{trigger}HYPERLINK()"
+        columns = (
+            {"recipient_details": json.dumps({"name": formula, "account": "1"})}
+            if column == "recipient_name"
+            else {column: formula}
+        )
+
+        (read,) = cells(export("csv", row(**columns)).decode())
+
+        assert read[column] == f"'{formula}"
+
+    @pytest.mark.parametrize(
+        ("text", "written"),
+        [
+            ("a=1", "a=1"),
+            ("", ""),
+            ("'quoted'", "'quoted'"),
+            ("'", "'"),
+            # Who wrote these had an apostrophe in front already: it is one more, and can be told from one of ours.
+            ("'=1", "''=1"),
+            ("''=1", "'''=1"),
+        ],
+    )
+    def test_touches_nothing_else(self, text: str, written: str) -> None:
+        assert export_formats.harmless(text) == written
+
+    @given(st.text(alphabet=st.sampled_from(["'", "=", "-", "a", " ", "\t", "\uff0b"]), max_size=6))
+    def test_can_be_undone(self, text: str) -> None:
+        written = export_formats.harmless(text)
+
+        assert undone(written) == text
+        assert not written.startswith(tuple(TRIGGERS))
+
+
+class TestNDJSON:
+    def test_has_a_line_for_each_payout_and_what_they_add_up_to(self) -> None:
+        lines = export("ndjson", row(comment='"\n\u00eb'), row(amount=Decimal("0.0500"))).decode().splitlines()
+
+        assert json.loads(lines[0]) == {
+            "id": ID,
+            "status": "paid",
+            "mode": "test",
+            "amount": "10.50",
+            "currency": "EUR",
+            "recipient_details": {"name": "Jane Doe", "account": "DE89"},
+            "comment": '"\n\u00eb',
+            "reference": "",
+            "metadata": {},
+            "idempotency_key": None,
+            "failure_code": "",
+            "failure_message": "",
+            "created_at": "2026-11-23T12:00:00Z",
+            "updated_at": "2026-11-23T12:00:01.250000Z",
+        }
+        before = "".join(f"{line}\n" for line in lines[:2]).encode()
+        assert json.loads(lines[2]) == {
+            "trailer": {"rows": 2, "amounts": {"EUR": "10.55"}, "sha256": hashlib.sha256(before).hexdigest()}
+        }
+        assert len(lines) == 3
+
+    def test_of_nothing_says_so(self) -> None:
+        (line,) = export("ndjson").decode().splitlines()
+
+        assert json.loads(line) == {"trailer": {"rows": 0, "amounts": {}, "sha256": hashlib.sha256().hexdigest()}}
+
+    @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20))
+    def test_keeps_any_text_on_one_line(self, text: str) -> None:
+        made = export("ndjson", row(comment=text, reference=text, idempotency_key=text, failure_message=text))
+
+        first, _, rest = made.partition(b"\n")
+
+        read = json.loads(first)
+        assert [read[name] for name in ("comment", "reference", "idempotency_key", "failure_message")] == [text] * 4
+        assert rest.startswith(b'{"trailer":')
+
+    def test_shows_of_a_recipient_what_the_api_shows(self) -> None:
+        stored = '{"address": "Street 1", "account": "1", "name": "Jane", "internal": "x", "bank_code": "B"}'
+
+        line = export("ndjson", row(recipient_details=stored)).splitlines()[0]
+
+        assert b'"recipient_details":{"name":"Jane","account":"1","bank_code":"B","address":"Street 1"}' in line
+
+
+class TestTotals:
+    @pytest.mark.parametrize("file_format", ["csv", "ndjson"])
+    def test_are_of_all_pieces(self, file_format: str) -> None:
+        made = export_formats.FORMATS[file_format]()
+        rows = [
+            row(amount=Decimal("999999999999.9900")),
+            row(amount=Decimal("999999999999.9900")),
+            row(amount=Decimal("1.2340"), currency="KWD"),
+        ]
+
+        data = made.head() + made.lines(rows[:1]) + made.lines(rows[1:]) + made.tail()
+
+        assert (made.rows_count, made.size_bytes) == (3, len(data))
+        assert made.amounts == {"EUR": "1999999999999.98", "KWD": "1.234"}
+        assert made.sha256 == hashlib.sha256(data).hexdigest()
