@@ -28,7 +28,8 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from accounts.admin import MODE_LABELS
-from payouts import admission, money, operator_admin, pause_admin, provider_admin
+from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
+from payouts.export_models import Export
 from payouts.models import (
     Pause,
     Payout,
@@ -51,6 +52,7 @@ STATUS_LABELS = {
 }
 CONTRADICTED_LABELS = {f"{label}, contradicted": "danger" for label in PayoutStatus.labels}
 
+admin.site.register(Export, export_admin.ExportAdmin)
 admin.site.register(Pause, pause_admin.PauseAdmin)
 admin.site.register(ProviderCallback, provider_admin.ProviderCallbackAdmin)
 admin.site.register(ProviderCircuit, provider_admin.ProviderCircuitAdmin)
@@ -183,7 +185,7 @@ class CallbackInline(HistoryInline):
 
 
 @admin.register(Payout)
-class PayoutAdmin(operator_admin.OperatedPayouts):
+class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts):
     unsearchable = frozenset({"lease_token"})
     list_display = ("created_at", "id", "merchant", "show_amount", "show_status", "show_mode", "reference")
     list_display_links = ("created_at", "id")

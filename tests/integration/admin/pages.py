@@ -20,6 +20,7 @@ PAYOUTS = "/admin/payouts/payout/"
 PAUSES = "/admin/payouts/pause/"
 CALLBACKS = "/admin/payouts/providercallback/"
 CIRCUITS = "/admin/payouts/providercircuit/"
+EXPORTS = "/admin/payouts/export/"
 RECORDS = "/admin/idempotency/idempotencyrecord/"
 
 

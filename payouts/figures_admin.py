@@ -1,0 +1,153 @@
+"""Figures in the admin: what GET /api/payouts/summary/ would tell a merchant, for somebody who has no API key of his.
+
+The form hands the query parameters of the API to the functions that the API calls. It judges none of them itself, so
+that the two can never disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from rest_framework.exceptions import ValidationError
+from unfold.decorators import action
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.admin import ReadOnly
+from accounts.errors import Refusal
+from accounts.fields import MerchantField
+from accounts.models import Merchant, Mode
+from payouts import filter_fields, filters, grouping, replica, summaries
+from payouts.models import Payout
+from payouts.states import PayoutStatus
+
+METHODS: Final = ("GET", "HEAD")
+#: A figure of a row, and its heading.
+HEADINGS: Final = {"count": "Count", "amount": "Sum", "average": "Average", "min": "Least", "max": "Greatest"}
+
+
+class SeveralField(forms.Field):
+    """One choice or several, which an address that was typed may separate by commas."""
+
+    def prepare_value(self, value: Any) -> list[str]:
+        return [part.strip() for item in value or () for part in item.split(",")]
+
+
+def _text(example: str = "", help_text: str = "") -> forms.Field:
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": example})
+    return forms.Field(required=False, widget=widget, help_text=help_text)
+
+
+def _checkboxes(label: str, choices: list[tuple[str, str]], **options: Any) -> forms.Field:
+    widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=choices)
+    return SeveralField(label=label, required=False, widget=widget, **options)
+
+
+class FiguresForm(forms.Form):
+    """Whose payouts, and the parameters of the API by their names there."""
+
+    merchant = MerchantField(Merchant.objects.all(), widget=AutocompleteSelect(Payout.merchant.field, admin.site))
+    mode = forms.ChoiceField(choices=Mode.choices, initial=Mode.LIVE, widget=UnfoldAdminSelectWidget)
+    group_by = _checkboxes(
+        "Group by",
+        [(name, name.capitalize()) for name in grouping.CHOICES],
+        initial=sorted(summaries.DEFAULT_GROUPS),
+        help_text="By currency in any case.",
+    )
+    timezone = _text("Europe/Berlin", "Where a day begins. UTC if you leave it out.")
+    currency = _text("EUR")
+    status = _checkboxes("Status", PayoutStatus.choices)
+    created_after = _text("2026-01-31T00:00:00Z")
+    created_before = _text("2026-02-28T00:00:00Z")
+    updated_after = _text("2026-01-31T00:00:00Z")
+    updated_before = _text("2026-02-28T00:00:00Z")
+    amount_min = _text("10.50")
+    amount_max = _text("99.99")
+    reference = _text()
+    idempotency_key = _text()
+    search = _text(help_text="Part of the comment, the recipient's name or account, or the reference.")
+
+    def __init__(self, data: QueryDict | None) -> None:
+        super().__init__(data)
+        # Whatever narrows the figures is to be seen beside them.
+        for name in filter(filter_fields.METADATA.fullmatch, data or ()):
+            self.fields[name] = _text()
+
+    def add_refusal(self, name: str | None, message: str) -> None:
+        """Show why the parameter was refused; where it has no field here, above all of them."""
+        if name in self.fields:
+            self.add_error(name, message)
+        else:
+            self.add_error(None, f"{name}: {message}" if name else message)
+
+
+class FiguresOfPayouts(ReadOnly):
+    """The page, and the button that leads there from the list."""
+
+    actions_list: ClassVar = ["figures"]
+
+    @action(description="Figures", icon="functions", permissions=["view"])
+    def figures(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in METHODS:
+            return HttpResponseNotAllowed(METHODS)
+        form = FiguresForm(request.GET or None)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Figures",
+            "opts": self.opts,
+            "form": form,
+            "tables": _tables(form, request.GET) if form.is_valid() else None,
+            "back": reverse("admin:payouts_payout_changelist"),
+        }
+        return TemplateResponse(request, "admin/payouts/payout/figures.html", context)
+
+
+def _tables(form: FiguresForm, given: QueryDict) -> list[dict[str, Any]] | None:
+    """Return rows and totals; None where something was refused, which the form then says."""
+    parameters = _filled_in(given)
+    merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
+    try:
+        selection = filters.select(parameters, merchant_id=merchant.pk, mode=mode, known=grouping.PARAMETERS)
+        asked_for = grouping.grouping_of(parameters)
+        summary = replica.read(lambda: summaries.summarize(selection, asked_for))
+    except ValidationError as error:
+        # Both functions name each parameter with its sentences.
+        for name, messages in cast("dict[str, list[str]]", error.detail).items():
+            for message in messages:
+                form.add_refusal(name, str(message))
+    except Refusal as refusal:
+        form.add_refusal(refusal.field, refusal.message)
+    else:
+        rows = _table(f"By {' and '.join(asked_for.columns)}", asked_for.columns, summary["results"])
+        return [_table("Totals", ("currency",), summary["totals"]), rows]
+    return None
+
+
+def _filled_in(given: QueryDict) -> QueryDict:
+    """Return the parameters of the API: a browser sends the fields that were left empty as well."""
+    filled_in = QueryDict(mutable=True)
+    for name, values in given.lists():
+        if name not in {"merchant", "mode"}:
+            filled_in.setlist(name, [value for value in values if value.strip()])
+    for name in [name for name, values in filled_in.lists() if not values]:
+        del filled_in[name]
+    return filled_in
+
+
+def _table(title: str, groups: tuple[str, ...], rows: list[Any]) -> dict[str, Any]:
+    """Return what the template shows: the words that rows are split by apart from their figures."""
+    return {
+        "title": title,
+        "groups": [name.capitalize() for name in groups],
+        "headings": list(HEADINGS.values()),
+        "rows": [([row[name] for name in groups], [row[name] for name in HEADINGS]) for row in rows],
+    }
