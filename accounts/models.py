@@ -23,9 +23,9 @@ class Mode(models.TextChoices):
 class Scope(models.TextChoices):
     """What an API key may do."""
 
-    PAYOUTS_READ = "payouts:read", "Read, list and sum payouts"
+    PAYOUTS_READ = "payouts:read", "Read, list, sum and export payouts"
     PAYOUTS_WRITE = "payouts:write", "Ask for, change and cancel payouts"
-    REPORTS_READ = "reports:read", "List and sum payouts only"
+    REPORTS_READ = "reports:read", "List, sum and export payouts only"
 
 
 def every_scope() -> list[str]:

@@ -66,6 +66,6 @@ class MeView(APIView):
         },
     )
     def get(self, request: Request) -> Response:
-        parameters.refuse_misunderstood(request, known=frozenset())
+        parameters.refuse_misunderstood(request.query_params, known=frozenset())
         api_key = api_key_of(request)
         return Response(MeSerializer({"merchant": api_key.merchant, "api_key": api_key}).data)

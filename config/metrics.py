@@ -13,7 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts import heartbeats, reporting
+from payouts import heartbeats, replica, reporting, rollup
+
+# A process that has just begun has not looked at its replica yet.
+REPLICA_PATIENCE_SECONDS = 1.0
 
 
 class BacklogCollector(Collector):
@@ -61,6 +64,30 @@ class AlarmsCollector(Collector):
         yield circuits
 
 
+class RollupCollector(Collector):
+    """How far the roll-up of past days is behind. Summaries are exact all the same, and slower."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        lag = rollup.lag()
+        yield _gauge("payouts_rollup_marked", "Changes of past days that the roll-up has not heeded yet.", lag.marks)
+        # No figure at all before the sweeper's first round.
+        if lag.days is not None:
+            yield _gauge("payouts_rollup_days_behind", "Days that are over and not in the roll-up.", lag.days)
+
+
+class ReplicaCollector(Collector):
+    """Whether lists, sums and exports come from the replica, and how old they may be; nothing where there is none."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if not replica.is_configured():
+            return
+        health = replica.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
+        yield _gauge("payouts_replica_in_use", "1 while lists, sums and exports come from the replica.", health.usable)
+        # No figure at all while nobody knows.
+        if health.lag_seconds is not None:
+            yield _gauge("payouts_replica_lag_seconds", "What the replica shows is at most so old.", health.lag_seconds)
+
+
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, value=value)
 
@@ -68,6 +95,8 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
 REGISTRY = CollectorRegistry()
 REGISTRY.register(BacklogCollector())
 REGISTRY.register(AlarmsCollector())
+REGISTRY.register(RollupCollector())
+REGISTRY.register(ReplicaCollector())
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

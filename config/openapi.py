@@ -28,14 +28,16 @@ COMMON_ERRORS: Final[OperationErrors] = (
 # A query parameter that the operation does not have is refused by each of them.
 _FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
 
+_FIND_EXPORT: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.ExportNotFound)
+
 # The header may come with each operation that changes something.
-_KEY: Final[OperationErrors] = (
+_EXPORT_KEY: Final[OperationErrors] = (
     idempotency_errors.IdempotencyKeyMalformed,
     idempotency_errors.IdempotencyKeyInProgress,
     idempotency_errors.IdempotencyKeyReused,
     idempotency_errors.IdempotencyKeyUnreadable,
-    payouts_errors.PayoutDeleted,
 )
+_KEY: Final[OperationErrors] = (*_EXPORT_KEY, payouts_errors.PayoutDeleted)
 
 #: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
 OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
@@ -45,7 +47,7 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         idempotency_errors.IdempotencyKeyMalformed,
         idempotency_errors.IdempotencyKeyNotFound,
     ),
-    "list_payouts": (exceptions.ValidationError,),
+    "list_payouts": (exceptions.ValidationError, payouts_errors.SelectionTooSlow),
     "create_payout": (
         exceptions.ValidationError,
         *_KEY,
@@ -69,7 +71,23 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
     ),
     "cancel_payout": (*_FIND, *_KEY, payouts_errors.PayoutNotCancelable),
     "retrieve_payout_history": _FIND,
-    "summarize_payouts": (exceptions.ValidationError,),
+    "export_payouts": (exceptions.ValidationError, payouts_errors.ExportTooLarge, payouts_errors.TooManyExports),
+    "list_exports": (exceptions.ValidationError,),
+    "create_export": (exceptions.ValidationError, *_EXPORT_KEY, payouts_errors.TooManyExports),
+    "retrieve_export": _FIND_EXPORT,
+    "cancel_export": (*_FIND_EXPORT, *_EXPORT_KEY, payouts_errors.ExportNotCancelable),
+    "download_export": (
+        exceptions.ValidationError,
+        payouts_errors.DownloadLinkInvalid,
+        payouts_errors.DownloadLinkExpired,
+        payouts_errors.ExportNotKept,
+        accounts_errors.MerchantSuspended,
+    ),
+    "summarize_payouts": (
+        exceptions.ValidationError,
+        payouts_errors.SummaryTooLarge,
+        payouts_errors.TimeZoneUnknown,
+    ),
 }
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
@@ -124,7 +142,9 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
     result["components"].setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
-            classes = (*OPERATION_ERRORS[operation["operationId"]], *COMMON_ERRORS)
+            # One that asks for no API key has nothing to say about it.
+            common = COMMON_ERRORS if operation.get("security") else ()
+            classes = (*OPERATION_ERRORS[operation["operationId"]], *common)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
     return result
 

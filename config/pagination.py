@@ -30,7 +30,7 @@ PAGE_SIZE_MAX: Final = 200
 CURSOR_SALT: Final = "payouts.pagination.cursor"
 
 #: Query parameters that choose a page, not the list: they are no part of what a cursor is bound to.
-PAGE_PARAMETERS: Final = frozenset({"cursor", "page_size"})
+PAGE_PARAMETERS: Final = frozenset({"cursor", "page_size", "include"})
 
 
 class CursorPagination(BasePagination):
@@ -41,9 +41,11 @@ class CursorPagination(BasePagination):
     ) -> list[Any] | None:
         self.request = request
         self.order: tuple[str, ...] = view.ordering_of(request)  # type: ignore[union-attr] # Lists of ours have it.
+        self.scope = self._scope()
         self.page_size = _page_size(request)
         backwards, edge = self._cursor()
-        rows = list(self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1])
+        selected = self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1]
+        rows: list[Any] = view.load(selected)  # type: ignore[union-attr] # Lists of ours have it.
         has_more = len(rows) > self.page_size
         rows = rows[: self.page_size]
         if backwards:
@@ -72,6 +74,12 @@ class CursorPagination(BasePagination):
                 "results": schema,
                 "next": {**link, "description": "The page after this one; null on the last."},
                 "previous": {**link, "description": "The page before this one; null on the first."},
+                "total": {
+                    "type": "integer",
+                    "nullable": True,
+                    "example": 4711,
+                    "description": "Of a list that can say it, where `include=total` asks for it.",
+                },
             },
         }
 
@@ -115,13 +123,13 @@ class CursorPagination(BasePagination):
             scope, direction, edge = signing.loads(cursor, salt=CURSOR_SALT)
         except signing.BadSignature as error:
             raise invalid("cursor", "invalid_cursor", "This is no cursor of ours: take it from `next`.") from error
-        if scope != self._scope():
+        if scope != self.scope:
             raise invalid("cursor", "cursor_mismatch", "This cursor belongs to other filters or another order.")
         return direction == "previous", edge
 
     def _link(self, row: Model, direction: str) -> str:
         edge = [str(getattr(row, name.lstrip("-"))) for name in self.order]
-        cursor = signing.dumps([self._scope(), direction, edge], salt=CURSOR_SALT)
+        cursor = signing.dumps([self.scope, direction, edge], salt=CURSOR_SALT)
         parameters = [*self._list_parameters(), ("page_size", str(self.page_size)), ("cursor", cursor)]
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
 

@@ -113,10 +113,30 @@ DATABASES: dict[str, dict[str, Any]] = {
         },
     }
 }
+# A copy of it that follows it, to read lists, sums and exports from (docs/adr/0018). None: they have the primary.
+REPLICA_HOST = env.host("PAYOUTS_REPLICA_HOST")
+REPLICA_LAG_MAX_SECONDS = env.integer("PAYOUTS_REPLICA_LAG_MAX_SECONDS", default=30, minimum=1, maximum=86_400)
+if REPLICA_HOST:
+    _primary = DATABASES["default"]
+    DATABASES["replica"] = {
+        **_primary,
+        "ENGINE": "config.read_only",
+        "HOST": REPLICA_HOST,
+        "PORT": env.integer("PAYOUTS_REPLICA_PORT", default=_primary["PORT"], minimum=1, maximum=65535),
+        "USER": env.text("PAYOUTS_REPLICA_USER", _primary["USER"]),
+        "PASSWORD": env.text("PAYOUTS_REPLICA_PASSWORD", _primary["PASSWORD"]),
+        # Whoever waits for it could have had the primary in the meantime. (libpq takes no less than 2 s.)
+        "OPTIONS": {**_primary["OPTIONS"], "connect_timeout": 2, "tcp_user_timeout": 5_000},
+        # Tests that want one make it.
+        "TEST": {"MIRROR": "default"},
+    }
+DATABASE_ROUTERS = ["payouts.replica.ReplicaRouter"]
+
 # What workers and sweepers may wait for in the database, as libpq reads it (PGOPTIONS; deploy/gunicorn.conf.py has that
 # of the web processes). A process that is frozen inside a transaction holds locks that others wait for: the server ends
 # it, and whatever it had begun is undone. Migrations may take their time.
-WORKER_PGOPTIONS = "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
+# Sums over many rows are estimated to cost so much that they would be compiled first, which takes longer than they do.
+WORKER_PGOPTIONS = "-c jit=off -c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Seconds that one call of a provider may take in all. The other deadlines nest around it: Celery stops a task softly
@@ -154,7 +174,11 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = _RING_ONCE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "payouts"
 # What a provider tells us need not wait behind the payouts that are to be sent.
-CELERY_TASK_ROUTES = {"payouts.apply_callback": {"queue": "callbacks"}}
+CELERY_TASK_ROUTES = {
+    "payouts.apply_callback": {"queue": "callbacks"},
+    # So that an installation with many exports can have workers of their own for them.
+    "payouts.run_export": {"queue": "exports"},
+}
 CELERY_TASK_SOFT_TIME_LIMIT = PROVIDER_TIMEOUT_SECONDS * 3 // 2
 CELERY_TASK_TIME_LIMIT = PROVIDER_TIMEOUT_SECONDS * 2
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -237,10 +261,18 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": True},
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.openapi.add_errors"],
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"PayoutStatus": "payouts.states.PayoutStatus", "Mode": "accounts.models.Mode"},
+    "ENUM_NAME_OVERRIDES": {
+        "PayoutStatus": "payouts.states.PayoutStatus",
+        "Mode": "accounts.models.Mode",
+        "ExportStatus": "payouts.export_models.ExportStatus",
+        "ExportKind": "payouts.export_models.ExportKind",
+        "ExportFormat": "payouts.export_models.ExportFormat",
+        "Ordering": [(name, name) for name in ("-created_at", "created_at", "-amount", "amount")],
+        "AttemptKind": "payouts.models.AttemptKind",
+    },
     "TAGS": [
         {"name": "payouts", "description": "Ask for a payout and follow it to its end."},
-        {"name": "reports", "description": "Counts and sums over the same filters as the list."},
+        {"name": "reports", "description": "Sums and exports, with the filters of the list."},
         {"name": "idempotency", "description": "What an Idempotency-Key was used for."},
         {"name": "account", "description": "Who the API key speaks for."},
     ],
@@ -282,6 +314,13 @@ RETRY_DELAY_MAX_SECONDS = float(env.integer("PAYOUTS_RETRY_DELAY_MAX_SECONDS", d
 # Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept for ever. Under a day a
 # client that queues its retries over night would find nothing to replay.
 IDEMPOTENCY_RESPONSE_DAYS = env.integer("PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS", default=30, minimum=1, maximum=36_500)
+
+# Days for which an export that was made in the background can be downloaded: whoever asked for it has been at work in
+# between. It can be asked for again at any time.
+EXPORT_DAYS = env.integer("PAYOUTS_EXPORT_DAYS", default=7, minimum=1, maximum=365)
+# So many of them are made at once, by all workers together. A worker has two processes by default, and payouts are to
+# have one of them whatever is exported.
+EXPORT_CONCURRENCY = env.integer("PAYOUTS_EXPORT_CONCURRENCY", default=1, minimum=1, maximum=1_000)
 
 # Requests a minute of one API key; 0 switches the limit off. It is counted in Redis, fails open, and is off where
 # the broker is not Redis and no address is given.

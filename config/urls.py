@@ -7,10 +7,11 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from rest_framework.negotiation import DefaultContentNegotiation
 
 from config import bank_page, health, metrics, openapi
-from payouts.urls import callback_urlpatterns
+from payouts.urls import callback_urlpatterns, export_urlpatterns
 
 urlpatterns = [
     path("api/payouts/", include("payouts.urls")),
+    path("api/exports/", include(export_urlpatterns)),
     path("api/callbacks/", include(callback_urlpatterns)),
     path("api/idempotency-keys/", include("idempotency.urls")),
     path("api/", include("accounts.urls")),

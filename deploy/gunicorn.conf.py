@@ -7,8 +7,9 @@ from config import env, startup
 
 # A request must not wait for a lock or a query for longer than its caller would. libpq reads this for the web process
 # alone: migrations may take their time. Behind a pooler that refuses start-up options, set it to an empty string.
+# Sums are never compiled by PostgreSQL (jit): that takes longer than they do.
 os.environ.setdefault(
-    "PGOPTIONS", "-c lock_timeout=2s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s"
+    "PGOPTIONS", "-c jit=off -c lock_timeout=2s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s"
 )
 
 wsgi_app = "config.wsgi:application"

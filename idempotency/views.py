@@ -79,6 +79,6 @@ class IdempotencyKeyView(APIView):
         },
     )
     def get(self, request: Request, key: str) -> Response:
-        parameters.refuse_misunderstood(request, known=frozenset())
+        parameters.refuse_misunderstood(request.query_params, known=frozenset())
         record = services.find_record(key, api_key=api_key_of(request))
         return Response(IdempotencyKeySerializer(record).data)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 
 from django.db import OperationalError, connection, models, transaction
 from django.db.models.functions import Now
@@ -137,6 +138,21 @@ def crowded_providers() -> list[str]:
     return list(waiting.order_by("provider").values_list("provider", flat=True).distinct())
 
 
+class Waiting(Protocol):
+    """What has to be known of a payout, which need not be read whole, to tell what it waits for."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def merchant_id(self) -> uuid.UUID: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def due_at(self) -> datetime | None: ...
+    @property
+    def contradicted_at(self) -> datetime | str | None: ...
+
+
 @dataclass(frozen=True)
 class Holds:
     """What holds payouts back at the moment, read once for all that are shown together."""
@@ -157,7 +173,7 @@ class Holds:
             troubled=frozenset(circuits.open_now().values_list("provider", flat=True)),
         )
 
-    def reason_for(self, payout: Payout) -> WaitingReason | None:
+    def reason_for(self, payout: Waiting) -> WaitingReason | None:
         """Return why this payout, pending or unknown, is not sent; None where it only waits for its turn."""
         reasons = {
             WaitingReason.PAYOUTS_PAUSED: self.everything,
@@ -170,7 +186,7 @@ class Holds:
         return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _is_backing_off(payout: Payout) -> bool:
+def _is_backing_off(payout: Waiting) -> bool:
     """An attempt that was not sent makes a pending payout due later; whatever else makes it pending, due at once.
 
     For people to look at, so this machine's clock will do.

@@ -103,6 +103,50 @@ class IfMatchMalformed(Refusal):
     """If-Match takes the ETag as it was sent, with its quotes, such as "3"; or a list of them; or an asterisk."""
 
 
+class SummaryTooLarge(Refusal):
+    """The summary would have more than 10000 rows. Ask for a shorter time, or group by less."""
+
+
+class TimeZoneUnknown(Refusal):
+    """There is no such time zone. Give its name in the IANA database, such as Europe/Berlin."""
+
+
+class ExportNotFound(Refusal):
+    """There is no such export."""
+
+
+class ExportNotCancelable(Refusal):
+    """Only an export that is pending or running can be canceled."""
+
+
+class ExportTooLarge(Refusal):
+    """To find these payouts takes longer than a request may. Ask for fewer, or have the export made in the background:
+    POST /api/exports/.
+    """
+
+
+class TooManyExports(Refusal):
+    """You have as many exports under way as you may. Wait until one has ended, or cancel one."""
+
+
+class ExportNotKept(Refusal):
+    """There is nothing to be downloaded: the export has expired or was canceled."""
+
+
+class DownloadLinkInvalid(Refusal):
+    """This is no download link of ours. Take it from `download_url` of the export."""
+
+
+class DownloadLinkExpired(Refusal):
+    """The download link has expired. GET the export for a new one."""
+
+
+class SelectionTooSlow(Refusal):
+    """It took too long to find what the filters select. Give created_after and created_before, or more filters; or ask
+    for all of it as an export (POST /api/exports/).
+    """
+
+
 class ReasonMissing(Refusal):
     """An operator's change needs a reason: it is kept with the payout for ever."""
 

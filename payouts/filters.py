@@ -1,177 +1,121 @@
-"""The filters of the list, which its sums use too. What is not understood is refused with its name, never ignored."""
+"""The filters of the list, its sums and its exports. What is not understood is refused with its name, never ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+import uuid
+from collections.abc import Iterable, Set
+from typing import Any, Final
 
 import django_filters
-from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
-from django.utils.dateparse import parse_datetime
-from django_filters.rest_framework import DjangoFilterBackend
+from django.db.models import Q
+from django.http import QueryDict
+from django_filters.constants import EMPTY_VALUES
 from rest_framework.exceptions import ErrorDetail
 from rest_framework.exceptions import ValidationError as APIValidationError
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import parameters
-from idempotency import keys
-from payouts import money
-from payouts.models import Payout
-from payouts.states import PayoutStatus
+from payouts import filter_fields as fields
+from payouts import filter_openapi
+from payouts.models import Payout, PayoutQuerySet
+from payouts.selections import Selection
 
-ORDERINGS = ("-created_at", "created_at", "-amount", "amount")
-SEARCH_LENGTH_MIN, SEARCH_LENGTH_MAX = 2, 100
-
-
-class StatusField(forms.Field):
-    """One status, or several: repeated or separated by commas."""
-
-    widget = forms.SelectMultiple
-
-    def clean(self, value: Any) -> list[str]:
-        statuses = [part.strip() for item in value or [] for part in str(item).split(",")]
-        for status in statuses:
-            if status not in PayoutStatus.values:
-                raise ValidationError(
-                    f"{status!r} is no status; the statuses are {', '.join(PayoutStatus.values)}.",
-                    code="invalid_choice",
-                )
-        return statuses
-
-
-class CurrencyField(forms.CharField):
-    def clean(self, value: Any) -> str:
-        code: str = super().clean(value)
-        if code and code not in money.CURRENCY_DECIMALS:
-            raise ValidationError(f"{code!r} is no currency code of ISO 4217, such as EUR.", code="unknown_currency")
-        return code
-
-
-class AmountField(forms.CharField):
-    def clean(self, value: Any) -> Decimal | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        if not money.AMOUNT.fullmatch(text) or Decimal(text) >= money.AMOUNT_LIMIT:
-            raise ValidationError("Write the amount as a plain decimal number, such as 10.50.", code="invalid_amount")
-        return Decimal(text)
-
-
-class MomentField(forms.CharField):
-    """A time with its offset from UTC (RFC 3339): without it nobody knows which moment is meant."""
-
-    def clean(self, value: Any) -> datetime | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            # It would take the digits of any script.
-            moment = parse_datetime(text) if text.isascii() else None
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise ValidationError(
-                "Write the time with its offset, such as 2026-01-31T12:00:00Z (a plus sign in a URL is %2B).",
-                code="invalid_time",
-            )
-        return moment
-
-
-class IdempotencyKeyField(forms.CharField):
-    """The key as it is, or in either spelling of its header."""
-
-    def clean(self, value: Any) -> str:
-        text: str = super().clean(value)
-        key = keys.parse_address(text) if text else ""
-        if key is None:
-            raise ValidationError("No Idempotency-Key can be written like that.", code="invalid_idempotency_key")
-        return key
-
-
-class StatusFilter(django_filters.Filter):
-    field_class = StatusField
-
-
-class CurrencyFilter(django_filters.CharFilter):
-    field_class = CurrencyField
-
-
-class AmountFilter(django_filters.NumberFilter):
-    field_class = AmountField
-
-    def get_max_validator(self) -> None:
-        return None
-
-
-class MomentFilter(django_filters.CharFilter):
-    field_class = MomentField
-
-
-class IdempotencyKeyFilter(django_filters.CharFilter):
-    field_class = IdempotencyKeyField
+ORDERINGS: Final = ("-created_at", "created_at", "-amount", "amount")
+TIMES_OF_CREATION: Final = frozenset({"created_after", "created_before"})
 
 
 class PayoutFilterSet(django_filters.FilterSet):
     """Ranges include their lower end and, for times, exclude their upper end: two adjoining ones share no payout."""
 
-    status = StatusFilter(lookup_expr="in", help_text="One status or several, repeated or separated by commas.")
-    currency = CurrencyFilter(help_text="ISO 4217 code.")
-    amount_min = AmountFilter("amount", "gte", help_text="This amount or more.")
-    amount_max = AmountFilter("amount", "lte", help_text="This amount or less.")
-    created_after = MomentFilter("created_at", "gte", help_text="Created at this time or later.")
-    created_before = MomentFilter("created_at", "lt", help_text="Created before this time.")
-    updated_after = MomentFilter("updated_at", "gte", help_text="Changed at this time or later.")
-    updated_before = MomentFilter("updated_at", "lt", help_text="Changed before this time.")
+    status = fields.StatusFilter(lookup_expr="in", help_text="One status or several, repeated or separated by commas.")
+    currency = fields.CurrencyFilter(help_text="ISO 4217 code.")
+    amount_min = fields.AmountFilter("amount", "gte", help_text="This amount or more.")
+    amount_max = fields.AmountFilter("amount", "lte", help_text="This amount or less.")
+    created_after = fields.MomentFilter("created_at", "gte", help_text="Created at this time or later.")
+    created_before = fields.MomentFilter("created_at", "lt", help_text="Created before this time.")
+    updated_after = fields.MomentFilter("updated_at", "gte", help_text="Changed at this time or later.")
+    updated_before = fields.UpdatedBeforeFilter("updated_at", "lt", help_text="Changed before this time.")
     reference = django_filters.CharFilter(max_length=255, help_text="Your own id for the payout, whole.")
     # A quoted key may begin or end with a space, which belongs to it.
-    idempotency_key = IdempotencyKeyFilter(
+    idempotency_key = fields.IdempotencyKeyFilter(
         strip=False, help_text="The key that it was asked for with, as it is or quoted."
     )
-    search = django_filters.CharFilter(
-        method="search_text",
-        min_length=SEARCH_LENGTH_MIN,
-        max_length=SEARCH_LENGTH_MAX,
+    search = fields.SearchFilter(
+        max_length=fields.SEARCH_LENGTH_MAX,
         help_text="Part of the comment, the recipient's name or account, or the reference.",
+    )
+    metadata = fields.MetadataFilter(
+        lookup_expr="contains", help_text="Pairs of yours: `metadata[department]=returns`."
     )
 
     class Meta:
         model = Payout
         fields: tuple[str, ...] = ()
 
-    def search_text(self, queryset: QuerySet[Payout], name: str, value: str) -> QuerySet[Payout]:
-        del name
-        return queryset.filter(
-            Q(comment__icontains=value)
-            | Q(reference__icontains=value)
-            | Q(recipient_details__name__icontains=value)
-            | Q(recipient_details__account__icontains=value)
+
+class StrictFilterBackend(BaseFilterBackend):
+    """Tells the schema which filters there are. The views call `select`."""
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        del view
+        return [
+            filter_openapi.parameter(name, given.extra["help_text"])
+            for name, given in PayoutFilterSet.base_filters.items()
+        ]
+
+
+def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[str] = frozenset()) -> Selection:
+    """Return what the query parameters select of a merchant's payouts in a mode.
+
+    `known` are the parameters that are no filters. Raises ValidationError (REST framework's) that names each parameter
+    that is unknown, empty, repeated, malformed or contradictory.
+    """
+    metadata = {name for name in given if fields.METADATA.fullmatch(name)}
+    filters = PayoutFilterSet.base_filters.keys() - {"metadata"} | {"metadata[name]"}
+    parameters.refuse_misunderstood(given, known=known | filters, more=metadata)
+    payouts = Payout.objects.of_merchant(merchant_id, mode)
+    if not given.keys() - known:
+        # django-filter builds a form for each request: a tenth of what a page costs, which a plain list need not pay.
+        return Selection(merchant_id, mode, payouts, created_after=None, created_before=None, of_cells=Q())
+    values = _cleaned(PayoutFilterSet(given, payouts))
+    return Selection(
+        merchant_id,
+        mode,
+        _filtered(payouts, {name: value for name, value in values.items() if name not in TIMES_OF_CREATION}),
+        created_after=values.get("created_after"),
+        created_before=values.get("created_before"),
+        of_cells=_of_cells(values),
+    )
+
+
+def _cleaned(filterset: PayoutFilterSet) -> dict[str, Any]:
+    """Return the filters that were given."""
+    valid = filterset.is_valid()
+    _refuse_crossed(filterset.form.cleaned_data)
+    if not valid:
+        raise APIValidationError(
+            {
+                name: [ErrorDetail(_message(error), code=error.code) for error in errors]
+                for name, errors in filterset.form.errors.as_data().items()
+            }
         )
+    return {name: value for name, value in filterset.form.cleaned_data.items() if value not in EMPTY_VALUES}
 
 
-class StrictFilterBackend(DjangoFilterBackend):
-    """django-filter, and a refusal of every parameter that is unknown, empty, repeated or contradictory."""
+def _filtered(payouts: PayoutQuerySet, values: dict[str, Any]) -> PayoutQuerySet:
+    for name, value in values.items():
+        payouts = PayoutFilterSet.base_filters[name].filter(payouts, value)
+    return payouts
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
-        names = self.get_filterset_class(view, queryset).base_filters.keys()
-        # Each list of ours says which parameters it has beside the filters.
-        parameters.refuse_misunderstood(request, known={*names, *view.list_parameters})  # type: ignore[attr-defined]
-        filterset = self.get_filterset(request, queryset, view)
-        valid = filterset.is_valid()
-        _refuse_crossed(filterset.form.cleaned_data)
-        if not valid:
-            raise APIValidationError(
-                {
-                    name: [ErrorDetail(_message(error), code=error.code) for error in errors]
-                    for name, errors in filterset.form.errors.as_data().items()
-                }
-            )
-        selected: QuerySet[Any] = filterset.qs
-        return selected
+
+def _of_cells(values: dict[str, Any]) -> Q | None:
+    if values.keys() - {"status", "currency"} - TIMES_OF_CREATION:
+        return None
+    status = Q(status__in=values["status"]) if "status" in values else Q()
+    return status & (Q(currency=values["currency"]) if "currency" in values else Q())
 
 
 def _message(error: ValidationError) -> str:
@@ -201,4 +145,17 @@ def ordering_of(request: Request) -> tuple[str, ...]:
         raise APIValidationError(
             {"ordering": [ErrorDetail(f"The orders are {', '.join(ORDERINGS)}.", "invalid_choice")]}
         )
+    return columns_of(ordering)
+
+
+def columns_of(ordering: str) -> tuple[str, ...]:
+    """Return the columns of one of ORDERINGS, the unique one last."""
     return (ordering, "-id" if ordering.startswith("-") else "id")
+
+
+def wants_total(request: Request) -> bool:
+    """Tell whether the answer is to say how many payouts there are in all. Raises ValidationError for anything else."""
+    asked_for = {name.strip() for value in request.query_params.getlist("include") for name in value.split(",")}
+    if asked_for - {"total"}:
+        raise APIValidationError({"include": [ErrorDetail("There is nothing to include but total.", "invalid_choice")]})
+    return bool(asked_for)

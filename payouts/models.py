@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
 from typing import ClassVar, Self
 
 from django.core.validators import MinLengthValidator
@@ -8,14 +10,26 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from payouts import money
+from payouts import indexes, money
+from payouts.export_models import Export, ExportChunk  # noqa: F401 - Django finds models here
+from payouts.rollup_models import RollupCell, RollupMark, RollupState  # noqa: F401 - Django finds models here
 from payouts.states import PayoutStatus
 
 
 class PayoutQuerySet(models.QuerySet["Payout"]):
     def visible_to(self, api_key: MerchantAPIKey) -> Self:
-        """The payouts of the key's merchant and mode. The one place that says who sees what."""
-        return self.filter(merchant_id=api_key.merchant_id, mode=api_key.mode, deleted_at__isnull=True)
+        """The payouts of the key's merchant and mode."""
+        return self.of_merchant(api_key.merchant_id, api_key.mode)
+
+    def of_merchant(self, merchant_id: uuid.UUID, mode: str) -> Self:
+        """The payouts of a merchant in a mode, but for those it has deleted. The one place that says who sees what."""
+        return self.filter(merchant_id=merchant_id, mode=mode, deleted_at__isnull=True)
+
+    def created_within(self, start: datetime | None, end: datetime | None) -> Self:
+        """Payouts created at `start` or later and before `end`; None: without that limit."""
+        after = models.Q() if start is None else models.Q(created_at__gte=start)
+        before = models.Q() if end is None else models.Q(created_at__lt=end)
+        return self.filter(after, before)
 
     def due(self) -> Self:
         """Payouts with which something should have happened by now, by the database's clock."""
@@ -94,37 +108,7 @@ class Payout(models.Model):
                 name="payout_idempotency_key_unique_per_merchant",
             ),
         ]
-        indexes: ClassVar = [
-            # The list: a merchant's payouts in one mode, newest first, and any later page of it.
-            models.Index(
-                "merchant",
-                "mode",
-                models.F("created_at").desc(),
-                models.F("id").desc(),
-                condition=models.Q(deleted_at__isnull=True),
-                name="payout_list",
-            ),
-            # The sweeper: what is due. Small, for a payout that is final is not in it.
-            models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="payout_due"),
-            # How many calls of a provider are under way.
-            models.Index(
-                fields=["provider", "lease_expires_at"],
-                condition=models.Q(lease_expires_at__isnull=False),
-                name="payout_leased",
-            ),
-            # Who has waited longest for room at a provider.
-            models.Index(
-                fields=["provider", "due_at"],
-                condition=models.Q(turned_away_at__isnull=False),
-                name="payout_turned_away",
-            ),
-            # What an operator has to look at.
-            models.Index(
-                "updated_at",
-                condition=models.Q(status=PayoutStatus.REQUIRES_ATTENTION) | models.Q(contradicted_at__isnull=False),
-                name="payout_for_operator",
-            ),
-        ]
+        indexes: ClassVar = [*indexes.OF_LISTS, *indexes.OF_THE_ENGINE]
 
     def __str__(self) -> str:
         return f"{money.format_amount(self.amount, self.currency)} {self.currency} ({self.id})"

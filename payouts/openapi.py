@@ -6,7 +6,8 @@ from typing import Final
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from payouts import filters, serializers
+from payouts import filters, grouping, serializers
+from payouts.summaries import DEFAULT_GROUPS
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 
@@ -32,6 +33,14 @@ PAYOUT: Final = {
 }
 PAID: Final = {**PAYOUT, "status": "paid", "updated_at": "2026-11-23T12:00:01.250000Z"}
 CANCELED: Final = {**PAYOUT, "status": "canceled", "updated_at": "2026-11-23T12:00:01.250000Z"}
+_SUMS: Final = {
+    "currency": "EUR",
+    "count": 2,
+    "amount": "21.00",
+    "average": "10.50",
+    "min": "8.00",
+    "max": "13.00",
+}
 HISTORY: Final = {
     "transitions": [
         {"from_status": "", "to_status": "pending", "actor": "merchant:aB3dE5gH", "reason": "created"},
@@ -83,6 +92,35 @@ LOCATION: Final = OpenApiParameter(
 ETAG: Final = OpenApiParameter(
     "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Version of the payout, for If-Match."
 )
+GROUP_BY: Final = OpenApiParameter(
+    "group_by",
+    str,
+    many=True,
+    explode=True,
+    enum=grouping.CHOICES,
+    default=[name for name in grouping.CHOICES if name in DEFAULT_GROUPS],
+    description=(
+        "What the rows are split by, repeated or separated by commas. By currency they are split in any case, for "
+        "amounts of two currencies have no sum."
+    ),
+    examples=[OpenApiExample("days", ["day", "status"])],
+)
+TIMEZONE: Final = OpenApiParameter(
+    "timezone",
+    str,
+    default=grouping.DEFAULT_ZONE,
+    description="In which time zone a payout's day is reckoned, by its name in the IANA database. With group_by=day.",
+    examples=[OpenApiExample("zone", "America/New_York")],
+)
+INCLUDE: Final = OpenApiParameter(
+    "include",
+    str,
+    description=(
+        "`total` adds the number of all payouts that the filters select. It is null where to count them would take "
+        "longer than a quarter of a second."
+    ),
+    enum=("total",),
+)
 ORDERING: Final = OpenApiParameter(
     "ordering",
     str,
@@ -100,8 +138,12 @@ list_payouts = extend_schema(
     operation_id="list_payouts",
     tags=["payouts"],
     summary="List payouts",
-    description="Your payouts in the key's mode, a page at a time. Follow `next` until it is null.",
-    parameters=[ORDERING],
+    description=(
+        "Your payouts in the key's mode, a page at a time. Follow `next` until it is null. Where the installation "
+        "lists from a replica, what has just been created or changed may be missing for a moment; ask for the payout "
+        "itself to see it as it is."
+    ),
+    parameters=[ORDERING, INCLUDE],
     responses={
         200: OpenApiResponse(
             serializers.PayoutSerializer(many=True), "A page of payouts.", [OpenApiExample("answer", PAID)]
@@ -182,13 +224,19 @@ payout_summary = extend_schema(
     # It takes those of the list, which are found by themselves only where a list is answered.
     filters=True,
     description=(
-        "Count and sum of the payouts that the filters of the list select, for each status and currency. Amounts are "
-        "never summed across currencies."
+        "Number and sum, average, least and greatest amount of the payouts that the filters of the list select, exact "
+        "as of one moment. `results` has a row for each group, ordered by day, status, currency and provider as far as "
+        "they were asked for; `totals` has one for each currency. Amounts are never summed across currencies. At most "
+        "10000 rows: for more, ask for a shorter time or group by less."
     ),
+    parameters=[GROUP_BY, TIMEZONE],
     responses={
         200: _answer(
-            "A row for each status and currency.",
-            {"results": [{"status": "paid", "currency": "EUR", "count": 2, "amount": "21.00"}]},
+            "The rows and the totals.",
+            {
+                "results": [{"day": "2026-11-23", "status": "paid", **_SUMS}],
+                "totals": [_SUMS],
+            },
             serializers.SummarySerializer,
         )
     },

@@ -248,12 +248,21 @@ class HistorySerializer(serializers.Serializer[Any]):
     attempts = AttemptSerializer(many=True)
 
 
-class SummaryRowSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=PayoutStatus.choices)
+class SummaryTotalSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     count = serializers.IntegerField()
     amount = serializers.CharField(help_text="Sum, in units of the currency.")
+    average = serializers.CharField(help_text="Rounded half to even, to the decimals of the currency.")
+    min = serializers.CharField(help_text="The least amount.")
+    max = serializers.CharField(help_text="The greatest amount.")
+
+
+class SummaryRowSerializer(SummaryTotalSerializer):
+    day = serializers.DateField(required=False, help_text="Where it was asked for by group_by, as the next two.")
+    status = serializers.ChoiceField(choices=PayoutStatus.choices, required=False)
+    provider = serializers.CharField(required=False)
 
 
 class SummarySerializer(serializers.Serializer[Any]):
     results = SummaryRowSerializer(many=True)
+    totals = SummaryTotalSerializer(many=True)

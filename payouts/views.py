@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, cast
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import GenericAPIView
@@ -22,8 +23,9 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import errors, filters, openapi, reporting, serializers, services
+from payouts import documents, errors, filters, grouping, openapi, replica, serializers, services, summaries, totals
 from payouts.models import Payout, PayoutQuerySet
+from payouts.selections import Selection
 
 READ = (Scope.PAYOUTS_READ,)
 WRITE = (Scope.PAYOUTS_WRITE,)
@@ -44,7 +46,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         super().initial(request, *args, **kwargs)
         # Where there are filters, they know which parameters there are.
         if not (self.filter_backends and request.method in SAFE_METHODS):
-            parameters.refuse_misunderstood(request, known=frozenset())
+            parameters.refuse_misunderstood(request.query_params, known=frozenset())
 
     def get_queryset(self) -> PayoutQuerySet:
         return Payout.objects.visible_to(self.api_key)
@@ -52,6 +54,11 @@ class PayoutsAPIView(GenericAPIView[Payout]):
     @property
     def api_key(self) -> MerchantAPIKey:
         return api_key_of(self.request)
+
+    def selection(self, known: Set[str]) -> Selection:
+        """Return what the filters select; `known` are the parameters that are no filters."""
+        key = self.api_key
+        return filters.select(self.request.query_params, merchant_id=key.merchant_id, mode=key.mode, known=known)
 
     def get_payout(self, payout_id: uuid.UUID) -> Payout:
         payout = self.get_queryset().filter(pk=payout_id).first()
@@ -72,8 +79,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
             raise errors.PayoutDeleted from error
 
     def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        body = serializers.PayoutSerializer(payout).data
-        return Response(body, status=status, headers={"ETag": payout.etag, **(headers or {})})
+        return Response(documents.of(payout), status=status, headers={"ETag": payout.etag, **(headers or {})})
 
 
 class PayoutListView(ListModelMixin, PayoutsAPIView):
@@ -82,14 +88,23 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
     filterset_class = filters.PayoutFilterSet
     # By name from the settings: the class is in config, which no app imports.
     pagination_class = cast("type[BasePagination]", api_settings.DEFAULT_PAGINATION_CLASS)
-    list_parameters = frozenset({"cursor", "page_size", "ordering"})
+    list_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
         return filters.ordering_of(request)
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
-        return self.list(request)
+        payouts = self.selection(known=self.list_parameters).payouts
+        with_total = filters.wants_total(request)
+        rows = replica.read(lambda: self.paginate_queryset(payouts))
+        response = self.get_paginated_response(documents.documents(cast("list[documents.Row]", rows)))
+        if with_total:
+            response.data["total"] = replica.read(lambda: totals.count(payouts))
+        return response
+
+    def load(self, payouts: QuerySet[Payout]) -> list[documents.Row]:
+        return documents.Row.of(payouts)
 
     def answer_again(self, payout_id: uuid.UUID) -> Response:
         response = super().answer_again(payout_id)
@@ -161,9 +176,9 @@ class PayoutSummaryView(PayoutsAPIView):
     serializer_class = serializers.SummarySerializer
     filter_backends = (filters.StrictFilterBackend,)
     filterset_class = filters.PayoutFilterSet
-    list_parameters: frozenset[str] = frozenset()
 
     @openapi.payout_summary
     def get(self, request: Request) -> Response:
-        rows = reporting.summarize(self.filter_queryset(self.get_queryset()))
-        return Response(serializers.SummarySerializer({"results": rows}).data)
+        selection = self.selection(known=grouping.PARAMETERS)
+        asked_for = grouping.grouping_of(request.query_params)
+        return Response(replica.read(lambda: summaries.summarize(selection, asked_for)))

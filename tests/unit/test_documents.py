@@ -25,7 +25,7 @@ ADRS = sorted(path for path in ADR_FOLDER.glob("*.md") if path.name != "README.m
 # Made by tools, or somebody's own.
 SKIPPED_FOLDERS = {"node_modules", "htmlcov", "staticfiles", "__pycache__"}
 
-READER = re.compile(r'env\.(?:text|boolean|integer|choice|items|url)\(\s*"([A-Z][A-Z0-9_]*)"')
+READER = re.compile(r'env\.(?:text|boolean|integer|choice|items|host|url)\(\s*"([A-Z][A-Z0-9_]*)"')
 # Set by docker-compose.yml for each process, whatever .env says.
 SET_BY_COMPOSE = {"PAYOUTS_PROCESS_NAME", "PAYOUTS_WEB_BIND"}
 

@@ -112,6 +112,17 @@ class TestPages:
         assert back == expected[: len(expected) - len(forwards[-1]["results"])]
 
     @pytest.mark.parametrize("ordering", ORDERINGS)
+    def test_walk_through_thousands_of_equals(self, api: Client, acme: Merchant, ordering: str) -> None:
+        fields = {**factories.payout_fields(amount=Decimal(7)), "created_at": NOON, "provider": "sandbox"}
+        Payout.objects.bulk_create(Payout(merchant=acme, mode="test", **fields) for _ in range(2500))
+
+        seen = [payout_id for page in pages(api, f"{URL}?ordering={ordering}&page_size=200") for payout_id in ids(page)]
+
+        # Equal in all but the id, which decides.
+        assert seen == expected_ids(ordering)
+        assert len(set(seen)) == 2500
+
+    @pytest.mark.parametrize("ordering", ORDERINGS)
     def test_stay_stable_while_payouts_are_added(
         self, api: Client, eleven_payouts: list[Payout], make_payout: MakePayout, ordering: str
     ) -> None:

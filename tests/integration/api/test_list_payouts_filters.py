@@ -32,7 +32,9 @@ def payouts(make_payout: MakePayout, make_processed_payout: MakePayout) -> list[
         make_payout(
             recipient_details={"name": "Zoë Ünal", "account": "GB82WEST12345698765432"}, idempotency_key=" spaced "
         ),
-        make_processed_payout("sandbox_paid", reference="ORDER-1"),
+        make_processed_payout("sandbox_paid", reference="ORDER-1", metadata={"department": "returns"}),
+        make_payout(metadata={"department": "returns", "cost center": "[4] & 5"}),
+        make_payout(metadata={"a][b": "1"}),
         make_processed_payout("sandbox_rejected_account_closed", comment="back\\slash"),
         make_processed_payout("sandbox_unknown", currency="USD"),
     ]
@@ -80,9 +82,19 @@ FILTERS: list[tuple[dict[str, Any], Predicate]] = [
     ({"search": "zoë ünal"}, contains("zoë ünal")),
     ({"search": "WEST1234"}, contains("WEST1234")),
     ({"search": "100%"}, contains("100%")),
-    ({"search": "r_s"}, contains("r_s")),
-    ({"search": "k\\s"}, contains("k\\s")),
-    ({"search": "%%"}, contains("%%")),
+    ({"search": "under_s"}, contains("under_s")),
+    ({"search": "back\\s"}, contains("back\\s")),
+    ({"search": "under%score"}, contains("under%score")),
+    ({"search": "refund 100"}, contains("refund 100")),
+    # Each text by itself: the end of one and the beginning of the next are no text.
+    ({"search": "jane doe sandbox"}, contains("jane doe sandbox")),
+    ({"metadata[department]": "returns"}, lambda payout: payout.metadata.get("department") == "returns"),
+    (
+        {"metadata[department]": "returns", "metadata[cost center]": "[4] & 5"},
+        lambda payout: payout.metadata == {"department": "returns", "cost center": "[4] & 5"},
+    ),
+    ({"metadata[department]": "return"}, lambda payout: False),
+    ({"metadata[a][b]": "1"}, lambda payout: payout.metadata.get("a][b") == "1"),
     ({"search": "'; DROP TABLE payouts_payout; --"}, lambda payout: False),
     (
         {"status": "pending", "currency": "EUR", "amount_min": "10.50"},
@@ -165,7 +177,19 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("reference=" + "r" * 256, "reference", "max_length"),
     ("idempotency_key=" + "k" * 256, "idempotency_key", "invalid_idempotency_key"),
     ("idempotency_key=caf%C3%A9", "idempotency_key", "invalid_idempotency_key"),
-    ("search=a", "search", "min_length"),
+    ("search=ab", "search", "search_too_short"),
+    ("search=---", "search", "search_too_short"),
+    ("search=%25%25%25", "search", "search_too_short"),
+    ("search=a-b-c-d", "search", "search_too_short"),
+    ("search=abc%0Adef", "search", "invalid_character"),
+    ("metadata=returns", "metadata", "unknown_parameter"),
+    ("metadata[]=returns", "metadata[]", "unknown_parameter"),
+    ("metadata[department=returns", "metadata[department", "unknown_parameter"),
+    ("metadata[" + "n" * 41 + "]=returns", "metadata[" + "n" * 41 + "]", "unknown_parameter"),
+    ("metadata[department]=", "metadata[department]", "blank"),
+    ("metadata[department]=a%00", "metadata[department]", "invalid_character"),
+    ("metadata[a]=1&metadata[a]=1", "metadata[a]", "repeated_parameter"),
+    ("metadata[a%00]=1", "metadata[a\x00]", "unknown_parameter"),
     ("search=" + "a" * 101, "search", "max_length"),
     ("amount_min=2&amount_max=1", "amount_min", "crossed_range"),
     (
@@ -207,6 +231,9 @@ MALFORMED_PAGES: list[tuple[str, str, str]] = [
     ("ordering=%25d", "ordering", "invalid_choice"),
     ("ordering=", "ordering", "blank"),
     ("ordering=amount&ordering=amount", "ordering", "repeated_parameter"),
+    ("include=totals", "include", "invalid_choice"),
+    ("include=total,", "include", "invalid_choice"),
+    ("include=", "include", "blank"),
     ("cursor=", "cursor", "blank"),
     ("cursor=a&cursor=a", "cursor", "repeated_parameter"),
     ("cursor=%00", "cursor", "invalid_character"),
@@ -235,7 +262,7 @@ class TestMalformedFilters:
             ("amount_min", "invalid_amount"),
         ]
 
-    @pytest.mark.parametrize("name", ["page_size", "cursor", "ordering"])
+    @pytest.mark.parametrize("name", ["page_size", "cursor", "ordering", "include"])
     def test_of_pages_are_unknown_to_the_summary(self, api: Client, name: str) -> None:
         response = api.get(f"{SUMMARY}?{name}=amount")
 
@@ -247,4 +274,4 @@ class TestMalformedFilters:
         assert answers.code(response) == (400, "invalid_request")
 
     def test_bytes_that_are_no_utf8_match_nothing(self, api: Client) -> None:
-        assert api.get(f"{LIST}?search=%FF%FE").json()["results"] == []
+        assert api.get(f"{LIST}?reference=%FF%FE").json()["results"] == []

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from payouts.models import Payout
 from tests import factories
+from tests.integration.payouts import rolling
 
 # The key with its merchant; all else is the operation's own.
 AUTHENTICATION = 1
@@ -98,9 +99,23 @@ class TestStatementCounts:
         assert len(sent) == AUTHENTICATION + 3, sent
 
     def test_of_summary(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        for days in (0, 1, 2):
+            make_payout(created_at=rolling.at(rolling.day_ago(days)))
+        summary = partial(warm_api.get, "/api/payouts/summary/")
+
+        # How far the roll-up has come, and the payouts.
+        assert len(statements(summary)) == AUTHENTICATION + 2
+        rolling.close(rolling.day_ago(1))
+        Payout.objects.filter(created_at__lt=rolling.at(rolling.day_ago(1))).update(status="canceled")
+        # ... and the cells. However many times have to be read from the payouts, it is one statement.
+        sent = statements(summary)
+        assert len(sent) == AUTHENTICATION + 3, sent
+        assert sent[-1].count("UNION ALL") == 1
+
+    def test_of_summary_of_what_no_cell_knows(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
         make_payout()
 
-        assert len(statements(lambda: warm_api.get("/api/payouts/summary/"))) == AUTHENTICATION + 1
+        assert len(statements(lambda: warm_api.get("/api/payouts/summary/?reference=order-1"))) == AUTHENTICATION + 1
 
     def test_of_first_use_of_a_key_in_a_minute(self, api: Client) -> None:
         sent = statements(lambda: api.get("/api/me/"))

@@ -10,6 +10,8 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 
 from accounts.models import Merchant
+from payouts import export_formats
+from payouts.export_models import Export
 from payouts.models import Payout, PayoutTransition
 from tests import factories
 from tests.integration.api import answers
@@ -24,8 +26,12 @@ PUBLIC = {
 }
 # Providers are no merchants: they prove themselves by a signature (test_callbacks_api.py).
 PROVIDERS = {"api/callbacks/<str:provider>/"}
+# For whoever has the link, which is signed (test_export_download.py).
+LINKS = {"api/exports/<uuid:export_id>/download/"}
 # Not of one payout: they answer with what the key may see, which is nothing here.
-COLLECTIONS = {"api/payouts/", "api/payouts/summary/"}
+COLLECTIONS = {"api/payouts/", "api/payouts/summary/", "api/exports/"}
+# The same as files.
+FILES = {"api/payouts/export/"}
 NO_PAYOUTS = {"api/me/"}
 # Of one Idempotency-Key: that of the payout.
 KEYS = {"api/idempotency-keys/<path:key>/"}
@@ -45,13 +51,23 @@ def routes(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 ROUTES = dict(routes(get_resolver()))
-KEPT = sorted(ROUTES.keys() - PUBLIC - PROVIDERS)
-OBJECTS = sorted(set(KEPT) - COLLECTIONS - NO_PAYOUTS)
+KEPT = sorted(ROUTES.keys() - PUBLIC - PROVIDERS - LINKS)
+OBJECTS = sorted(set(KEPT) - COLLECTIONS - FILES - NO_PAYOUTS)
 
 
 def send(client: Client, method: str, route: str, payout: Payout) -> Any:
     path = "/" + route.replace("<uuid:payout_id>", str(payout.id)).replace("<path:key>", KEY)
+    if "<uuid:export_id>" in path:
+        path = path.replace("<uuid:export_id>", str(export_beside(payout).id))
     return getattr(client, method)(path, content_type="application/json")
+
+
+def export_beside(payout: Payout) -> Export:
+    """Return an export of the payout's merchant and mode."""
+    export, _ = Export.objects.get_or_create(
+        merchant_id=payout.merchant_id, mode=payout.mode, kind="job", format="csv", ordering="-created_at"
+    )
+    return export
 
 
 def has_method(route: str, method: str) -> bool:
@@ -59,8 +75,10 @@ def has_method(route: str, method: str) -> bool:
 
 
 def test_the_walk_finds_the_routes() -> None:
-    assert ROUTES.keys() >= PUBLIC | PROVIDERS | COLLECTIONS | NO_PAYOUTS | KEYS
+    assert ROUTES.keys() >= PUBLIC | PROVIDERS | LINKS | COLLECTIONS | FILES | NO_PAYOUTS | KEYS
     assert OBJECTS == [
+        "api/exports/<uuid:export_id>/",
+        "api/exports/<uuid:export_id>/cancel/",
         "api/idempotency-keys/<path:key>/",
         "api/payouts/<uuid:payout_id>/",
         "api/payouts/<uuid:payout_id>/cancel/",
@@ -89,7 +107,8 @@ def test_hides_payouts_of_other_merchants_and_of_the_other_mode(
 ) -> None:
     factories.post_payout(api, key=KEY)
     payout = Payout.objects.get()
-    before = Payout.objects.values().get()
+    export_beside(payout)
+    before = Payout.objects.values().get(), Export.objects.values().get()
 
     for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
         response = send(stranger, method, route, payout)
@@ -98,7 +117,7 @@ def test_hides_payouts_of_other_merchants_and_of_the_other_mode(
         assert str(payout.amount) not in response.content.decode()
         assert str(payout.id) not in response.content.decode().replace(response.json()["instance"], "")
 
-    assert Payout.objects.values().get() == before
+    assert (Payout.objects.values().get(), Export.objects.values().get()) == before
     assert PayoutTransition.objects.count() == 1
 
 
@@ -107,11 +126,24 @@ def test_shows_nothing_of_other_merchants_and_of_the_other_mode(
     acme: Merchant, globex: Merchant, make_payout: Callable[..., Payout], route: str
 ) -> None:
     payout = make_payout()
+    export_beside(payout)
 
     for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
         response = send(stranger, "get", route, payout)
         assert response.status_code == 200
         assert response.json()["results"] == []
+
+
+@pytest.mark.parametrize("route", sorted(FILES))
+def test_exports_nothing_of_other_merchants_and_of_the_other_mode(
+    acme: Merchant, globex: Merchant, make_payout: Callable[..., Payout], route: str
+) -> None:
+    payout = make_payout()
+
+    for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
+        response = send(stranger, "get", route, payout)
+        assert response.status_code == 200
+        assert response.getvalue().decode().splitlines() == [",".join(export_formats.CSV_COLUMNS)]
 
 
 @pytest.mark.parametrize("route", sorted(PUBLIC))

@@ -86,6 +86,8 @@ def test_the_walk_finds_the_routes() -> None:
         ("api/payouts/", "post"),
         ("api/payouts/<uuid:payout_id>/", "patch"),
         ("api/payouts/<uuid:payout_id>/cancel/", "post"),
+        ("api/exports/", "post"),
+        ("api/exports/<uuid:export_id>/cancel/", "post"),
     }
     assert PLAIN.keys() <= {route for route, _ in ROUTES}
 

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,13 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
 
 from accounts.models import Merchant
-from payouts import operators, processing, sweeping
+from payouts import migrations, operators, processing, sweeping
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database
 
 V0_1 = "0003"
-LATEST = "0007"
+LATEST = max(path.name[:4] for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
 
 COLUMNS_OF_0_1 = (
     "id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata, "

@@ -1,0 +1,125 @@
+"""A payout as the API shows it: in the answer to each request, and in the lists.
+
+A list reads the columns that are shown, straight from a query and partly as the database's own text: fifty payouts are
+shown in a fraction of the time that REST framework's serializer needs for them, and a list is little else.
+(PayoutSerializer says in the schema what comes out here. tests/integration/payouts/test_documents.py compares the two.)
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, Self
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from psycopg.types.string import TextLoader
+
+from payouts import export_formats, money, planning
+from payouts.admission import Holds
+from payouts.export_formats import RECIPIENT_FIELDS
+from payouts.models import Payout
+from payouts.states import PayoutStatus
+
+#: What may wait for something that has a name.
+_HELD_UP: Final = frozenset({PayoutStatus.PENDING.value, PayoutStatus.UNKNOWN.value})
+
+
+class Row(NamedTuple):
+    """What a document is made of; the last ones, which nobody is shown, say what a payout waits for.
+
+    Times are as the database writes them, such as `2026-11-23 12:00:00.25+00`: to make objects of them that are only
+    written down again would take a fifth of all the time that a list takes.
+    """
+
+    id: uuid.UUID
+    status: str
+    mode: str
+    amount: Decimal
+    currency: str
+    recipient_details: Mapping[str, str]
+    comment: str
+    reference: str
+    metadata: Mapping[str, str]
+    idempotency_key: str | None
+    failure_code: str
+    failure_message: str
+    created_at: str
+    updated_at: str
+    merchant_id: uuid.UUID
+    provider: str
+    due_at: datetime | None
+    contradicted_at: str | None
+
+    @classmethod
+    def of(cls, payouts: QuerySet[Payout]) -> list[Self]:
+        """Return the rows that the query selects, in its order."""
+        try:
+            sql, parameters = payouts.values_list(*cls._fields).query.get_compiler(payouts.db).as_sql()
+        except EmptyResultSet:
+            return []
+        with planning.for_these_values(payouts.db), connections[payouts.db].cursor() as cursor:
+            cursor.adapters.register_loader("timestamptz", TextLoader)
+            cursor.execute(sql, parameters)
+            return [cls._read(columns) for columns in cursor.fetchall()]
+
+    @classmethod
+    def _read(cls, columns: tuple[Any, ...]) -> Self:
+        row = cls._make(columns)
+        return row._replace(
+            recipient_details=json.loads(row.recipient_details),  # type: ignore[arg-type] # The database's text.
+            metadata=json.loads(row.metadata),  # type: ignore[arg-type]
+            due_at=None if row.due_at is None else parse_datetime(row.due_at),  # type: ignore[arg-type]
+        )
+
+
+def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
+    """Return what the API says of a payout. Amounts have all decimals of their currency; times are RFC 3339 in UTC."""
+    recipient = payout.recipient_details
+    return {
+        "id": str(payout.id),
+        "status": payout.status,
+        "mode": payout.mode,
+        "amount": money.format_amount(payout.amount, payout.currency),
+        "currency": payout.currency,
+        "recipient_details": {name: recipient[name] for name in RECIPIENT_FIELDS if name in recipient},
+        "comment": payout.comment,
+        "reference": payout.reference,
+        "metadata": payout.metadata,
+        "idempotency_key": payout.idempotency_key,
+        "failure_code": payout.failure_code,
+        "failure_message": payout.failure_message,
+        "waiting_reason": waiting_reason,
+        "created_at": format_time(payout.created_at),
+        "updated_at": format_time(payout.updated_at),
+    }
+
+
+def documents(payouts: list[Row]) -> list[dict[str, Any]]:
+    """Return the documents of a page. What holds payouts up is read once, and not at all where none of them waits."""
+    holds = Holds.read() if any(payout.status in _HELD_UP for payout in payouts) else None
+    return [document(payout, waiting_reason=_waiting_reason(payout, holds)) for payout in payouts]
+
+
+def of(payout: Payout) -> dict[str, Any]:
+    """Return the document of one payout."""
+    holds = Holds.read() if payout.status in _HELD_UP else None
+    return document(payout, waiting_reason=_waiting_reason(payout, holds))
+
+
+def format_time(moment: datetime | str) -> str:
+    """Return the time, an object or the database's text, as RFC 3339 in UTC, such as 2026-11-23T12:00:00.250000Z."""
+    if isinstance(moment, datetime):
+        return moment.isoformat().replace("+00:00", "Z")
+    return export_formats.format_time(moment)
+
+
+def _waiting_reason(payout: Payout | Row, holds: Holds | None) -> str:
+    if holds is None or payout.status not in _HELD_UP:
+        return ""
+    return holds.reason_for(payout) or ""

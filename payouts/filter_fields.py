@@ -1,0 +1,168 @@
+"""One filter of the list each: how it is written, and which payouts it selects. They are put together in filters.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+
+from idempotency import keys
+from payouts import money
+from payouts.indexes import SearchText
+from payouts.models import Payout
+from payouts.states import PayoutStatus
+
+#: What a shorter term would be looked up by does not exist: the index is made of groups of three characters.
+SEARCH_LENGTH_MIN: Final = 3
+SEARCH_LENGTH_MAX: Final = 100
+CLOCKS_DIFFER_BY: Final = timedelta(days=1)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+#: Query parameters of `metadata[name]=value`; the name as serializers.py takes it.
+METADATA: Final = re.compile(r"metadata\[([^\x00]{1,40})\]")
+
+
+class StatusField(forms.Field):
+    """One status, or several: repeated or separated by commas."""
+
+    widget = forms.SelectMultiple
+
+    def clean(self, value: Any) -> list[str]:
+        statuses = [part.strip() for item in value or [] for part in str(item).split(",")]
+        for status in statuses:
+            if status not in PayoutStatus.values:
+                raise ValidationError(
+                    f"{status!r} is no status; the statuses are {', '.join(PayoutStatus.values)}.",
+                    code="invalid_choice",
+                )
+        return statuses
+
+
+class CurrencyField(forms.CharField):
+    def clean(self, value: Any) -> str:
+        code: str = super().clean(value)
+        if code and code not in money.CURRENCY_DECIMALS:
+            raise ValidationError(f"{code!r} is no currency code of ISO 4217, such as EUR.", code="unknown_currency")
+        return code
+
+
+class AmountField(forms.CharField):
+    def clean(self, value: Any) -> Decimal | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        if not money.AMOUNT.fullmatch(text) or Decimal(text) >= money.AMOUNT_LIMIT:
+            raise ValidationError("Write the amount as a plain decimal number, such as 10.50.", code="invalid_amount")
+        return Decimal(text)
+
+
+class MomentField(forms.CharField):
+    """A time with its offset from UTC (RFC 3339): without it nobody knows which moment is meant."""
+
+    def clean(self, value: Any) -> datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            # It would take the digits of any script.
+            moment = parse_datetime(text) if text.isascii() else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise ValidationError(
+                "Write the time with its offset, such as 2026-01-31T12:00:00Z (a plus sign in a URL is %2B).",
+                code="invalid_time",
+            )
+        return moment
+
+
+class IdempotencyKeyField(forms.CharField):
+    """The key as it is, or in either spelling of its header."""
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        key = keys.parse_address(text) if text else ""
+        if key is None:
+            raise ValidationError("No Idempotency-Key can be written like that.", code="invalid_idempotency_key")
+        return key
+
+
+class SearchField(forms.CharField):
+    """Part of a text. The texts that are searched are divided by line feeds, which no term can have.
+
+    It needs three letters or digits in a row, for the index is made of such groups: without one, all of the merchant's
+    payouts would have to be read.
+    """
+
+    default_validators = [
+        RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", "Control characters are not allowed.", "invalid_character"),
+        RegexValidator(r"[^\W_]{3}", "Search for three letters or digits in a row, or more.", "search_too_short"),
+    ]
+
+
+class StatusFilter(django_filters.Filter):
+    field_class = StatusField
+
+
+class CurrencyFilter(django_filters.CharFilter):
+    field_class = CurrencyField
+
+
+class AmountFilter(django_filters.NumberFilter):
+    field_class = AmountField
+
+    def get_max_validator(self) -> None:
+        return None
+
+
+class MomentFilter(django_filters.CharFilter):
+    field_class = MomentField
+
+
+class IdempotencyKeyFilter(django_filters.CharFilter):
+    field_class = IdempotencyKeyField
+
+
+class MetadataWidget(forms.Widget):
+    """All of `metadata[name]=value`."""
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> dict[str, Any]:
+        del files, name
+        return {match[1]: data[given] for given in data if (match := METADATA.fullmatch(given))}
+
+
+class MetadataField(forms.Field):
+    widget = MetadataWidget
+
+
+class UpdatedBeforeFilter(MomentFilter):
+    """Changed before a time, and therefore created before it.
+
+    To say so lets the list begin there, where it would otherwise pass by all that is newer. A day is allowed for clocks
+    that were set back in between: what it lets in is judged by the time of the change.
+    """
+
+    def filter(self, queryset: QuerySet[Payout], value: datetime | None) -> QuerySet[Payout]:
+        if value is None:
+            return queryset
+        latest = value + CLOCKS_DIFFER_BY if value < _LATEST - CLOCKS_DIFFER_BY else _LATEST
+        return queryset.filter(updated_at__lt=value, created_at__lt=latest)
+
+
+class MetadataFilter(django_filters.Filter):
+    field_class = MetadataField
+
+
+class SearchFilter(django_filters.CharFilter):
+    field_class = SearchField
+
+    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
+        return queryset.alias(searched=SearchText()).filter(searched__icontains=value)

@@ -1,0 +1,89 @@
+"""The indexes of a payout, each with the query that it serves.
+
+Those of the lists begin with merchant and mode, which each list is of, and end with what it is ordered by: so a page is
+read from the index in its order, wherever it lies, and nothing is sorted or counted. What they cost together is
+measured by `make bench-reports`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Upper
+
+from payouts.states import PayoutStatus
+
+
+class SearchText(models.Func):
+    """The texts of a payout that can be searched, each a line. The index `payout_search` is made of its upper case.
+
+    Its constants stand in the statement: as parameters they would keep a statement that is planned once for all values
+    from using the index.
+    """
+
+    output_field = models.TextField()
+
+    def __init__(self) -> None:
+        super().__init__("comment", "reference", "recipient_details")
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        return "payouts.indexes.SearchText", (), {}
+
+    def as_sql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+        del connection, options
+        comment, reference, recipient = (compiler.compile(column)[0] for column in self.source_expressions)
+        of_recipient = (f"COALESCE({recipient} ->> '{name}', '')" for name in ("name", "account"))
+        return f"({' || chr(10) || '.join((comment, reference, *of_recipient))})", ()
+
+
+_LISTED: Final = Q(deleted_at__isnull=True)
+_NEWEST_FIRST: Final = (F("created_at").desc(), F("id").desc())
+
+OF_LISTS: Final = [
+    # The list newest first, and any later page of it. It has what counts and sums are made of: those of a time are read
+    # from it alone.
+    models.Index(
+        "merchant",
+        "mode",
+        *_NEWEST_FIRST,
+        include=("status", "currency", "amount", "provider"),
+        condition=_LISTED,
+        name="payout_listed",
+    ),
+    # ... of one status, however rare. Of several, and for figures of any, it gives the rows to sort.
+    models.Index("merchant", "mode", "status", *_NEWEST_FIRST, condition=_LISTED, name="payout_by_status"),
+    # ... of one currency.
+    models.Index("merchant", "mode", "currency", *_NEWEST_FIRST, condition=_LISTED, name="payout_by_currency"),
+    # The list by amount, and amount_min and amount_max.
+    models.Index("merchant", "mode", "amount", "id", condition=_LISTED, name="payout_by_amount"),
+    # updated_after and updated_before: what has changed since somebody last asked.
+    models.Index("merchant", "mode", "updated_at", condition=_LISTED, name="payout_by_update"),
+    # The merchant's own id. It comes first, because operators look for it without knowing whose it is.
+    models.Index("reference", "merchant", "mode", condition=~Q(reference=""), name="payout_by_reference"),
+    # `search`: groups of three characters. The merchant is in it, so that others' payouts need not be looked at.
+    GinIndex(F("merchant"), OpClass(Upper(SearchText()), name="gin_trgm_ops"), condition=_LISTED, name="payout_search"),
+    # metadata[name]=value.
+    GinIndex(
+        F("merchant"), OpClass(F("metadata"), name="jsonb_path_ops"), condition=_LISTED, name="payout_by_metadata"
+    ),
+]
+
+OF_THE_ENGINE: Final = [
+    # The sweeper: what is due. Small, for a payout that is final is not in it.
+    models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="payout_due"),
+    # How many calls of a provider are under way.
+    models.Index(
+        fields=["provider", "lease_expires_at"], condition=Q(lease_expires_at__isnull=False), name="payout_leased"
+    ),
+    # Who has waited longest for room at a provider.
+    models.Index(fields=["provider", "due_at"], condition=Q(turned_away_at__isnull=False), name="payout_turned_away"),
+    # What an operator has to look at.
+    models.Index(
+        "updated_at",
+        condition=Q(status=PayoutStatus.REQUIRES_ATTENTION) | Q(contradicted_at__isnull=False),
+        name="payout_for_operator",
+    ),
+]

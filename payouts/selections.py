@@ -1,0 +1,32 @@
+"""What the filters of a request select: one object for a list, its total, its sums and its export."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
+
+from payouts.models import PayoutQuerySet
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some payouts of one merchant in one mode."""
+
+    merchant_id: uuid.UUID
+    mode: str
+    #: Those that all filters select, but for the time of creation.
+    at_any_time: PayoutQuerySet
+    #: Created at this time or later, and before this one; None: no limit.
+    created_after: datetime | None
+    created_before: datetime | None
+    #: The filters by status and currency, which a cell of the roll-up answers as well as a payout; None where there are
+    #: others beside them, that only the payouts themselves can answer.
+    of_cells: Q | None
+
+    @property
+    def payouts(self) -> PayoutQuerySet:
+        """Those that all filters select."""
+        return self.at_any_time.created_within(self.created_after, self.created_before)
