@@ -29,7 +29,7 @@ test: setup-test ## run the tests beside throw-away PostgreSQL and Redis [ARGS="
 	@$(DEVSTACK) exec -- $(VENV) -m pytest -n auto $(ARGS)
 
 test-chaos: setup-test ## break running stacks and see that nothing is lost [ARGS="-k name"]
-	@$(DEVSTACK) exec -- $(VENV) -m pytest tests/chaos $(ARGS)
+	@$(DEVSTACK) exec -- $(VENV) -m pytest tests/chaos -n auto $(ARGS)
 
 chaos: setup ## break everything for a while, and count what is lost or paid twice [SECONDS=180] [SEED=1]
 	@$(VENV) -m tests.storm --with-parent --seconds $(SECONDS) --seed $(SEED)
