@@ -21,6 +21,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -81,7 +82,7 @@ class Subject:
     def explain(self) -> None:
         databases.use(self.name)
         for name, url in self.urls.items():
-            statements = databases.statements_of(lambda url=url: self.client.get(url), of=TABLES)  # type: ignore[misc]
+            statements = databases.statements_of(partial(self.client.get, url), of=TABLES)
             plans = [databases.explain(statement) for statement in statements]
             self.database_ms[name] = sum(milliseconds for milliseconds, _ in plans)
             self.plans[name] = [

@@ -76,7 +76,11 @@ UNFOLD: dict[str, Any] = {
         "navigation": [
             {
                 "title": "Payouts",
-                "items": [_link("Payouts", "payments", "payouts.payout"), _link("Pauses", "pause", "payouts.pause")],
+                "items": [
+                    _link("Payouts", "payments", "payouts.payout"),
+                    _link("Pauses", "pause", "payouts.pause"),
+                    _link("Exports", "file_download", "payouts.export"),
+                ],
             },
             {
                 "title": "Providers",

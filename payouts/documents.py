@@ -73,8 +73,8 @@ class Row(NamedTuple):
         row = cls._make(columns)
         return row._replace(
             recipient_details=json.loads(row.recipient_details),  # type: ignore[arg-type] # The database's text.
-            metadata=json.loads(row.metadata),  # type: ignore[arg-type]
-            due_at=None if row.due_at is None else parse_datetime(row.due_at),  # type: ignore[arg-type]
+            metadata=json.loads(row.metadata),  # type: ignore[arg-type] # Likewise.
+            due_at=None if row.due_at is None else parse_datetime(row.due_at),  # type: ignore[arg-type] # Likewise.
         )
 
 

@@ -32,6 +32,7 @@ class SearchText(models.Func):
     def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         return "payouts.indexes.SearchText", (), {}
 
+    # It takes none of the options of Func that the stubs name.
     def as_sql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         del connection, options
         comment, reference, recipient = (compiler.compile(column)[0] for column in self.source_expressions)

@@ -43,6 +43,7 @@ class _LocalDay(Func):
         super().__init__("created_at")
         self.offsets = None if zone is UTC else time_zones.offsets_of(zone)
 
+    # It takes none of the options of Func that the stubs name.
     def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         del connection, context
         column, _ = compiler.compile(self.source_expressions[0])
