@@ -37,7 +37,7 @@ from unfold.widgets import (
 )
 
 from accounts import errors, services
-from accounts.fields import MerchantField
+from accounts.fields import LineField, MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
 
 MODE_LABELS = {Mode.LIVE.label: "warning", Mode.TEST.label: "info"}
@@ -126,8 +126,25 @@ class ReadOnly(KeptForAudit):
         return False
 
 
+class MerchantForm(forms.ModelForm):
+    """Takes a name that an earlier version took, if it is not changed: its merchant can be suspended at once."""
+
+    class Meta:
+        field_classes: ClassVar = {"name": LineField}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "name" in self.fields:
+            self.fields["name"].kept = self.instance.name
+
+    def _get_validation_exclusions(self) -> set[str]:
+        exclusions: set[str] = super()._get_validation_exclusions()
+        return exclusions if "name" in self.changed_data else exclusions | {"name"}
+
+
 @admin.register(Merchant)
 class MerchantAdmin(KeptForAudit):
+    form = MerchantForm
     list_display = ("name", "show_status", "require_idempotency_key", "created_at")
     list_filter = (("is_active", BooleanRadioFilter),)
     search_fields = ("name",)
@@ -169,9 +186,8 @@ class IssueForm(forms.ModelForm):
     class Meta:
         model = MerchantAPIKey
         fields = ("merchant", "name", "mode", "scopes", "expiry_date", "allowed_networks")
-        field_classes: ClassVar = {"merchant": MerchantField}
+        field_classes: ClassVar = {"merchant": MerchantField, "name": LineField}
         help_texts: ClassVar = {
-            "name": "What it is for, so that others know it in the list.",
             "expiry_date": "In UTC. Empty: it never expires.",
         }
 
@@ -188,6 +204,11 @@ class IssueForm(forms.ModelForm):
         for network in networks:
             validate_network(network)
         return networks
+
+
+class RenameForm(forms.ModelForm):
+    class Meta:
+        field_classes: ClassVar = {"name": LineField}
 
 
 class RotateForm(forms.Form):
@@ -207,6 +228,7 @@ class MerchantAPIKeyAdmin(KeptForAudit):
     """Issue, look at, rename, rotate and revoke API keys. The secret is on the page that answers the issuing, once."""
 
     unsearchable = frozenset({"hashed_key"})
+    form = RenameForm
     list_display = ("name", "prefix", "merchant", "show_mode", "show_status", "expiry_date", "last_used_at", "created")
     list_select_related = ("merchant",)
     list_filter = (

@@ -7,6 +7,21 @@ from typing import Any
 
 from django import forms
 
+from accounts.validators import validate_line
+
+
+class LineField(forms.CharField):
+    """One line of text (accounts/texts.py)."""
+
+    #: What an earlier version stored. It is taken again, so that the rest of the form can be changed.
+    kept: str = ""
+
+    def to_python(self, value: Any) -> Any:
+        # First of all: Django cuts white space off, and with it characters that are to be refused.
+        if isinstance(value, str) and value.strip() and value != self.kept:
+            validate_line(value)
+        return super().to_python(value)
+
 
 class MerchantField(forms.ModelChoiceField):  # type: ignore[type-arg] # Only the stubs know its argument.
     def prepare_value(self, value: Any) -> Any:

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 from uuid_utils.compat import uuid7
+
+from accounts.validators import validate_line
 
 
 class Mode(models.TextChoices):
@@ -51,10 +52,7 @@ class Merchant(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(
         max_length=100,
-        validators=[
-            # Half surrogate pairs, which a command line can hold, are no text to PostgreSQL.
-            RegexValidator(r"^[^\x00-\x1f\x7f\ud800-\udfff]+\Z", "Enter a name without control characters.")
-        ],
+        validators=[validate_line],
     )
     is_active = models.BooleanField(
         "active", default=True, help_text="A suspended merchant's API keys are refused; its payouts under way go on."
@@ -94,10 +92,13 @@ class MerchantAPIKeyManager(BaseAPIKeyManager):
 class MerchantAPIKey(AbstractAPIKey):
     """What a merchant's backend shows to prove who it is. The secret is kept as a hash and shown once."""
 
-    # Both replace what the library declares, which Django allows for an abstract base.
+    # These replace what the library declares, which Django allows for an abstract base.
     objects = MerchantAPIKeyManager()  # type: ignore[assignment,misc]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # type: ignore[assignment]
+    name = models.CharField(  # type: ignore[assignment]
+        max_length=50, validators=[validate_line], help_text="What it is for, so that others know it in the list."
+    )
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="api_keys")
     mode = models.CharField(max_length=4, choices=Mode, default=Mode.TEST)
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope), default=every_scope)

@@ -24,10 +24,12 @@ def create_merchant(name: str, *, require_idempotency_key: bool = False) -> Merc
     """Create an active merchant.
 
     Raises MerchantExists for a name that is taken, upper and lower case being the same, and ValidationError for one
-    that is blank, over 100 characters or has control characters.
+    that is blank, over 100 characters or not one line.
     """
-    merchant = Merchant(name=name.strip(), require_idempotency_key=require_idempotency_key)
+    merchant = Merchant(name=name, require_idempotency_key=require_idempotency_key)
+    # Before white space is cut off, and with it characters that are to be refused.
     merchant.clean_fields()
+    merchant.name = name.strip()
     try:
         with transaction.atomic():
             merchant.save(force_insert=True)
@@ -64,7 +66,7 @@ def issue_api_key(
     """Issue a key and return it with its secret, which nobody can read again.
 
     Without scopes it has all of them. Raises APIKeyRequestInvalid for an unknown mode, scope or network, an empty
-    list of scopes, or an expiry that is not in the future.
+    list of scopes, an expiry that is not in the future, or a name that is blank, too long or not one line.
     """
     if expires_at is not None and expires_at <= timezone.now():
         raise errors.APIKeyRequestInvalid("The expiry must be in the future.", field="expiry_date")
@@ -80,9 +82,14 @@ def issue_api_key(
         api_key.clean_fields(exclude=["prefix", "hashed_key", "merchant"])
     except ValidationError as error:
         raise errors.APIKeyRequestInvalid(" ".join(error.messages)) from error
+    return _issue(api_key)
+
+
+def _issue(api_key: MerchantAPIKey) -> tuple[MerchantAPIKey, str]:
     secret = MerchantAPIKey.objects.assign_key(api_key)
     api_key.save(force_insert=True)
-    logger.info("key.issued", extra={"prefix": api_key.prefix, "mode": mode, "merchant_id": str(merchant.id)})
+    extra = {"prefix": api_key.prefix, "mode": str(api_key.mode), "merchant_id": str(api_key.merchant_id)}
+    logger.info("key.issued", extra=extra)
     return api_key, secret
 
 
@@ -101,14 +108,16 @@ def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[Merc
         ends_at = timezone.now() + overlap
         if old.expiry_date is None or old.expiry_date > ends_at:
             MerchantAPIKey.objects.filter(pk=old.pk).update(expiry_date=ends_at)
-        return issue_api_key(
-            old.merchant,
+        # Not checked again: the name may be one that is refused for new keys, and a rotation must not fail for that.
+        successor = MerchantAPIKey(
+            merchant=old.merchant,
             name=old.name,
             mode=old.mode,
             scopes=old.scopes,
-            expires_at=old.expiry_date,
+            expiry_date=old.expiry_date,
             allowed_networks=old.allowed_networks,
         )
+        return _issue(successor)
 
 
 def revoke_api_key(api_key: MerchantAPIKey) -> bool:

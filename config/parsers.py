@@ -14,6 +14,8 @@ from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
+from accounts import texts
+
 MALFORMED = "The body is not valid JSON"
 
 # What we take has three levels. A limit of ours, far under Python's: beyond that one any step after parsing could fail.
@@ -61,7 +63,7 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in found:
             # The name is in the answer, which cannot be written with half a surrogate pair either.
-            field = name if name and storable(name) else "body"
+            field = name if name and texts.is_storable(name) else "body"
             raise invalid(field, "duplicate_key", "This name stands twice in one object.")
         found[name] = value
     return found
@@ -75,11 +77,11 @@ def _refuse_unstorable(value: Any, path: str, *, depth: int) -> None:
     if depth > DEPTH_MAX:
         raise ParseError(NESTED_TOO_DEEPLY)
     match value:
-        case str() if not storable(value):
-            raise invalid(path or "body", "invalid_character", "NUL and half surrogate pairs are not allowed.")
+        case str() if not texts.is_storable(value):
+            raise invalid(path or "body", texts.UNSTORABLE.code, texts.UNSTORABLE.message)
         case dict():
             for name, below in value.items():
-                here = f"{path}.{name}".lstrip(".") if storable(name) else path
+                here = f"{path}.{name}".lstrip(".") if texts.is_storable(name) else path
                 _refuse_unstorable(name, here, depth=depth)
                 _refuse_unstorable(below, here, depth=depth + 1)
         case list():
@@ -87,8 +89,3 @@ def _refuse_unstorable(value: Any, path: str, *, depth: int) -> None:
                 _refuse_unstorable(below, f"{path}.{index}".lstrip("."), depth=depth + 1)
         case _:
             pass
-
-
-def storable(text: str) -> bool:
-    """Tell whether PostgreSQL can store the text: no NUL, and encodable as UTF-8."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -152,7 +152,7 @@ class ReasonMissing(Refusal):
 
 
 class ReasonUnusable(Refusal):
-    """A reason has at most 500 characters, and no NUL among them."""
+    """A reason is one line of at most 500 characters, without control characters."""
 
 
 class PauseNotBegun(Refusal):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from accounts import texts
 from payouts import states
 from payouts.models import AttemptOutcome
 from payouts.providers import bank_words, base
@@ -128,7 +129,7 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
 def of_report(report: base.Report, recipient_details: dict[str, str]) -> Evidence:
     """Return what a report shows, without the recipient's details, which a provider may repeat in its words."""
     found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient_details)
-    provider_reference = _storable(str(report.provider_reference), REFERENCE_LENGTH_MAX)
+    provider_reference = _storable(texts.on_one_line(str(report.provider_reference)).strip(), REFERENCE_LENGTH_MAX)
     return replace(found, provider_reference=provider_reference, is_final=report.is_final)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts import texts
 from payouts import errors
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
 
@@ -13,10 +14,13 @@ MESSAGE_LENGTH_MAX = 500
 
 def usable_reason(text: str) -> str:
     """Return an operator's reason as it is kept. Raises ReasonMissing and ReasonUnusable."""
-    reason = text.strip()
-    if not reason:
+    problem = texts.problem_of_line(text)
+    if problem == texts.BLANK:
         raise errors.ReasonMissing
-    if len(reason) > MESSAGE_LENGTH_MAX or "\x00" in reason:
+    if problem is not None:
+        raise errors.ReasonUnusable(problem.message)
+    reason = text.strip()
+    if len(reason) > MESSAGE_LENGTH_MAX:
         raise errors.ReasonUnusable
     return reason
 

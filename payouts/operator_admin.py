@@ -24,6 +24,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import ReadOnly
 from accounts.errors import Refusal
+from accounts.fields import LineField
 from payouts import claims, errors, journal, money, operators
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -58,8 +59,10 @@ def may_operate(request: HttpRequest) -> bool:
 
 def reason_field(help_text: str) -> forms.CharField:
     """Return the field that every act has."""
-    return forms.CharField(
-        max_length=journal.MESSAGE_LENGTH_MAX, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), help_text=help_text
+    return LineField(
+        max_length=journal.MESSAGE_LENGTH_MAX,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=help_text,
     )
 
 

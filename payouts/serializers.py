@@ -8,7 +8,9 @@ from typing import Any
 from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
+from accounts import texts
 from accounts.models import Mode
 from payouts import card_numbers, money
 from payouts.admission import Holds, WaitingReason
@@ -40,26 +42,28 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictCharField(serializers.CharField):
-    """One line of text that was sent as a string. REST framework would take 5 for "5"."""
+    """One line of text that was sent as a string (accounts/texts.py). REST framework would take 5 for "5"."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        # First of all: REST framework cuts white space off, and with it characters that are to be refused.
+        if isinstance(data, str) and (problem := self.problem_of(data)):
+            raise serializers.ValidationError(problem.message, code=problem.code)
+        return super().run_validation(data)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             raise serializers.ValidationError("Send it as a string.", code="not_a_string")
-        text = super().to_internal_value(data)
-        self.refuse_control_characters(text)
-        return text
+        return super().to_internal_value(data)
 
-    def refuse_control_characters(self, text: str) -> None:
-        # Names and references end in payment files and log lines, where a line feed would start a new record.
-        if any(ord(character) < 32 or ord(character) == 127 for character in text):
-            raise serializers.ValidationError("Control characters are not allowed.", code="invalid_character")
+    def problem_of(self, text: str) -> texts.Problem | None:
+        return texts.problem_of_line(text, may_be_blank=self.allow_blank)
 
 
 class TextField(StrictCharField):
     """Text of any number of lines."""
 
-    def refuse_control_characters(self, text: str) -> None:
-        pass
+    def problem_of(self, text: str) -> texts.Problem | None:
+        return texts.problem_of_text(text, may_be_blank=self.allow_blank)
 
 
 @extend_schema_field({"type": "string", "pattern": f"^{money.AMOUNT.pattern}$", "example": "10.50"})
@@ -134,6 +138,9 @@ class MetadataField(serializers.DictField):
             raise serializers.ValidationError(
                 f"A name has 1 to {METADATA_NAME_LENGTH_MAX} characters.", code="invalid_name"
             )
+        for name in pairs:
+            if problem := texts.problem_of_line(name):
+                raise serializers.ValidationError(f"A name: {problem.message}", code=problem.code)
         return pairs
 
 

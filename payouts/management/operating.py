@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
 from accounts import services as accounts_services
+from accounts import texts
 from accounts.errors import MerchantNotFound, Refusal
 from payouts import operators, pausing
 from payouts.models import Payout
@@ -46,17 +47,10 @@ def told_in_sentences() -> Iterator[None]:
         raise CommandError(f"The database did not do it: {' '.join(str(error).split())}") from error
 
 
-def reason(text: str) -> str:
-    """Take a reason. Whether it is one is seen where it is kept."""
-    if not _is_storable(text):
-        raise ArgumentTypeError("it has characters that cannot be stored")
-    return text
-
-
 def name(text: str) -> str:
     """Take a name. A blank one, such as that of an unset variable of the shell, must never mean everything."""
     stripped = text.strip()
-    if not stripped or not _is_storable(stripped):
+    if texts.problem_of_line(stripped) is not None:
         raise ArgumentTypeError(f"{text!r} is no name")
     return stripped
 
@@ -82,11 +76,6 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
-def _is_storable(text: str) -> bool:
-    """PostgreSQL has neither NUL nor the surrogates by which Python keeps bytes of the shell that are no UTF-8."""
-    return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
-
-
 class PayoutCommand(BaseCommand):
     """Does one thing with one payout, for a reason."""
 
@@ -95,7 +84,6 @@ class PayoutCommand(BaseCommand):
         parser.add_argument(
             "--reason",
             required=True,
-            type=reason,
             help="the evidence; kept in the history for ever, where the merchant can read it",
         )
 

@@ -20,9 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         operating.add_scope(parser)
-        parser.add_argument(
-            "--reason", required=True, type=operating.reason, help="for the others who operate this installation"
-        )
+        parser.add_argument("--reason", required=True, help="for the others who operate this installation")
         parser.add_argument(
             "--wait",
             action="store_true",

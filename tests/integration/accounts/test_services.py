@@ -42,7 +42,9 @@ class TestCreateMerchant:
         # The caller's transaction is still good.
         assert Merchant.objects.count() == 1
 
-    @pytest.mark.parametrize("name", ["", "   ", "a" * 101, "a\x00b", "a\nb", "a\tb", "a\x7fb"])
+    @pytest.mark.parametrize(
+        "name", ["", "   ", "a" * 101, "a\x00b", "a\nb", "a\tb", "a\x7fb", "a\x9bb", "a\u202eb", "\u200b"]
+    )
     def test_refuses_a_name_that_nobody_could_read(self, name: str) -> None:
         with pytest.raises(ValidationError):
             services.create_merchant(name)
@@ -132,6 +134,10 @@ class TestIssueAPIKey:
             {"expires_at": timezone.now() - timedelta(seconds=1)},
             {"name": "n" * 51},
             {"name": ""},
+            {"name": " "},
+            {"name": "\u3164"},
+            {"name": "a\u2028b"},
+            {"name": "a\ud800"},
         ],
     )
     def test_refuses_what_makes_no_sense(self, acme: Merchant, fields: dict[str, Any]) -> None:
@@ -183,6 +189,13 @@ class TestRotateAPIKey:
 
         old.refresh_from_db()
         assert old.expiry_date == ends_at
+
+    def test_keeps_a_name_that_is_refused_for_new_keys(self, acme_key: MerchantAPIKey) -> None:
+        MerchantAPIKey.objects.update(name="two\nlines")
+
+        new, _ = services.rotate_api_key(acme_key, overlap=timedelta(0))
+
+        assert new.name == "two\nlines"
 
     def test_a_revoked_key_has_no_successor(self, acme_key: MerchantAPIKey) -> None:
         services.revoke_api_key(acme_key)

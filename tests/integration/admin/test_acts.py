@@ -274,7 +274,10 @@ class TestActs:
             ("", "This field is required."),
             (" \n ", "This field is required."),
             ("x" * 501, "Ensure this value has at most 500 characters (it has 501)."),
-            ("a\x00b", "Null characters are not allowed."),
+            (
+                "line 7\u2028of the statement",
+                "U+2028 is not allowed: write one line, without control characters or marks of direction.",
+            ),
         ],
     )
     def test_asks_again_for_a_reason_that_can_be_kept(

@@ -216,7 +216,11 @@ class TestMerchants:
         [
             ("ACME", "There is a merchant of that name already."),
             ("", "This field is required."),
-            ("a\nb", "Enter a name without control characters."),
+            (
+                "a\nb",
+                "U+000A is not allowed: write one line, without control characters or marks of direction.",
+            ),
+            ("\u200b\u2800", "Nothing in this text can be seen. Give at least one visible character."),
             ("x" * 101, "Ensure this value has at most 100 characters (it has 101)."),
         ],
     )
@@ -226,6 +230,15 @@ class TestMerchants:
         assert response.status_code == 200
         assert [text for texts in pages.form_errors(response).values() for text in texts] == [error]
         assert list(Merchant.objects.all()) == [acme]
+
+    def test_with_a_name_of_an_earlier_version_can_be_suspended(self, superuser: Client, acme: Merchant) -> None:
+        Merchant.objects.filter(pk=acme.pk).update(name="ac\u202eme")
+
+        response = superuser.post(pages.page_of(acme), {"name": "ac\u202eme"})
+
+        assert response.status_code == 302
+        acme.refresh_from_db()
+        assert (acme.name, acme.is_active) == ("ac\u202eme", False)
 
     def test_is_suspended_and_renamed_by_an_operator(self, operator: Client, acme: Merchant) -> None:
         response = operator.post(pages.page_of(acme), {"name": "acme 2"})

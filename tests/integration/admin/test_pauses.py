@@ -81,7 +81,14 @@ class TestPause:
             ({"scope": "merchant", "merchant": "\x00"}, {"merchant": ["Null characters are not allowed."]}),
             ({"reason": " "}, {"reason": ["This field is required."]}),
             ({"reason": "x" * 501}, {"reason": ["Ensure this value has at most 500 characters (it has 501)."]}),
-            ({"reason": "a\x00"}, {"reason": ["Null characters are not allowed."]}),
+            (
+                {"reason": "a\x00"},
+                {
+                    "reason": [
+                        "U+0000 is not allowed: write one line, without control characters or marks of direction."
+                    ]
+                },
+            ),
         ],
     )
     def test_refuses_bad_input(

@@ -98,8 +98,16 @@ class TestPausePayouts:
         ("reason", "sentence"),
         [
             ("", "An operator's change needs a reason: it is kept with the payout for ever."),
-            ("x" * 501, "A reason has at most 500 characters, and no NUL among them."),
-            ("\x00", "Error: argument --reason: it has characters that cannot be stored"),
+            ("x" * 501, "A reason is one line of at most 500 characters, without control characters."),
+            ("\u200b\u3164", "An operator's change needs a reason: it is kept with the payout for ever."),
+            (
+                "\x00",
+                "U+0000 is not allowed: write one line, without control characters or marks of direction.",
+            ),
+            (
+                "a\nb",
+                "U+000A is not allowed: write one line, without control characters or marks of direction.",
+            ),
         ],
     )
     def test_refuses_a_reason_that_cannot_be_kept(self, db: None, reason: str, sentence: str) -> None:

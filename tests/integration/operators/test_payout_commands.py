@@ -115,9 +115,19 @@ class TestEveryCommand:
         ("reason", "sentence"),
         [
             (" ", "An operator's change needs a reason: it is kept with the payout for ever."),
-            ("x" * 501, "A reason has at most 500 characters, and no NUL among them."),
-            ("a\x00", "Error: argument --reason: it has characters that cannot be stored"),
-            ("a\udcff", "Error: argument --reason: it has characters that cannot be stored"),
+            ("x" * 501, "A reason is one line of at most 500 characters, without control characters."),
+            (
+                "a\x00",
+                "U+0000 is not allowed: write one line, without control characters or marks of direction.",
+            ),
+            (
+                "a\udcff",
+                "U+DCFF is not allowed: write one line, without control characters or marks of direction.",
+            ),
+            (
+                "line 7\u202e",
+                "U+202E is not allowed: write one line, without control characters or marks of direction.",
+            ),
         ],
     )
     def test_refuses_a_reason_that_cannot_be_kept(

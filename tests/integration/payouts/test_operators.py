@@ -27,7 +27,11 @@ UNUSABLE_REASONS = [
     ("", errors.ReasonMissing),
     (" \n\t ", errors.ReasonMissing),
     ("r" * 501, errors.ReasonUnusable),
+    ("\u2800\u200b", errors.ReasonMissing),
     ("a\x00b", errors.ReasonUnusable),
+    ("line 7\nand 8", errors.ReasonUnusable),
+    ("a\u2028b", errors.ReasonUnusable),
+    ("a\ud800", errors.ReasonUnusable),
 ]
 FINAL_FOR_OPERATORS = [PayoutStatus.PAID, PayoutStatus.CANCELED, PayoutStatus.RETURNED]
 

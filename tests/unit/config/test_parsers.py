@@ -130,15 +130,3 @@ class TestStrictJSONParser:
             assert "a" in parse(body)
         else:
             assert refusal(body) == "malformed"
-
-
-class TestStorable:
-    @given(st.text(alphabet=st.characters()))
-    def test_is_what_postgresql_can_hold(self, text: str) -> None:
-        try:
-            text.encode("utf-8")
-            encodable = True
-        except UnicodeEncodeError:
-            encodable = False
-
-        assert parsers.storable(text) is (encodable and "\x00" not in text)
