@@ -107,6 +107,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.DownloadLinkInvalid: Problem(403, "download_link_invalid", "The download link is not valid"),
     payouts_errors.DownloadLinkExpired: Problem(410, "download_link_expired", "The download link has expired"),
     payouts_errors.AmountDoesNotFit: INVALID_REQUEST,
+    payouts_errors.RecipientNotStructured: Problem(400, "recipient_not_structured", "The recipient needs structure"),
     payouts_errors.SelectionTooSlow: Problem(400, "selection_too_slow", "The selection takes too long to find"),
     payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
     exceptions.ValidationError: INVALID_REQUEST,

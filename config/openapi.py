@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from rest_framework import exceptions
 
 from accounts import errors as accounts_errors
 from config import api_errors
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
+from payouts import serializers
 
 OperationErrors = tuple[type[Exception], ...]
 
@@ -53,6 +54,7 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         *_KEY,
         idempotency_errors.IdempotencyKeyMissing,
         payouts_errors.PayoutExists,
+        payouts_errors.RecipientNotStructured,
         payouts_errors.LiveProviderMissing,
     ),
     "retrieve_payout": _FIND,
@@ -62,6 +64,7 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         payouts_errors.IfMatchMalformed,
         payouts_errors.PayoutNotChangeable,
         payouts_errors.PayoutChanged,
+        payouts_errors.RecipientNotStructured,
     ),
     "delete_payout": (
         *_FIND,
@@ -134,6 +137,15 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "name": "Authorization",
             "description": "The word Api-Key, a space, and the key: `Api-Key <prefix>.<secret>`.",
         }
+
+
+class RecipientDetailsSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call] # Likewise.
+    target_class = "payouts.serializers.RecipientDetailsField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        text = auto_schema._map_serializer_field(serializers.RecipientTextField(), direction)  # noqa: SLF001 - its way
+        structured = auto_schema.resolve_serializer(serializers.RecipientDetailsSerializer, direction)
+        return {"oneOf": [text, structured.ref]}
 
 
 def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
-from payouts import export_formats, money, planning
+from payouts import export_formats, money, planning, recipient_details
 from payouts.admission import Holds
-from payouts.export_formats import RECIPIENT_FIELDS
 from payouts.models import Payout
+from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
 
 #: What may wait for something that has a name.
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     mode: str
     amount: Decimal
     currency: str
-    recipient_details: Mapping[str, str]
+    recipient_details: RecipientDetails
     comment: str
     reference: str
     metadata: Mapping[str, str]
@@ -80,14 +80,13 @@ class Row(NamedTuple):
 
 def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
     """Return what the API says of a payout. Amounts have all decimals of their currency; times are RFC 3339 in UTC."""
-    recipient = payout.recipient_details
     return {
         "id": str(payout.id),
         "status": payout.status,
         "mode": payout.mode,
         "amount": money.format_amount(payout.amount, payout.currency),
         "currency": payout.currency,
-        "recipient_details": {name: recipient[name] for name in RECIPIENT_FIELDS if name in recipient},
+        "recipient_details": recipient_details.shown(payout.recipient_details),
         "comment": payout.comment,
         "reference": payout.reference,
         "metadata": payout.metadata,

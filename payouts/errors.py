@@ -39,6 +39,10 @@ class AmountDoesNotFit(Refusal):
     """The amount has more decimals than its currency."""
 
 
+class RecipientNotStructured(Refusal):
+    """Send recipient_details as an object: the provider of these payouts needs its fields."""
+
+
 class LiveProviderMissing(Refusal):
     """This installation has no provider for live payouts. Use a test key, or ask its operator."""
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from accounts import texts
-from payouts import states
+from payouts import recipient_details, states
 from payouts.models import AttemptOutcome
 from payouts.providers import bank_words, base
+from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
 
 CODE_LENGTH_MAX: Final = 64
@@ -126,16 +127,15 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
         return replace(found, is_trouble=True)
 
 
-def of_report(report: base.Report, recipient_details: dict[str, str]) -> Evidence:
+def of_report(report: base.Report, recipient: RecipientDetails) -> Evidence:
     """Return what a report shows, without the recipient's details, which a provider may repeat in its words."""
-    found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient_details)
+    found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient)
     provider_reference = _storable(texts.on_one_line(str(report.provider_reference)).strip(), REFERENCE_LENGTH_MAX)
     return replace(found, provider_reference=provider_reference, is_final=report.is_final)
 
 
-def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient_details: dict[str, str]) -> Evidence:
-    # The longest first: a short value may be a part of it.
-    hidden = sorted(recipient_details.values(), key=len, reverse=True)
+def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient: RecipientDetails) -> Evidence:
+    hidden = recipient_details.private_texts(recipient)
     return Evidence(
         outcome,
         code=_storable(bank_words.presentable(str(code), hidden=hidden, length_max=CODE_LENGTH_MAX), CODE_LENGTH_MAX),

@@ -49,6 +49,7 @@ class Payout(models.Model):
     status = models.CharField(max_length=24, choices=PayoutStatus, default=PayoutStatus.PENDING)
     amount = models.DecimalField(max_digits=money.AMOUNT_DIGITS_MAX, decimal_places=money.AMOUNT_DECIMALS_MAX)
     currency = models.CharField(max_length=3, validators=[MinLengthValidator(3)])
+    #: As the merchant sent it: a text or an object (payouts/recipient_details.py).
     recipient_details = models.JSONField()
     comment = models.CharField(max_length=500, blank=True)
     #: The merchant's own id for it.
@@ -97,6 +98,15 @@ class Payout(models.Model):
             models.CheckConstraint(condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="payout_currency_is_code"),
             models.CheckConstraint(condition=models.Q(status__in=PayoutStatus.values), name="payout_status_known"),
             models.CheckConstraint(condition=models.Q(mode__in=Mode.values), name="payout_mode_known"),
+            models.CheckConstraint(
+                condition=models.Func(
+                    "recipient_details",
+                    function="jsonb_typeof",
+                    output_field=models.BooleanField(),
+                    template="%(function)s(%(expressions)s) IN ('string', 'object')",
+                ),
+                name="payout_recipient_text_or_object",
+            ),
             models.CheckConstraint(
                 condition=models.Q(lease_token__isnull=True, lease_expires_at__isnull=True)
                 | models.Q(lease_token__isnull=False, lease_expires_at__isnull=False),

@@ -12,9 +12,10 @@ from rest_framework.fields import empty
 
 from accounts import texts
 from accounts.models import Mode
-from payouts import card_numbers, money
+from payouts import card_numbers, money, recipient_details
 from payouts.admission import Holds, WaitingReason
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
+from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
 
 METADATA_PAIRS_MAX = 50
@@ -114,15 +115,43 @@ class RecipientDetailsSerializer(StrictSerializer):
     def validate(self, attrs: dict[str, str]) -> dict[str, str]:
         for name, value in attrs.items():
             if card_numbers.contains_card_number(value):
-                raise serializers.ValidationError(
-                    {
-                        name: serializers.ErrorDetail(
-                            "This looks like a full card number. Card numbers are not accepted.",
-                            code="card_number_not_allowed",
-                        )
-                    }
-                )
+                raise serializers.ValidationError({name: _card_number_refused()})
         return attrs
+
+
+class RecipientTextField(StrictCharField):
+    """Who gets the money, in one line. It is kept as it was sent: what is read back must be what was meant."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=recipient_details.TEXT_LENGTH_MAX, trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not text.strip():
+            self.fail("blank")
+        if card_numbers.contains_card_number(text):
+            raise serializers.ValidationError([_card_number_refused()])
+        return text
+
+
+def _card_number_refused() -> serializers.ErrorDetail:
+    return serializers.ErrorDetail(
+        "This looks like a full card number. Card numbers are not accepted.", code="card_number_not_allowed"
+    )
+
+
+class RecipientDetailsField(serializers.Field[RecipientDetails, Any, RecipientDetails, Any]):
+    """Who gets the money: a line of text, or an object. config/openapi.py describes it."""
+
+    def to_internal_value(self, data: Any) -> RecipientDetails:
+        if isinstance(data, str):
+            return str(RecipientTextField().run_validation(data))
+        if isinstance(data, dict):
+            return dict(RecipientDetailsSerializer().run_validation(data))
+        raise serializers.ValidationError("Send a string, or an object with name and account.", code="invalid")
+
+    def to_representation(self, value: RecipientDetails) -> RecipientDetails:
+        return recipient_details.shown(value)
 
 
 class MetadataField(serializers.DictField):
@@ -151,7 +180,9 @@ class PayoutWriteSerializer(StrictSerializer):
         help_text='In units of the currency, with no more decimals than it has (ISO 4217): "10.50" EUR, "10" JPY.'
     )
     currency = CurrencyField(help_text="ISO 4217 code, upper case.")
-    recipient_details = RecipientDetailsSerializer()
+    recipient_details = RecipientDetailsField(
+        help_text="Who gets the money: a line of text, or an object with name and account. Answered as it was sent."
+    )
     comment = TextField(max_length=500, required=False, allow_blank=True)
     reference = StrictCharField(max_length=255, required=False, allow_blank=True, help_text="Your own id for it.")
     metadata = MetadataField(required=False, help_text="At most 50 pairs of strings of your own.")
@@ -182,7 +213,7 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
     amount = serializers.SerializerMethodField(help_text="In units of the currency, with all its decimals.")
     status = serializers.ChoiceField(choices=PayoutStatus.choices, read_only=True)
     mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
-    recipient_details = RecipientDetailsSerializer(read_only=True)
+    recipient_details = RecipientDetailsField(read_only=True, help_text="As it was sent: a string or an object.")
     metadata = serializers.DictField(child=serializers.CharField(), read_only=True)
     idempotency_key = serializers.CharField(read_only=True, allow_null=True)
     failure_code = serializers.CharField(help_text="Why it failed or came back; empty otherwise.", read_only=True)

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
-from payouts import claims, errors, inbox, money, states, tasks, transitions
+from payouts import claims, errors, inbox, money, recipient_needs, states, tasks, transitions
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
 
@@ -34,13 +34,16 @@ def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fie
     """Create a pending payout with its first row of history; the doorbell is rung once that is committed.
 
     Raises LiveProviderMissing for a live payout where no provider is configured: nothing could ever pay it out. Raises
-    PayoutExists where there is a payout with the key already.
+    RecipientNotStructured where the provider cannot pay the recipient as it was sent, and PayoutExists where there is a
+    payout with the key already.
     """
+    provider_name = _provider_name(api_key.mode)
+    recipient_needs.refuse_unusable(provider_name, fields["recipient_details"])
     with transaction.atomic(savepoint=False):
         payout = _insert_payout(
             merchant_id=api_key.merchant_id,
             mode=api_key.mode,
-            provider=_provider_name(api_key.mode),
+            provider=provider_name,
             idempotency_key=idempotency_key,
             **fields,
         )
@@ -79,8 +82,8 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
     """Change the payout and return it as it is now. Setting a field to the value that it has is no change.
 
     Raises PayoutChanged where If-Match names another version than the present one, and PayoutNotChangeable for a
-    change of amount, currency, recipient or reference once it is no longer pending, and AmountDoesNotFit where the
-    amount has more decimals than the currency.
+    change of amount, currency, recipient or reference once it is no longer pending, RecipientNotStructured where the
+    provider cannot pay the new recipient, and AmountDoesNotFit where the amount has more decimals than the currency.
     """
     with transaction.atomic(savepoint=False):
         current = _lock(payout, if_match)
@@ -90,6 +93,8 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
         may_change = current.status == PayoutStatus.PENDING and not _may_have_been_paid(current)
         if set(changes) & set(PENDING_ONLY_FIELDS) and not may_change:
             raise errors.PayoutNotChangeable(f"{_first_sentence(current)} {errors.PayoutNotChangeable().message}")
+        if "recipient_details" in changes:
+            recipient_needs.refuse_unusable(current.provider, changes["recipient_details"])
         # Asked again under the lock: two requests, each right for what it read, may change amount and currency.
         amount = changes.get("amount", current.amount.normalize())
         if not money.fits(amount, changes.get("currency", current.currency)):

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from payouts.recipient_details import RecipientDetails
+
 
 class ReportKind(enum.Enum):
     #: Money moved.
@@ -40,7 +42,7 @@ class Instruction:
     reference: str
     amount: Decimal
     currency: str
-    recipient_details: dict[str, str]
+    recipient_details: RecipientDetails
     #: Number of this attempt, from 1.
     attempt: int
     #: Seconds since the first attempt to send; 0 in it.
@@ -74,6 +76,8 @@ class Capabilities:
     concurrency_max: int | None = None
     #: Failures of one payout tell something about all of them, so that a few in a row stop the sending for a while.
     fails_as_a_whole: bool = True
+    #: Fields of the recipient without which nothing can be sent; none: a text will do.
+    recipient_fields_required: tuple[str, ...] = ()
 
     @property
     def is_idempotent_by_reference(self) -> bool:

@@ -12,18 +12,20 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httpcore
 import httpx
 
-from payouts import money
+from payouts import money, recipient_details
 from payouts.providers import bank_addresses, bank_answers, bank_documents, bank_signatures, base
 from payouts.providers.bank_answers import Answer
 from payouts.providers.bank_transport import Transport
 
 _BEARER_TOKEN = re.compile(r"[!-~]+")
+#: docs/bank-api.yaml, Recipient.
+_RECIPIENT_FIELDS: Final = ("name", "account")
 _HEADERS: Final = {
     "User-Agent": "payouts",
     "Accept": "application/json",
@@ -89,7 +91,7 @@ class HttpBankProvider:
 
     def __init__(self, configuration: Configuration, *, clock: Callable[[], float] = time.time) -> None:
         """Connect to nothing yet."""
-        self.capabilities = configuration.capabilities
+        self.capabilities = replace(configuration.capabilities, recipient_fields_required=_RECIPIENT_FIELDS)
         self._configuration = configuration
         self._clock = clock
         self._base_url = bank_addresses.read_base_url(configuration.base_url)
@@ -163,7 +165,7 @@ class HttpBankProvider:
 
     def _hidden(self, instruction: base.Instruction) -> tuple[str, ...]:
         """Return what the bank may repeat to us, and we do not repeat to others."""
-        return (*self._secrets(), *instruction.recipient_details.values())
+        return (*self._secrets(), *recipient_details.private_texts(instruction.recipient_details))
 
     def _secrets(self) -> tuple[str, ...]:
         return self._configuration.bearer_token, self._configuration.signing_secret
@@ -183,6 +185,8 @@ def _is_reference(instruction: base.Instruction) -> bool:
 
 def _order(instruction: base.Instruction) -> bytes:
     """Return the body of a PUT. Raises Rejected for what can never be written down: nothing is sent then."""
+    if recipient_details.missing(instruction.recipient_details, _RECIPIENT_FIELDS):
+        raise base.Rejected("instruction_unusable", "The recipient has no name or no account that a bank could read.")
     terms = {
         "amount": _plain(instruction),
         "currency": instruction.currency,

@@ -1,7 +1,8 @@
 """The provider of test payouts. It moves no money; the recipient's account says how it behaves (docs/sandbox.md).
 
-It keeps no state: each answer follows from the account, the number of the attempt and the time since the first one,
-so that it is the same in each worker and after a restart.
+A recipient that was sent as a text is its own account. The sandbox keeps no state: each answer follows from the
+account, the number of the attempt and the time since the first one, so that it is the same in each worker and after a
+restart.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class SandboxProvider:
 
 
 def _account(instruction: base.Instruction) -> str:
-    return instruction.recipient_details["account"]
+    recipient = instruction.recipient_details
+    # The account of an object has no white space at its ends; a text is kept as it was sent.
+    return recipient.strip() if isinstance(recipient, str) else recipient.get("account", "")
 
 
 def _refuse_connection(attempt: int, *, times: int) -> None:

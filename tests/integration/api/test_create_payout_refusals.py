@@ -314,8 +314,8 @@ class TestFields:
 
         assert errors == [(f"recipient_details.{field}", code)]
 
-    @pytest.mark.parametrize("details", ["Jane Doe", ["Jane Doe"], 5, True, []])
-    def test_refuses_recipient_that_is_no_object(self, api: Client, details: Any) -> None:
+    @pytest.mark.parametrize("details", [["Jane Doe"], [], [["name", "Jane"]], 5, 1.5, 10**400, True, False])
+    def test_refuses_recipient_that_is_neither_text_nor_object(self, api: Client, details: Any) -> None:
         assert refuse_fields(api, recipient_details=details) == [("recipient_details", "invalid")]
 
     def test_refuses_recipient_without_its_required_fields(self, api: Client) -> None:

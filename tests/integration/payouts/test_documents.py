@@ -34,6 +34,7 @@ class TestDocuments:
                 recipient_details={"country": "DE", "account": "1", "name": "Zoë", "address": "x", "bank_code": "y"},
                 metadata={"b": "\n", "a": "é"},
             ),
+            make_payout(recipient_details="  Zo\u00eb, Card ****1234 "),
             make_processed_payout("sandbox_paid"),
             make_processed_payout("sandbox_rejected_account_closed"),
             make_processed_payout("sandbox_unknown"),

@@ -89,6 +89,14 @@ class TestStatusGuard:
         assert refused == ((source, target) not in ALLOWED)
         assert payout.status == (source if refused else target)
 
+    @pytest.mark.parametrize("form", ["5", "true", "null", "[]", '["Jane"]'])
+    def test_knows_no_other_form_of_a_recipient(self, make_payout: Callable[..., Payout], form: str) -> None:
+        payout = make_payout()
+
+        assert database.refused_by(update_sql(payout, "recipient_details = %s", form)) == (
+            "payout_recipient_text_or_object"
+        )
+
     def test_begins_pending(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
         payout.pk, payout.status = None, S.PAID

@@ -196,6 +196,25 @@ class TestRedaction:
 
         assert found == [kept] * 4
 
+    @pytest.mark.parametrize(
+        ("recipient", "said", "kept"),
+        [
+            ("Card ****1234", "Card ****1234 is blocked.", "*** is blocked."),
+            ("Card ****1234", "card ****1234: the ****1234 is blocked.", "***: the *** is blocked."),
+            # A part between commas, and an account in whatever spacing.
+            ("Jane Doe, DE89 3704 0044", "DE8937040044 of Jane Doe is closed.", "*** of *** is closed."),
+            ("Jane Doe DE8937040044", "Account DE89 3704 0044 is closed.", "Account *** is closed."),
+            # An ordinary word is needed to say why.
+            ("savings account DE8937040044", "The account is closed.", "The account is closed."),
+        ],
+    )
+    def test_hides_a_recipient_that_is_a_text(self, recipient: str, said: str, kept: str) -> None:
+        instruction = replace(INSTRUCTION, recipient_details=recipient)
+
+        found = evidence.gather(raising(base.Rejected("account_closed", said)), instruction)
+
+        assert (found.code, found.message) == ("account_closed", kept)
+
     def test_hides_what_would_be_cut_in_the_middle(self) -> None:
         said = "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "DE89370400440532013000 is closed."
 

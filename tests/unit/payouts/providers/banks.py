@@ -39,6 +39,11 @@ def provider(url: str, *, timeout_seconds: float = 5.0, **changes: Any) -> HttpB
     )
 
 
+def needing(*fields: str) -> base.Capabilities:
+    """Return the capabilities of a bank that needs these fields of a recipient."""
+    return replace(CAPABILITIES, recipient_fields_required=fields)
+
+
 def instruction(account: str = "DE89370400440532013000", **changes: Any) -> base.Instruction:
     """Make an instruction with a reference of its own."""
     details = {**INSTRUCTION.recipient_details, "account": account}

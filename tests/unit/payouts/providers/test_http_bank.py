@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +37,7 @@ def provider(**changes: Any) -> HttpBankProvider:
 class TestConfiguration:
     def test_is_what_the_bank_promises(self) -> None:
         assert provider().name == "http_bank"
-        assert provider().capabilities is CAPABILITIES
+        assert provider().capabilities == replace(CAPABILITIES, recipient_fields_required=("name", "account"))
 
     def test_shows_no_secret(self) -> None:
         shown = repr(configured(bearer_token="", signing_secret="hush-1", callback_secrets=("hush-2",)))
@@ -120,6 +121,23 @@ class TestOrder:
             http_bank._order(banks.instruction(amount=Decimal(amount)))
 
         assert refusal.value.code == "instruction_unusable"
+
+    @pytest.mark.parametrize("recipient", ["Card ****1234", "name, account", "", {}, {"name": "Jane Doe"}])
+    def test_has_a_recipient_with_name_and_account_or_is_not_sent(self, recipient: Any) -> None:
+        """Nobody listens at the address: what is sent to it ends as Unavailable."""
+        bank = banks.provider("http://127.0.0.1:9")
+
+        with pytest.raises(base.Rejected) as refusal:
+            bank.send(banks.instruction(recipient_details=recipient))
+
+        assert refusal.value.code == "instruction_unusable"
+        assert refusal.value.message == "The recipient has no name or no account that a bank could read."
+
+    def test_can_be_asked_about_whatever_its_recipient_is(self) -> None:
+        with pytest.raises(base.Unavailable) as refusal:
+            banks.provider("http://127.0.0.1:9").ask(banks.instruction(recipient_details="Card ****1234"))
+
+        assert refusal.value.code != "instruction_unusable"
 
     def test_has_the_recipient_as_it_is(self) -> None:
         details = {"name": "Zo\u00eb \u5c71\u7530 \U0001f642", "account": "1", "bank_code": "X", "address": 'a"\n\\'}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,18 @@ class TestTokens:
         assert sent == early == base.Report(ReportKind.PAID, "sandbox-ref-1", is_final=False)
         assert (late.kind, late.provider_reference) == (ReportKind.RETURNED, "sandbox-ref-1")
         assert (late.code, late.message) == ("account_closed", "The recipient's account is closed.")
+
+    @pytest.mark.parametrize("recipient", ["sandbox_returned", " sandbox_returned\u00a0"])
+    def test_takes_a_text_for_the_account(self, recipient: str) -> None:
+        told = replace(instruction(""), recipient_details=recipient, age_seconds=sandbox.RETURNED_AFTER_SECONDS)
+
+        assert provider.ask(told).kind is ReportKind.RETURNED
+
+    @pytest.mark.parametrize("recipient", ["Card ****1234", "to sandbox_returned", "sandbox_returned_", ""])
+    def test_pays_any_other_text(self, recipient: str) -> None:
+        told = replace(instruction(""), recipient_details=recipient)
+
+        assert provider.send(told) == base.Report(ReportKind.PAID, "sandbox-ref-1", is_final=True)
 
     def test_keeps_within_the_return_window(self) -> None:
         assert provider.capabilities.return_window_seconds > sandbox.RETURNED_AFTER_SECONDS

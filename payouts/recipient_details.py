@@ -1,0 +1,58 @@
+"""Who gets the money, as the merchant sent it: a line of text, or an object of texts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+RecipientDetails = str | dict[str, str]
+
+TEXT_LENGTH_MAX: Final = 500
+#: The fields of an object, in the order in which they are shown.
+FIELDS: Final = ("name", "account", "bank_code", "country", "address")
+
+_PARTS: Final = re.compile("[,;|]")
+_HAS_DIGIT: Final = re.compile("[0-9]")
+
+
+def shown(recipient: RecipientDetails) -> RecipientDetails:
+    """Return what is answered: the text, or the object with its fields in the order of FIELDS."""
+    if isinstance(recipient, str):
+        return recipient
+    return {name: recipient[name] for name in FIELDS if name in recipient}
+
+
+def label(recipient: RecipientDetails) -> str:
+    """Return what a person calls the recipient."""
+    return recipient if isinstance(recipient, str) else recipient.get("name", "")
+
+
+def text_of(recipient: RecipientDetails) -> str:
+    """Return the text that the recipient was sent as, or nothing for an object."""
+    return recipient if isinstance(recipient, str) else ""
+
+
+def field_of(recipient: RecipientDetails, name: str) -> str:
+    """Return a field of the object, or nothing where the object lacks it or the recipient is a text."""
+    return "" if isinstance(recipient, str) else recipient.get(name, "")
+
+
+def missing(recipient: RecipientDetails, required: Sequence[str]) -> list[str]:
+    """Return the required fields that the recipient lacks. A text has no fields."""
+    return [name for name in required if isinstance(recipient, str) or name not in recipient]
+
+
+def private_texts(recipient: RecipientDetails) -> list[str]:
+    """Return what others must not read of the recipient, the longest first: a short one may be a part of it.
+
+    A text holds a name and an account in some order, and a bank repeats one of them. So its parts between commas
+    count, and its words with a digit. A word without one may be an ordinary word, which the bank needs to say why.
+    """
+    if isinstance(recipient, str):
+        parts = _PARTS.split(recipient)
+        words = [word for part in parts for word in part.split() if _HAS_DIGIT.search(word)]
+        texts = [recipient, *parts, *words]
+    else:
+        texts = list(recipient.values())
+    return sorted(texts, key=len, reverse=True)
