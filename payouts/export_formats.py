@@ -18,7 +18,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring as quoted
 from typing import Any, Final
 
-from payouts import money
+from payouts import money, recipient_details
 
 #: What is read of a payout, in this order.
 COLUMNS: Final = (
@@ -27,10 +27,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 Row = tuple[str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str]
 
-#: What is known of a recipient, in the order in which it is shown.
-RECIPIENT_FIELDS: Final = ("name", "account", "bank_code", "country", "address")
+#: The columns of an object's fields are empty for a recipient that was sent as a text, and the other way round. What
+#: comes later is appended: files are read by position as well.
 CSV_COLUMNS: Final = (
-    *COLUMNS[:5], *(f"recipient_{name}" for name in RECIPIENT_FIELDS), *COLUMNS[6:],
+    *COLUMNS[:5], *(f"recipient_{name}" for name in recipient_details.FIELDS), *COLUMNS[6:], "recipient_text",
 )  # fmt: skip
 
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"): the four in front,
@@ -140,17 +140,17 @@ def _csv_lines(lines: Iterable[Sequence[str]]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     (
-        payout_id, status, mode, amount, currency, recipient_details, comment, reference, metadata, idempotency_key,
+        payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
         failure_code, failure_message, created_at, updated_at,
     ) = row  # fmt: skip
-    recipient = json.loads(recipient_details)
+    recipient = json.loads(recipient_json)
     return (
         payout_id,
         status,
         mode,
         money.format_amount(amount, currency),
         currency,
-        *[harmless(recipient.get(name, "")) for name in RECIPIENT_FIELDS],
+        *[harmless(recipient_details.field_of(recipient, name)) for name in recipient_details.FIELDS],
         harmless(comment),
         harmless(reference),
         metadata,
@@ -159,19 +159,20 @@ def _cells(row: Row) -> tuple[str, ...]:
         harmless(failure_message),
         format_time(created_at),
         format_time(updated_at),
+        harmless(recipient_details.text_of(recipient)),
     )
 
 
 def _line(row: Row) -> str:
     (
-        payout_id, status, mode, amount, currency, recipient_details, comment, reference, metadata, idempotency_key,
+        payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
         failure_code, failure_message, created_at, updated_at,
     ) = row  # fmt: skip
     # Put together by hand: a dictionary of it and the encoder would take four times as long.
     return (
         f'{{"id":"{payout_id}","status":"{status}","mode":"{mode}",'
         f'"amount":"{money.format_amount(amount, currency)}","currency":"{currency}",'
-        f'"recipient_details":{_recipient(recipient_details)},'
+        f'"recipient_details":{_recipient(recipient_json)},'
         f'"comment":{quoted(comment)},"reference":{quoted(reference)},"metadata":{metadata},'
         f'"idempotency_key":{"null" if idempotency_key is None else quoted(idempotency_key)},'
         f'"failure_code":{quoted(failure_code)},"failure_message":{quoted(failure_message)},'
@@ -180,8 +181,7 @@ def _line(row: Row) -> str:
 
 
 def _recipient(text: str) -> str:
-    recipient = json.loads(text)
-    return _json({name: recipient[name] for name in RECIPIENT_FIELDS if name in recipient})
+    return _json(recipient_details.shown(json.loads(text)))
 
 
 def format_time(text: str) -> str:

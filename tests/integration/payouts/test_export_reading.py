@@ -15,7 +15,7 @@ from django.db import DataError, connection
 from django.db.models import FloatField, Func, IntegerField, QuerySet, Value
 from django.db.models.functions import Cast
 
-from payouts import documents, export_formats, export_reading
+from payouts import documents, export_formats, export_reading, recipient_details
 from payouts.models import Payout
 from tests.integration import racing
 from tests.integration.payouts import database, exporting
@@ -45,6 +45,7 @@ def varied_payouts(make_payout: MakePayout, make_processed_payout: MakePayout) -
         make_payout(),
         make_payout(comment=NASTY, reference="=1", metadata={NASTY: NASTY, "a": "b"}, idempotency_key="key-1"),
         make_payout(recipient_details=recipient, amount=Decimal(1500), currency="JPY"),
+        make_payout(recipient_details=NASTY),
         make_payout(amount=Decimal("1.234"), currency="KWD", created_at=NOON),
         make_payout(created_at=NOON + timedelta(milliseconds=250), updated_at=NOON + timedelta(microseconds=1)),
         make_processed_payout("sandbox_rejected_account_closed"),
@@ -75,7 +76,11 @@ class TestRows:
             recipient = payout.pop("recipient_details")
             expected = {
                 **{name: "" if value is None else value for name, value in payout.items()},
-                **{f"recipient_{name}": recipient.get(name, "") for name in export_formats.RECIPIENT_FIELDS},
+                **{
+                    f"recipient_{name}": recipient_details.field_of(recipient, name)
+                    for name in recipient_details.FIELDS
+                },
+                "recipient_text": recipient if isinstance(recipient, str) else "",
                 "metadata": payout["metadata"],
                 # The one that begins like a formula.
                 "reference": payout["reference"].replace("=", "'="),

@@ -20,7 +20,8 @@ from payouts.export_formats import Row
 ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 HEADER = (
     "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
-    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at\r\n"
+    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at,"
+    "recipient_text\r\n"
 )
 #: What a spreadsheet takes for the beginning of a formula, or passes over before one.
 TRIGGERS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
@@ -66,8 +67,8 @@ class TestCSV:
     def test_has_a_line_for_each_payout_below_the_names_of_the_columns(self) -> None:
         assert export("csv", row(), row(amount=Decimal("7.0000"), currency="JPY")).decode() == (
             HEADER + f"{ID},paid,test,10.50,EUR,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,"
-            "2026-11-23T12:00:01.250000Z\r\n"
-            f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z\r\n"
+            "2026-11-23T12:00:01.250000Z,\r\n"
+            f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z,\r\n"
         )
 
     def test_of_nothing_has_the_names_of_the_columns(self) -> None:
@@ -90,17 +91,31 @@ class TestCSV:
         assert (read["recipient_bank_code"], read["recipient_country"]) == ("", "DE")
         assert json.loads(read["metadata"]) == {nasty: nasty}
 
+    def test_has_a_recipient_that_was_sent_as_a_text_in_the_last_column(self) -> None:
+        (read,) = cells(export("csv", row(recipient_details='"Card ****1234"')).decode())
+
+        of_an_object = [read[name] for name in read if name.startswith("recipient_") and name != "recipient_text"]
+        assert of_an_object == [""] * 5
+        assert read["recipient_text"] == "Card ****1234"
+        assert export_formats.CSV_COLUMNS[18:] == ("recipient_text",)
+
     @pytest.mark.parametrize("trigger", TRIGGERS)
     @pytest.mark.parametrize(
-        "column", ["comment", "reference", "idempotency_key", "failure_code", "failure_message", "recipient_name"]
+        "column",
+        [
+            "comment",
+            "reference",
+            "idempotency_key",
+            "failure_code",
+            "failure_message",
+            "recipient_name",
+            "recipient_text",
+        ],
     )
     def test_puts_an_apostrophe_before_what_a_spreadsheet_would_execute(self, column: str, trigger: str) -> None:
         formula = f"{trigger}HYPERLINK()"
-        columns = (
-            {"recipient_details": json.dumps({"name": formula, "account": "1"})}
-            if column == "recipient_name"
-            else {column: formula}
-        )
+        recipients: dict[str, Any] = {"recipient_name": {"name": formula, "account": "1"}, "recipient_text": formula}
+        columns = {"recipient_details": json.dumps(recipients[column])} if column in recipients else {column: formula}
 
         (read,) = cells(export("csv", row(**columns)).decode())
 
@@ -176,6 +191,11 @@ class TestNDJSON:
         line = export("ndjson", row(recipient_details=stored)).splitlines()[0]
 
         assert b'"recipient_details":{"name":"Jane","account":"1","bank_code":"B","address":"Street 1"}' in line
+
+    def test_has_a_recipient_that_was_sent_as_a_text_as_it_was_sent(self) -> None:
+        line = export("ndjson", row(recipient_details='"Card ****1234"')).splitlines()[0]
+
+        assert json.loads(line)["recipient_details"] == "Card ****1234"
 
 
 class TestTotals:
