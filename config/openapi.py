@@ -12,7 +12,7 @@ from accounts import errors as accounts_errors
 from config import api_errors
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from payouts import serializers
+from payouts import recipient_details, serializers
 
 OperationErrors = tuple[type[Exception], ...]
 
@@ -143,7 +143,7 @@ class RecipientDetailsSchema(OpenApiSerializerFieldExtension):  # type: ignore[n
     target_class = "payouts.serializers.RecipientDetailsField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        text = auto_schema._map_serializer_field(serializers.RecipientTextField(), direction)  # noqa: SLF001 - its way
+        text = {"type": "string", "minLength": 1, "maxLength": recipient_details.TEXT_LENGTH_MAX}
         structured = auto_schema.resolve_serializer(serializers.RecipientDetailsSerializer, direction)
         return {"oneOf": [text, structured.ref]}
 

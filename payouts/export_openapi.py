@@ -50,16 +50,17 @@ COMPLETED: Final = {
 CANCELED: Final = {**PENDING, "status": "canceled", "finished_at": "2026-11-23T12:00:01.500000Z"}
 CSV: Final = (
     "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
-    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at\r\n"
-    f"{openapi.PAYOUT_ID},paid,test,10.50,EUR,Jane Doe,DE89370400440532013000,,,,Refund of order 4711,order-4711,{{}},"
-    "order-4711-refund,,,2026-11-23T12:00:00.000000Z,2026-11-23T12:00:01.250000Z\r\n"
+    "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at,"
+    "recipient_text\r\n"
+    f"{openapi.PAYOUT_ID},paid,test,100.00,USD,,,,,,Test payout,,{{}},"
+    "order-4711-refund,,,2026-11-23T12:00:00.000000Z,2026-11-23T12:00:01.250000Z,Card ****1234\r\n"
 )
 NDJSON: Final = (
-    f'{{"id":"{openapi.PAYOUT_ID}","status":"paid","mode":"test","amount":"10.50","currency":"EUR","recipient_details":'
-    '{"name":"Jane Doe","account":"DE89370400440532013000"},"comment":"","reference":"","metadata":{},'
+    f'{{"id":"{openapi.PAYOUT_ID}","status":"paid","mode":"test","amount":"100.00","currency":"USD","recipient_details":'
+    '"Card ****1234","comment":"Test payout","reference":"","metadata":{},'
     '"idempotency_key":null,"failure_code":"","failure_message":"","created_at":"2026-11-23T12:00:00.000000Z",'
     '"updated_at":"2026-11-23T12:00:01.250000Z"}\n'
-    f'{{"trailer":{{"rows":1,"amounts":{{"EUR":"10.50"}},"sha256":"{SHA256}"}}}}\n'
+    f'{{"trailer":{{"rows":1,"amounts":{{"USD":"100.00"}},"sha256":"{SHA256}"}}}}\n'
 )
 
 FORMAT: Final = OpenApiParameter(

@@ -11,7 +11,14 @@ from payouts.summaries import DEFAULT_GROUPS
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 
+#: A recipient in one line comes first, as it is the least that one can send.
 REQUEST: Final = {
+    "amount": "100.00",
+    "currency": "USD",
+    "recipient_details": "Card ****1234",
+    "comment": "Test payout",
+}
+STRUCTURED_REQUEST: Final = {
     "amount": "10.50",
     "currency": "EUR",
     "recipient_details": {"name": "Jane Doe", "account": "DE89370400440532013000"},
@@ -24,6 +31,8 @@ PAYOUT: Final = {
     "status": "pending",
     "mode": "test",
     **REQUEST,
+    "reference": "",
+    "metadata": {},
     "idempotency_key": "order-4711-refund",
     "failure_code": "",
     "failure_message": "",
@@ -31,7 +40,10 @@ PAYOUT: Final = {
     "created_at": "2026-11-23T12:00:00.000000Z",
     "updated_at": "2026-11-23T12:00:00.000000Z",
 }
-PAID: Final = {**PAYOUT, "status": "paid", "updated_at": "2026-11-23T12:00:01.250000Z"}
+STRUCTURED_PAYOUT: Final = {**PAYOUT, **STRUCTURED_REQUEST}
+_PAID: Final = {"status": "paid", "updated_at": "2026-11-23T12:00:01.250000Z"}
+PAID: Final = {**PAYOUT, **_PAID}
+STRUCTURED_PAID: Final = {**STRUCTURED_PAYOUT, **_PAID}
 CANCELED: Final = {**PAYOUT, "status": "canceled", "updated_at": "2026-11-23T12:00:01.250000Z"}
 _SUMS: Final = {
     "currency": "EUR",
@@ -134,6 +146,12 @@ def _answer(description: str, example: object, serializer: object = serializers.
     return OpenApiResponse(serializer, description, [OpenApiExample("answer", example)])
 
 
+def _payout(description: str, text: object, structured: object) -> OpenApiResponse:
+    """Return an answer with an example of each form of a recipient."""
+    examples = [OpenApiExample("text", text), OpenApiExample("structured", structured)]
+    return OpenApiResponse(serializers.PayoutSerializer, description, examples)
+
+
 list_payouts = extend_schema(
     operation_id="list_payouts",
     tags=["payouts"],
@@ -146,7 +164,9 @@ list_payouts = extend_schema(
     parameters=[ORDERING, INCLUDE],
     responses={
         200: OpenApiResponse(
-            serializers.PayoutSerializer(many=True), "A page of payouts.", [OpenApiExample("answer", PAID)]
+            serializers.PayoutSerializer(many=True),
+            "A page of payouts.",
+            [OpenApiExample("text", PAID), OpenApiExample("structured", STRUCTURED_PAID)],
         )
     },
 )
@@ -156,16 +176,22 @@ create_payout = extend_schema(
     summary="Create a payout",
     description=(
         "Asks for money to be paid to a recipient. A 201 means that the payout is stored and will reach a final "
-        "status or `requires_attention`, whatever happens. It is paid out soon after: ask for it, or list by status."
+        "status or `requires_attention`, whatever happens. It is paid out soon after: ask for it, or list by status. "
+        "`recipient_details` is a line of text or an object, and is answered as it was sent. A live payout may need "
+        "the object: where its provider cannot pay a text, the answer is 400 `recipient_not_structured`."
     ),
     parameters=[IDEMPOTENCY_KEY, REPLAYED, LOCATION, ETAG],
     request=serializers.PayoutWriteSerializer,
-    examples=[OpenApiExample("refund", REQUEST, request_only=True)],
+    examples=[
+        OpenApiExample("text", REQUEST, request_only=True),
+        OpenApiExample("structured", STRUCTURED_REQUEST, request_only=True),
+    ],
     responses={
-        201: _answer("The payout, created now or by an earlier request with the key.", PAYOUT),
-        200: _answer(
+        201: _payout("The payout, created now or by an earlier request with the key.", PAYOUT, STRUCTURED_PAYOUT),
+        200: _payout(
             "The payout as it is now: an earlier request with the key created it, and its answer is no longer kept.",
             PAID,
+            STRUCTURED_PAID,
         ),
     },
 )
@@ -175,7 +201,7 @@ retrieve_payout = extend_schema(
     summary="Retrieve a payout",
     description="The payout as it is now.",
     parameters=[ETAG],
-    responses={200: _answer("The payout.", PAID)},
+    responses={200: _payout("The payout.", PAID, STRUCTURED_PAID)},
 )
 update_payout = extend_schema(
     operation_id="update_payout",
@@ -187,8 +213,15 @@ update_payout = extend_schema(
     ),
     parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=serializers.PayoutUpdateSerializer,
-    examples=[OpenApiExample("comment", {"comment": "Refund of order 4711, second part"}, request_only=True)],
-    responses={200: _answer("The payout as this request left it; repeated with its key, the same again.", PAYOUT)},
+    examples=[
+        OpenApiExample("comment", {"comment": "Test payout, second part"}, request_only=True),
+        OpenApiExample("recipient", {"recipient_details": STRUCTURED_REQUEST["recipient_details"]}, request_only=True),
+    ],
+    responses={
+        200: _payout(
+            "The payout as this request left it; repeated with its key, the same again.", PAYOUT, STRUCTURED_PAYOUT
+        )
+    },
 )
 delete_payout = extend_schema(
     operation_id="delete_payout",

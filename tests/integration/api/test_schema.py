@@ -188,6 +188,32 @@ class TestDocument:
         assert schemas[update]["properties"].keys() == fields
         assert "required" not in schemas[update]
 
+    def test_shows_both_forms_of_a_recipient(self, schema: Any) -> None:
+        schemas = schema["components"]["schemas"]
+        forms = [
+            schemas[name]["properties"]["recipient_details"]["oneOf"]
+            for name in ("PayoutWriteRequest", "PatchedPayoutUpdateRequest", "Payout")
+        ]
+        operation = schema["paths"]["/api/payouts/"]["post"]
+        bodies = [operation["requestBody"], operation["responses"]["201"]]
+        examples = [list(body["content"]["application/json"]["examples"].values()) for body in bodies]
+
+        text = {"type": "string", "minLength": 1, "maxLength": 500}
+        assert forms == [
+            [text, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
+            [text, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
+            [text, {"$ref": "#/components/schemas/RecipientDetails"}],
+        ]
+        # The first is the request of the plan that this platform was ordered with.
+        assert examples[0][0]["value"] == {
+            "amount": "100.00",
+            "currency": "USD",
+            "recipient_details": "Card ****1234",
+            "comment": "Test payout",
+        }
+        assert [type(example["value"]["recipient_details"]) for example in examples[0]] == [str, dict]
+        assert [type(example["value"]["recipient_details"]) for example in examples[1]] == [str, dict]
+
 
 class TestPages:
     @pytest.mark.parametrize(
