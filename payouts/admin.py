@@ -39,6 +39,7 @@ from payouts.models import (
     ProviderCallback,
     ProviderCircuit,
 )
+from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
 
 STATUS_LABELS = {
@@ -257,8 +258,10 @@ class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts
         return payout.get_mode_display()
 
     @admin.display(description="Recipient")
-    def show_recipient(self, payout: Payout) -> SafeString:
-        return _lines(payout.recipient_details)
+    def show_recipient(self, payout: Payout) -> SafeString | str:
+        recipient: RecipientDetails = payout.recipient_details
+        # A text is the merchant's own: the page escapes it.
+        return recipient if isinstance(recipient, str) else _lines(recipient)
 
     @admin.display(description="Metadata")
     def show_metadata(self, payout: Payout) -> SafeString | str:

@@ -25,7 +25,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.admin import ReadOnly
 from accounts.errors import Refusal
 from accounts.fields import LineField
-from payouts import claims, errors, journal, money, operators
+from payouts import claims, errors, journal, money, operators, recipient_details
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 
@@ -224,6 +224,7 @@ class OperatedPayouts(ReadOnly):
             "original": payout,
             "payout": payout,
             "amount": f"{money.format_amount(payout.amount, payout.currency)} {payout.currency}",
+            "recipient": recipient_details.label(payout.recipient_details),
             "act": act,
             "form": form,
             "back": _address_of(payout),

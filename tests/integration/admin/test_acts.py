@@ -189,8 +189,15 @@ class TestPage:
 
         assert words in operator.get(pages.page_of(payout, "acknowledge")).content.decode()
 
-    def test_escapes_what_others_wrote(self, operator: Client, make_payout: MakePayout) -> None:
-        recipient = {"name": "<script>1</script>", "account": "x"}
+    def test_names_a_recipient_that_is_a_text(self, operator: Client, make_payout: MakePayout) -> None:
+        payout = database.put_into(make_payout(recipient_details="Card ****1234"), PayoutStatus.REQUIRES_ATTENTION)
+
+        text = operator.get(pages.page_of(payout, "retry")).content.decode()
+
+        assert "10.50 EUR to Card ****1234, for acme, test mode" in text
+
+    @pytest.mark.parametrize("recipient", [{"name": "<script>1</script>", "account": "x"}, "<script>1</script>"])
+    def test_escapes_what_others_wrote(self, operator: Client, make_payout: MakePayout, recipient: Any) -> None:
         payout = database.put_into(make_payout(recipient_details=recipient), PayoutStatus.REQUIRES_ATTENTION)
 
         text = operator.get(pages.page_of(payout, "retry")).content.decode()

@@ -91,6 +91,22 @@ class TestPayoutPage:
 
         assert [number for number in "123" if f"<script>{number}</script>" in text] == []
 
+    @pytest.mark.parametrize(
+        ("recipient", "shown"),
+        [
+            ("Card ****1234", "Card ****1234"),
+            ("<script>1</script>", "&lt;script&gt;1&lt;/script&gt;"),
+            ({"name": "Jane Doe", "account": "1"}, '<span class="text-subtle">name:</span> Jane Doe'),
+        ],
+    )
+    def test_shows_the_recipient_in_the_form_in_which_it_was_sent(
+        self, operator: Client, make_payout: MakePayout, recipient: Any, shown: str
+    ) -> None:
+        text = operator.get(pages.page_of(make_payout(recipient_details=recipient))).content.decode()
+
+        assert shown in text
+        assert "<script>1" not in text
+
     def test_asks_the_database_no_more_for_a_longer_history(
         self, operator: Client, make_processed_payout: MakePayout
     ) -> None:
