@@ -19,9 +19,20 @@ _DEFAULTS = {
 # Either of them says that the caller has a live provider of his own, or none on purpose.
 _LIVE_PROVIDER = ("PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL")
 # How to reach another bank; how much of it may be asked at once, and the like, is for any.
-_BANK = ("URL", "TOKEN", "SECRET", "CALLBACK_SECRET", "CA_FILE")
+_BANK = (
+    "PAYOUTS_HTTP_BANK_URL",
+    "PAYOUTS_HTTP_BANK_TOKEN",
+    "PAYOUTS_HTTP_BANK_SECRET",
+    "PAYOUTS_HTTP_BANK_CALLBACK_SECRET",
+    "PAYOUTS_HTTP_BANK_CA_BUNDLE",
+)
 # How to reach another database's replica; how far it may lag is for any.
-_REPLICA = ("HOST", "PORT", "USER", "PASSWORD")
+_REPLICA = (
+    "PAYOUTS_REPLICA_HOST",
+    "PAYOUTS_REPLICA_PORT",
+    "PAYOUTS_REPLICA_USER",
+    "PAYOUTS_REPLICA_PASSWORD",
+)
 _ATTACHED_PREFIXES = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_")
 # `createsuperuser` reads it; it concerns one command of its caller.
 _NEVER_ATTACHED_PREFIX = "DJANGO_SUPERUSER_"
@@ -38,7 +49,7 @@ def for_processes(*, secret_key: str, state_directory: str) -> dict[str, str]:
 
 def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with this database; a password or name meant for another one must not remain."""
-    others = {f"PAYOUTS_REPLICA_{name}{suffix}" for name in _REPLICA for suffix in ("", "_FILE")}
+    others = {f"{name}{suffix}" for name in _REPLICA for suffix in ("", "_FILE")}
     kept = {
         name: value for name, value in environment.items() if not name.startswith("POSTGRES_") and name not in others
     }
@@ -61,7 +72,7 @@ def wants_bank(environment: Mapping[str, str]) -> bool:
 
 def with_bank(environment: Mapping[str, str], *, url: str, secret: str, callback_secret: str) -> dict[str, str]:
     """Return the environment with this bank; what was meant to open another one must not remain."""
-    others = {f"PAYOUTS_HTTP_BANK_{name}{suffix}" for name in _BANK for suffix in ("", "_FILE")}
+    others = {f"{name}{suffix}" for name in _BANK for suffix in ("", "_FILE")}
     kept = {name: value for name, value in environment.items() if name not in others}
     return {
         **kept,

@@ -15,6 +15,7 @@ import yaml
 from django.conf import settings
 
 from config import api_errors
+from devstack import environment
 from payouts.management.commands import draw_states
 from payouts.states import TRANSITIONS, PayoutStatus
 
@@ -28,6 +29,17 @@ SKIPPED_FOLDERS = {"node_modules", "htmlcov", "staticfiles", "__pycache__"}
 READER = re.compile(r'env\.(?:text|boolean|integer|choice|items|host|url)\(\s*"([A-Z][A-Z0-9_]*)"')
 # Set by docker-compose.yml for each process, whatever .env says.
 SET_BY_COMPOSE = {"PAYOUTS_PROCESS_NAME", "PAYOUTS_WEB_BIND"}
+
+# Whatever is written like a setting; a name that ends in an underscore stands for all that begin like it.
+LIKE_A_SETTING = re.compile(r"\b(?:CELERY|DJANGO|PAYOUTS|POSTGRES)_[A-Z0-9_]+")
+# Read by others than config/: docker-compose.yml, devstack, Django, PostgreSQL's image, the tests, documented scripts.
+READ_ELSEWHERE = {
+    "DJANGO_SETTINGS_MODULE", "DJANGO_SUPERUSER_PASSWORD", "PAYOUTS_IMAGE_TAG", "PAYOUTS_PUBLISH",
+    "PAYOUTS_REQUIRE_BROWSER", "PAYOUTS_REQUIRE_RABBITMQ", "PAYOUTS_STATE_DIR", "PAYOUTS_TEST_SETTING", "PAYOUTS_URL",
+    "POSTGRES_INITDB_ARGS",
+}  # fmt: skip
+# Members of enumerations.
+NOT_SETTINGS = {"PAYOUTS_PAUSED", "PAYOUTS_READ", "PAYOUTS_WRITE"}
 
 
 def read(name: str) -> str:
@@ -79,6 +91,39 @@ class TestSettings:
         }
 
         assert rows == settings_read()
+
+    def test_are_written_everywhere_as_they_are_read(self) -> None:
+        known = settings_read() | READ_ELSEWHERE | NOT_SETTINGS
+        misspelt = {
+            f"{name}: {setting}"
+            for name, text in repository_texts()
+            # The changelog names what is gone, too.
+            if name != "CHANGELOG.md"
+            for setting in LIKE_A_SETTING.findall(text)
+            if not self._is_known(setting, known)
+        }
+
+        assert misspelt == set()
+
+    def _is_known(self, setting: str, known: set[str]) -> bool:
+        if setting.endswith("_"):
+            return any(name.startswith(setting) for name in known)
+        # Celery reads its own from Django's settings.
+        return setting.removesuffix("_FILE") in known or (setting.startswith("CELERY_") and hasattr(settings, setting))
+
+    def test_of_a_bank_or_replica_are_all_that_devstack_takes_away(self) -> None:
+        of_any = {
+            "PAYOUTS_HTTP_BANK_CONCURRENCY_MAX", "PAYOUTS_HTTP_BANK_IDEMPOTENCY_SECONDS",
+            "PAYOUTS_HTTP_BANK_SETTLE_SECONDS", "PAYOUTS_HTTP_BANK_RETURN_SECONDS", "PAYOUTS_REPLICA_LAG_MAX_SECONDS",
+        }  # fmt: skip
+        given = {
+            name: "another" for name in settings_read() if name.startswith(("PAYOUTS_HTTP_BANK_", "PAYOUTS_REPLICA_"))
+        }
+
+        with_bank = environment.with_bank(given, url="ours", secret="ours", callback_secret="ours")
+        left = environment.with_database(with_bank, {})
+
+        assert {name for name, value in left.items() if value == "another"} == of_any
 
     def test_come_without_a_secret_key(self) -> None:
         # One that is published would sign the sessions of every installation that forgot to change it.

@@ -73,7 +73,7 @@ class TestWithBank:
         before = {
             "PAYOUTS_HTTP_BANK_TOKEN": "of another",
             "PAYOUTS_HTTP_BANK_SECRET_FILE": "/run/secrets/other",
-            "PAYOUTS_HTTP_BANK_CA_FILE": "/other.pem",
+            "PAYOUTS_HTTP_BANK_CA_BUNDLE": "/other.pem",
             "PAYOUTS_HTTP_BANK_SETTLE_SECONDS": "60",
             "HOME": "/home",
         }
