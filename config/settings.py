@@ -288,7 +288,7 @@ HTTP_BANK: dict[str, Any] = {
     "base_url": env.text("PAYOUTS_HTTP_BANK_URL"),
     "bearer_token": env.text("PAYOUTS_HTTP_BANK_TOKEN"),
     "signing_secret": env.text("PAYOUTS_HTTP_BANK_SECRET"),
-    # Several while they are changed: a callback may be signed with any of them.
+    # Two while it is changed, and no more: a callback may be signed with either.
     "callback_secrets": tuple(env.items("PAYOUTS_HTTP_BANK_CALLBACK_SECRET")),
     "ca_file": env.text("PAYOUTS_HTTP_BANK_CA_BUNDLE"),
     "timeout_seconds": float(PROVIDER_TIMEOUT_SECONDS),

@@ -6,6 +6,7 @@ short-lived because links end in mails and histories.
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Final
@@ -17,6 +18,8 @@ from payouts import errors
 #: Time to hand it on and to click it. A download that has begun may take longer.
 VALID_FOR: Final = timedelta(minutes=15)
 _SALT: Final = "payouts.exports.download"
+#: What `token_of` returns. Nothing else is hashed, once for each secret key of the installation.
+_TOKEN: Final = re.compile(r"[0-9A-Za-z]{1,10}:[0-9A-Za-z_-]{43}")
 
 
 def token_of(export_id: uuid.UUID) -> str:
@@ -27,6 +30,8 @@ def token_of(export_id: uuid.UUID) -> str:
 
 def check(export_id: uuid.UUID, token: str) -> None:
     """Raise DownloadLinkExpired or DownloadLinkInvalid unless the token is one of this export."""
+    if not _TOKEN.fullmatch(token):
+        raise errors.DownloadLinkInvalid
     try:
         signing.TimestampSigner(salt=_SALT).unsign(f"{export_id}:{token}", max_age=VALID_FOR)
     except signing.SignatureExpired as error:

@@ -43,7 +43,7 @@ class Configuration:
     #: One of the two.
     bearer_token: str = field(default="", repr=False)
     signing_secret: str = field(default="", repr=False)
-    #: Any of them may have signed a callback; with none, all callbacks are refused.
+    #: At most two, and either may have signed a callback; with none, all callbacks are refused.
     callback_secrets: tuple[str, ...] = field(default=(), repr=False)
     #: The only certificate authorities to trust, as a PEM file; empty: those of the system and of certifi.
     ca_file: str = ""
@@ -74,6 +74,11 @@ class Configuration:
             raise ValueError("PAYOUTS_HTTP_BANK_TOKEN must be visible ASCII characters without blanks.")
         if not self.signing_secret.isprintable():
             raise ValueError("PAYOUTS_HTTP_BANK_SECRET must be printable characters.")
+        if len(self.callback_secrets) > bank_signatures.KEYS_MAX:
+            raise ValueError(
+                f"PAYOUTS_HTTP_BANK_CALLBACK_SECRET takes at most {bank_signatures.KEYS_MAX} secrets: the one in use, "
+                "and the old or the new one while it is changed."
+            )
         for secret in self.callback_secrets:
             try:
                 bank_signatures.callback_key(secret)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hmac
+from typing import Any
+
 import pytest
 
 from devstack.bank import signatures
@@ -57,6 +60,25 @@ class TestCredentials:
             refusals.append((refusal.answer.status.value, str(refusal)))
 
         assert refusals == ([] if is_taken else [(401, "Payouts-Timestamp is more than 300 s from the bank's clock.")])
+
+    @pytest.mark.parametrize("signature", ["v1=" + "a" * 8000, ",".join(["v1=a"] * 2000), ""])
+    def test_hash_a_body_once_whatever_the_signature(self, monkeypatch: pytest.MonkeyPatch, signature: str) -> None:
+        method, target, body = self.SIGNED
+        hashed: list[bytes] = []
+        new = hmac.new
+
+        def counted(key: bytes, message: bytes, algorithm: Any) -> Any:
+            hashed.append(message)
+            return new(key, message, algorithm)
+
+        monkeypatch.setattr(hmac, "new", counted)
+
+        with pytest.raises(Refusal):
+            signatures.Credentials(secret="secret").check(
+                method, target, {**dict(self.HEADERS), "payouts-signature": signature}, body, now=NOW
+            )
+
+        assert hashed == [b'1700000000.PUT./v1/transfers/one?x=1.{"amount": "1.00"}']
 
     def test_are_not_shown(self) -> None:
         assert repr(signatures.Credentials(token="hunter2", secret="hunter3")) == "Credentials()"

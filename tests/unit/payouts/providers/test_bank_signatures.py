@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -125,6 +126,64 @@ class TestCallback:
     def test_is_refused_whatever_comes(self, headers: dict[str, str], body: bytes) -> None:
         with pytest.raises(base.CallbackRefused):
             verify({**signed(), **headers}, body=b"-" + body)
+
+
+class TestCost:
+    """A callback comes from a stranger until its signature fits. What is counted is the hashing of its body."""
+
+    BODY = b"x" * 256 * 1024
+
+    @pytest.fixture
+    def hashed(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Length of what each HMAC was computed of."""
+        lengths: list[int] = []
+        digest = hmac.digest
+
+        def counted(key: bytes, message: bytes, algorithm: Any) -> bytes:
+            lengths.append(len(message))
+            return digest(key, message, algorithm)
+
+        monkeypatch.setattr(hmac, "digest", counted)
+        return lengths
+
+    @pytest.mark.parametrize("keys", [(KEY,), (OTHER_KEY, KEY)])
+    @pytest.mark.parametrize("count", [1, 10])
+    def test_is_one_hmac_for_each_key(self, hashed: list[int], keys: tuple[bytes, ...], count: int) -> None:
+        headers = signed(body=self.BODY)
+        fitting = headers["webhook-signature"]
+        others = [f"v1,{number:044}" for number in range(count - 1)]
+
+        assert (
+            verify({**headers, "webhook-signature": " ".join([*others, fitting])}, keys=keys, body=self.BODY) == "ev_1"
+        )
+
+        assert hashed == [len(b"ev_1.1700000000.") + len(self.BODY)] * len(keys)
+
+    @pytest.mark.parametrize(
+        ("signatures", "reason"),
+        [
+            (" ".join(["v1,a"] * 11), "more than 10 signatures"),
+            # Those of other schemes count as well.
+            (" ".join(["v2,a"] * 10 + ["v1,a"]), "more than 10 signatures"),
+            ("v1," + "a" * 1022, "more than 1024 characters"),
+            (" " * 1025, "more than 1024 characters"),
+            (" ".join(["v1,a"] * 10_000), "more than 1024 characters"),
+            ("", "No signature"),
+            ("v2,a", "No signature"),
+        ],
+    )
+    def test_is_no_hmac_where_the_header_is_refused(self, hashed: list[int], signatures: str, reason: str) -> None:
+        with pytest.raises(base.CallbackRefused, match=reason):
+            verify({**signed(), "webhook-signature": signatures}, keys=(KEY, OTHER_KEY), body=self.BODY)
+
+        assert hashed == []
+
+    @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
+    def test_is_no_hmac_where_another_header_is_refused(self, hashed: list[int], name: str) -> None:
+        with pytest.raises(base.CallbackRefused, match=name):
+            verify({**signed(), name: "9" * 10_000}, body=self.BODY)
+
+        assert hashed == []
 
 
 class TestSecret:

@@ -59,6 +59,7 @@ class TestConfiguration:
             ({"bearer_token": "", "signing_secret": "hush\n"}, ["PAYOUTS_HTTP_BANK_SECRET"]),
             ({"callback_secrets": ("whsec_hush!",)}, ["PAYOUTS_HTTP_BANK_CALLBACK_SECRET"]),
             ({"callback_secrets": ("fine", "")}, ["PAYOUTS_HTTP_BANK_CALLBACK_SECRET"]),
+            ({"callback_secrets": ("hush-1", "hush-2", "hush-3")}, ["PAYOUTS_HTTP_BANK_CALLBACK_SECRET"]),
             ({"ca_file": "/nowhere/authorities.pem"}, ["PAYOUTS_HTTP_BANK_CA_BUNDLE"]),
             ({"ca_file": __file__}, ["PAYOUTS_HTTP_BANK_CA_BUNDLE"]),
             ({"timeout_seconds": 0}, ["PAYOUTS_PROVIDER_TIMEOUT_SECONDS"]),
