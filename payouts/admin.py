@@ -75,14 +75,14 @@ class NeedsOperatorFilter(RadioFilter):
 
 
 class CurrencyFilter(DropdownFilter):
-    """Every currency there is: to ask which of them occur would read the whole table."""
+    """Every currency that can be paid out: to ask which of them occur would read the whole table."""
 
     title = "currency"
     parameter_name = "currency"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         del request, model_admin
-        return [(code, code) for code in sorted(money.CURRENCY_DECIMALS)]
+        return [(code, code) for code in sorted(money.PAYABLE_CURRENCIES)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payout]) -> QuerySet[Payout]:
         del request

@@ -49,8 +49,8 @@ class StatusField(forms.Field):
 class CurrencyField(forms.CharField):
     def clean(self, value: Any) -> str:
         code: str = super().clean(value)
-        if code and code not in money.CURRENCY_DECIMALS:
-            raise ValidationError(f"{code!r} is no currency code of ISO 4217, such as EUR.", code="unknown_currency")
+        if code and (problem := money.currency_problem(code)):
+            raise ValidationError(problem, code="unknown_currency")
         return code
 
 

@@ -8,10 +8,16 @@ from typing import Final
 
 from iso4217 import Currency
 
-#: Code -> number of decimals. Metals, test codes and units of account without decimals of their own are not payable.
+#: Code -> number of decimals, of all that amounts are counted in. What ISO 4217 gives no decimals, such as metals and
+#: test codes, is not there.
 CURRENCY_DECIMALS: Final[dict[str, int]] = {
     currency.code: currency.exponent for currency in Currency if currency.exponent is not None
 }
+
+#: Funds, indexed units and units of account: prices and debts are written in them, and no account is held in them.
+_NOT_MONEY: Final = frozenset({"BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "XAD"})
+#: What a payout may be in. Those of an earlier version may be in others, which stay readable.
+PAYABLE_CURRENCIES: Final[frozenset[str]] = frozenset(CURRENCY_DECIMALS) - _NOT_MONEY
 
 #: Digits before the point, and the most decimals of any currency: NUMERIC(16, 4) in the database.
 AMOUNT_WHOLE_DIGITS_MAX: Final = 12
@@ -22,6 +28,15 @@ AMOUNT_LIMIT: Final = Decimal(10) ** AMOUNT_WHOLE_DIGITS_MAX
 #: Plain decimal notation, so that each amount has few spellings and none that a reader could take for another.
 #: No sign, no exponent, no separator, no leading zero; decimals after a point are optional.
 AMOUNT: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def currency_problem(code: str) -> str | None:
+    """Return why a payout cannot be in this, and what to send instead, in a sentence; None if a payout can."""
+    if code in PAYABLE_CURRENCIES:
+        return None
+    if code in _NOT_MONEY:
+        return f"{code} is a fund or a unit of account. Send the currency that is to be paid out, such as EUR."
+    return f"{code[:10]!r} is no currency code of ISO 4217, such as EUR. Send one in upper case."
 
 
 def decimals_of(amount: Decimal) -> int:

@@ -12,7 +12,7 @@ from rest_framework.fields import empty
 
 from accounts import texts
 from accounts.models import Mode
-from payouts import card_numbers, money, recipient_details
+from payouts import card_numbers, countries, money, recipient_details
 from payouts.admission import Holds, WaitingReason
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
@@ -94,10 +94,17 @@ class AmountField(serializers.Field[Decimal, str, str, Any]):
 class CurrencyField(StrictCharField):
     def to_internal_value(self, data: Any) -> str:
         code = super().to_internal_value(data)
-        if code not in money.CURRENCY_DECIMALS:
-            raise serializers.ValidationError(
-                f"{code[:10]!r} is no currency code of ISO 4217, such as EUR.", code="unknown_currency"
-            )
+        if problem := money.currency_problem(code):
+            raise serializers.ValidationError(problem, code="unknown_currency")
+        return code
+
+
+class CountryField(serializers.RegexField):
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        # After the pattern, whose refusal comes alone.
+        code = super().run_validation(data)
+        if isinstance(code, str) and (problem := countries.problem(code)):
+            raise serializers.ValidationError(problem, code="unknown_country")
         return code
 
 
@@ -107,7 +114,7 @@ class RecipientDetailsSerializer(StrictSerializer):
     name = StrictCharField(max_length=140, help_text="Name of the account's holder.")
     account = StrictCharField(max_length=64, help_text="IBAN or account number; in test mode also a sandbox token.")
     bank_code = StrictCharField(max_length=34, required=False, help_text="BIC, routing number or sort code.")
-    country = serializers.RegexField(
+    country = CountryField(
         r"^[A-Z]{2}\Z", required=False, help_text="ISO 3166-1 alpha-2 code of the account's country."
     )
     address = StrictCharField(max_length=255, required=False)
@@ -179,7 +186,7 @@ class PayoutWriteSerializer(StrictSerializer):
     amount = AmountField(
         help_text='In units of the currency, with no more decimals than it has (ISO 4217): "10.50" EUR, "10" JPY.'
     )
-    currency = CurrencyField(help_text="ISO 4217 code, upper case.")
+    currency = CurrencyField(help_text="ISO 4217 code of money, upper case; funds and units of account are refused.")
     recipient_details = RecipientDetailsField(
         help_text="Who gets the money: a line of text, or an object with name and account. Answered as it was sent."
     )

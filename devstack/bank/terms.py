@@ -13,6 +13,7 @@ from devstack.bank import answers, documents
 REFERENCE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,8})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _TEXT_LENGTH_MAX = 255
 _FIELDS = frozenset({"amount", "currency", "recipient"})
 _RECIPIENT_FIELDS = frozenset({"name", "account", "bank_code", "country", "address"})
@@ -61,7 +62,10 @@ def _read_recipient(recipient: Any) -> dict[str, str]:
     if not isinstance(recipient, dict):
         raise answers.malformed("recipient must be a JSON object.")
     _check_names(recipient, where="recipient", known=_RECIPIENT_FIELDS, required=_RECIPIENT_FIELDS_REQUIRED)
-    return {name: _text(recipient, name) for name in recipient}
+    texts = {name: _text(recipient, name) for name in recipient}
+    if not _COUNTRY.fullmatch(texts.get("country", "DE")):
+        raise answers.malformed('country must be two capital letters such as "DE".')
+    return texts
 
 
 def _check_names(document: dict[str, Any], *, where: str, known: frozenset[str], required: frozenset[str]) -> None:

@@ -92,8 +92,6 @@ class TestCreatePayout:
             ("7", "EUR", "7.00"),
             ("1500", "JPY", "1500"),
             ("1.234", "KWD", "1.234"),
-            # Chilean unit of account: the most decimals of any currency.
-            ("1.2345", "CLF", "1.2345"),
             ("999999999999.99", "EUR", "999999999999.99"),
         ],
     )

@@ -91,6 +91,7 @@ class TestCreateExport:
             ({"filters": {"metadata": {"a": 1}}}, [("filters.metadata", "not_a_string")]),
             ({"filters": {"amount_min": 10}}, [("filters.amount_min", "not_a_string")]),
             ({"filters": {"currency": ["EUR"]}}, [("filters.currency", "not_a_string")]),
+            ({"filters": {"currency": "CLF"}}, [("filters.currency", "unknown_currency")]),
             ({"filters": {"reference": ""}}, [("filters.reference", "blank")]),
             ({"filters": {"created_after": "yesterday"}}, [("filters.created_after", "invalid_time")]),
             ({"filters": {"amount_min": "2", "amount_max": "1"}}, [("filters.amount_min", "crossed_range")]),

@@ -150,6 +150,7 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("status=%25(limit_value)s", "status", "invalid_choice"),
     ("currency=eur", "currency", "unknown_currency"),
     ("currency=XAU", "currency", "unknown_currency"),
+    ("currency=CLF", "currency", "unknown_currency"),
     ("currency=EUR,USD", "currency", "unknown_currency"),
     ("currency=%25d", "currency", "unknown_currency"),
     *[

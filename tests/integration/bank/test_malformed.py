@@ -117,6 +117,8 @@ class TestBody:
             {"name": "Jane", "account": ""},
             {"name": "Jane", "account": 1},
             {"name": "Jane", "account": "a", "country": None},
+            {"name": "Jane", "account": "a", "country": "de"},
+            {"name": "Jane", "account": "a", "country": "DEU"},
             {"name": "x" * 256, "account": "a"},
             {"name": "a\nb", "account": "a"},
             {"name": "a\x00b", "account": "a"},

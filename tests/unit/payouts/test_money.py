@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import iso4217
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +20,37 @@ class TestCurrencies:
         assert money.CURRENCY_DECIMALS[code] == decimals
 
     # Gold, the test code, no currency, and drawing rights: nothing can be paid out in them.
-    @pytest.mark.parametrize("code", ["XAU", "XTS", "XXX", "XDR", "eur", "BTC", ""])
+    @pytest.mark.parametrize("code", ["XAU", "XTS", "XXX", "XDR", "XUA", "XSU", "eur", "EURO", "BTC", "", "x" * 1000])
     def test_leave_out_what_cannot_be_paid(self, code: str) -> None:
         assert code not in money.CURRENCY_DECIMALS
+        assert money.currency_problem(code) == (
+            f"{code[:10]!r} is no currency code of ISO 4217, such as EUR. Send one in upper case."
+        )
+
+    # Bolivian, Swiss, Chilean, Colombian, Mexican, American and Uruguayan funds, and the dinar of accounts.
+    @pytest.mark.parametrize("code", ["BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "XAD"])
+    def test_leave_out_what_is_no_money(self, code: str) -> None:
+        assert code in money.CURRENCY_DECIMALS
+        assert money.currency_problem(code) == (
+            f"{code} is a fund or a unit of account. Send the currency that is to be paid out, such as EUR."
+        )
+
+    def test_leave_out_every_fund_of_the_table(self) -> None:
+        table = ET.parse(Path(iso4217.__file__).with_name("table.xml"))
+        funds = {
+            entry.findtext("Ccy")
+            for entry in table.iter("CcyNtry")
+            if (name := entry.find("CcyNm")) is not None and name.get("IsFund") == "true"
+        }
+
+        assert {"CLF", "USN"} <= funds
+        assert funds & money.PAYABLE_CURRENCIES == set()
+
+    @pytest.mark.parametrize(
+        "code", ["EUR", "USD", "JPY", "XOF", "XAF", "XPF", "XCD", "XCG", "CHF", "CLP", "UYU", "ZWG"]
+    )
+    def test_have_what_accounts_are_held_in(self, code: str) -> None:
+        assert money.currency_problem(code) is None
 
     def test_fit_the_column(self) -> None:
         assert max(money.CURRENCY_DECIMALS.values()) == money.AMOUNT_DECIMALS_MAX
@@ -62,7 +93,12 @@ class TestFormatAmount:
             ("10", "JPY", "10"),
             ("10.5", "KWD", "10.500"),
             ("0", "EUR", "0.00"),
+            # No longer taken, and still readable: funds, what has left ISO 4217, what never was in it.
             ("999999999999.9999", "CLF", "999999999999.9999"),
+            ("10", "UYI", "10"),
+            ("10.5", "DEM", "10.5000"),
+            ("10.5", "XAU", "10.5000"),
+            ("10.5", "", "10.5000"),
         ],
     )
     def test_has_the_decimals_of_the_currency(self, amount: str, currency: str, text: str) -> None:
