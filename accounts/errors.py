@@ -18,6 +18,12 @@ class Refusal(Exception):
         super().__init__(self.message)
 
 
+class HTTPSRequired(Refusal):
+    """Nothing was done: this API is used over https:// alone. Treat an API key that was sent over plain HTTP as leaked:
+    have it revoked, and use a new one.
+    """
+
+
 class APIKeyMissing(Refusal):
     """Send your API key in the header `Authorization: Api-Key <prefix>.<secret>`."""
 

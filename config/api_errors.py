@@ -7,15 +7,24 @@ document.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+    UnreadablePostError,
+)
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -23,6 +32,7 @@ from rest_framework.response import Response
 
 from accounts import errors as accounts_errors
 from accounts.authentication import SCHEME
+from config import pages
 from config.logs import current_request_id
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
@@ -30,6 +40,10 @@ from payouts import errors as payouts_errors
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+# What may stand in a path as it is (RFC 3986, pchar), beside letters, digits and `-._~`.
+PATH_CHARACTERS = "/:@!$&'()*+,;="
+# Django leaves a byte that is no UTF-8 in the path as it was written, %FF, so that it must not be encoded again.
+UNREADABLE_BYTE = re.compile("%25([89A-F][0-9A-F])")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
@@ -68,6 +82,7 @@ DETAILS: Final[dict[Problem, str]] = {
 
 #: Looked up along the class's bases, so that a subclass without a row of its own gets that of its base.
 PROBLEMS: Final[dict[type[Exception], Problem]] = {
+    accounts_errors.HTTPSRequired: Problem(403, "https_required", "HTTPS is required"),
     accounts_errors.APIKeyMissing: Problem(401, "api_key_missing", "No API key was sent"),
     accounts_errors.APIKeyInvalid: Problem(401, "api_key_invalid", "The API key is not valid"),
     accounts_errors.APIKeyExpired: Problem(401, "api_key_expired", "The API key has expired"),
@@ -133,7 +148,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if problem is None:
         return None
     body = document(
-        problem, detail=_detail(error, problem), instance=request.path, field_errors=_field_errors(error) or None
+        problem,
+        detail=_detail(error, problem),
+        instance=instance_of(request),
+        field_errors=_field_errors(error) or None,
     )
     headers = _headers(error, problem, context)
     # Whatever format was asked for: the schema's own view speaks YAML.
@@ -167,6 +185,11 @@ def document(
         "request_id": current_request_id.get(),
     }
     return body if field_errors is None else {**body, "errors": field_errors}
+
+
+def instance_of(request: HttpRequest | Request) -> str:
+    """Return the path as a URI reference (RFC 3986), percent-encoded."""
+    return UNREADABLE_BYTE.sub(r"%\1", quote(request.path, safe=PATH_CHARACTERS))
 
 
 def _detail(error: Exception, problem: Problem) -> str:
@@ -245,7 +268,7 @@ def _field_error(field: str, code: str, message: str) -> dict[str, str]:
 
 
 def _outside_views(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse:
-    body = document(problem, detail=detail, instance=request.path)
+    body = document(problem, detail=detail, instance=instance_of(request))
     return JsonResponse(body, status=problem.status, content_type=CONTENT_TYPE)
 
 
@@ -256,10 +279,22 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler404: a path that leads nowhere."""
+    """handler404: a path that leads nowhere. A browser that left out the last slash is led to the page."""
     del exception
-    hint = "" if request.path.endswith("/") else " Paths end with a slash."
+    lacks_slash = pages.lacks_slash(request)
+    if lacks_slash and pages.is_redirected(request):
+        return HttpResponsePermanentRedirect(pages.address_with_slash(request))
+    hint = f" The path ends with a slash: {request.path}/" if lacks_slash else ""
     return _outside_views(request, PROBLEMS[Http404], f"There is nothing at {request.path}.{hint}")
+
+
+def refusal(request: HttpRequest, error: accounts_errors.Refusal) -> HttpResponse:
+    """Answer what a middleware refuses, before a view is reached."""
+    response = _outside_views(request, problem_of_class(type(error)), error.message)
+    # Nothing of a later middleware is on it.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -52,10 +52,12 @@ INSTALLED_APPS = [
 # The last four serve the admin alone: an API request has no session, no message and no CSRF cookie to look at.
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
+    "config.middleware.HeadMiddleware",
+    "config.https.HTTPSMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.hosts.HostMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.AdminSessionMiddleware",
     "config.middleware.AdminCsrfMiddleware",

@@ -168,7 +168,7 @@ class TestOutsideViews:
         ("url", "detail"),
         [
             ("/api/nothing/", "There is nothing at /api/nothing/."),
-            ("/api/payouts", "There is nothing at /api/payouts. Paths end with a slash."),
+            ("/api/payouts", "There is nothing at /api/payouts. The path ends with a slash: /api/payouts/"),
             ("/api/payouts/%F0%9F%99%82/", "There is nothing at /api/payouts/🙂/."),
         ],
     )
