@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import errors
+from accounts import addresses, errors
 from accounts.models import Merchant, MerchantAPIKey
 
 SCHEME = "Api-Key"
@@ -84,12 +84,15 @@ def api_key_of(request: Request) -> MerchantAPIKey:
 
 
 def client_address(request: Request) -> str:
-    """Return the caller's network address.
+    """Return the caller's network address in its plain form, or nothing if it cannot be read.
 
     Each trusted proxy appends the address that it saw to X-Forwarded-For, so the caller is as many places from the
     right as there are trusted proxies (PAYOUTS_TRUSTED_PROXIES). What stands further left is the caller's own word.
+    `Forwarded` (RFC 7239) is not read: a proxy that does not know it hands on the caller's.
     """
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
     if settings.TRUSTED_PROXIES and len(forwarded) >= settings.TRUSTED_PROXIES:
-        return forwarded[-settings.TRUSTED_PROXIES]
-    return str(request.META.get("REMOTE_ADDR", ""))
+        written = forwarded[-settings.TRUSTED_PROXIES]
+    else:
+        written = str(request.META.get("REMOTE_ADDR", ""))
+    return str(addresses.parse(written) or "")

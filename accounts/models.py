@@ -11,6 +11,7 @@ from django.db.models.functions import Lower, Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 from uuid_utils.compat import uuid7
 
+from accounts import addresses
 from accounts.validators import validate_line
 
 
@@ -134,10 +135,5 @@ class MerchantAPIKey(AbstractAPIKey):
         """Tell whether a caller from this address may use the key; one that cannot be read may not."""
         if not self.allowed_networks:
             return True
-        try:
-            caller = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        # A server that listens on IPv6 sees an IPv4 caller as ::ffff:203.0.113.7.
-        caller = getattr(caller, "ipv4_mapped", None) or caller
-        return any(caller in ipaddress.ip_network(network) for network in self.allowed_networks)
+        caller = addresses.parse(address)
+        return caller is not None and any(caller in ipaddress.ip_network(network) for network in self.allowed_networks)

@@ -189,8 +189,19 @@ class TestAllowedNetworks:
             (2, "203.0.113.9", 403),
             (1, "", 403),
             (1, ",", 403),
-            (1, "203.0.113.9:4711", 403),
+            # Proxies that write the port of the caller too, as those of Azure do.
+            (1, "203.0.113.9:4711", 200),
+            (1, "203.0.114.9:4711", 403),
+            (1, "[2001:db8::1]:443", 200),
+            (1, "[2001:db8::1]", 200),
+            (1, '"[2001:db8::1]:443"', 200),
+            (1, "[2001:db9::1]:443", 403),
+            (2, "203.0.113.9:4711, [2001:db8::9]:443", 200),
             (1, "unknown", 403),
+            (1, "203.0.113.9:", 403),
+            (1, "203.0.113.9:99999999", 403),
+            (1, "[203.0.113.9", 403),
+            (1, "203.0.113.9 203.0.113.9", 403),
         ],
     )
     def test_look_behind_as_many_proxies_as_are_trusted(
@@ -201,6 +212,13 @@ class TestAllowedNetworks:
         response = me(secret, REMOTE_ADDR="10.0.0.2", HTTP_X_FORWARDED_FOR=forwarded)
 
         assert response.status_code == status
+
+    def test_do_not_look_at_forwarded(self, secret: str, settings: Any) -> None:
+        settings.TRUSTED_PROXIES = 1
+
+        response = me(secret, REMOTE_ADDR="10.0.0.2", HTTP_FORWARDED="for=203.0.113.9")
+
+        assert answers.code(response) == (403, "network_not_allowed")
 
 
 class TestLastUsedAt:
