@@ -52,6 +52,14 @@ class ScopeMissing(Refusal):
     """This API key lacks the scope that the request needs."""
 
 
+class MediaTypeUnsupported(Refusal):
+    """Send the body as JSON in UTF-8, with the header `Content-Type: application/json`."""
+
+
+class ContentEncodingUnsupported(Refusal):
+    """Send the body as it is: not compressed, and without a Content-Encoding header."""
+
+
 class MerchantNotFound(Refusal):
     """There is no merchant of that name or id."""
 

@@ -30,6 +30,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import bodies
 from accounts import errors as accounts_errors
 from accounts.authentication import SCHEME
 from config import pages
@@ -63,6 +64,7 @@ class Problem:
     retry_after_seconds: int | None = None
 
 
+UNSUPPORTED_MEDIA_TYPE = Problem(415, "unsupported_media_type", "The body is of another type than JSON")
 INVALID_REQUEST = Problem(400, "invalid_request", "The request is not valid")
 OUTCOME_UNKNOWN = Problem(503, "outcome_unknown", "It is not known whether the request was carried out", 1)
 DATABASE_UNAVAILABLE = Problem(503, "database_unavailable", "The database cannot be reached", 1)
@@ -90,6 +92,10 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     accounts_errors.MerchantSuspended: Problem(403, "merchant_suspended", "The merchant is suspended"),
     accounts_errors.NetworkNotAllowed: Problem(403, "network_not_allowed", "The network is not allowed"),
     accounts_errors.ScopeMissing: Problem(403, "scope_missing", "The API key lacks a scope"),
+    accounts_errors.MediaTypeUnsupported: UNSUPPORTED_MEDIA_TYPE,
+    accounts_errors.ContentEncodingUnsupported: Problem(
+        415, "unsupported_content_encoding", "The body is compressed or encoded"
+    ),
     idempotency_errors.IdempotencyKeyMalformed: Problem(400, "idempotency_key_malformed", "Malformed Idempotency-Key"),
     idempotency_errors.IdempotencyKeyMissing: Problem(400, "idempotency_key_missing", "No Idempotency-Key was sent"),
     idempotency_errors.IdempotencyKeyInProgress: Problem(
@@ -127,7 +133,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
     exceptions.ValidationError: INVALID_REQUEST,
     exceptions.ParseError: INVALID_REQUEST,
-    exceptions.UnsupportedMediaType: INVALID_REQUEST,
+    exceptions.UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
     exceptions.NotFound: Problem(404, "not_found", "Not found"),
     exceptions.MethodNotAllowed: Problem(405, "method_not_allowed", "The method is not allowed here"),
     exceptions.NotAcceptable: Problem(406, "not_acceptable", "There is no such format"),
@@ -206,6 +212,10 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
         headers["WWW-Authenticate"] = SCHEME
     if problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(problem.retry_after_seconds)
+    if isinstance(error, accounts_errors.MediaTypeUnsupported):
+        headers[f"Accept-{str(context['request'].method).capitalize()}"] = bodies.MEDIA_TYPE
+    if isinstance(error, accounts_errors.ContentEncodingUnsupported):
+        headers["Accept-Encoding"] = "identity"
     if isinstance(error, exceptions.Throttled):
         seconds = str(max(1, round(getattr(error, "wait", None) or 1)))
         limit = str(settings.THROTTLE_REQUESTS_PER_MINUTE)
@@ -225,8 +235,6 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
             return _refused_field(error)
         case exceptions.ParseError():
             row = ("body", "malformed_json", str(error.detail))
-        case exceptions.UnsupportedMediaType():
-            row = ("Content-Type", "unsupported_media_type", "Send the body as application/json.")
         case RequestDataTooBig():
             row = ("body", "body_too_large", "The body is too large.")
         case UnreadablePostError():

@@ -1,12 +1,18 @@
-"""The API answers JSON, whatever the Accept header says: a refusal in another format would help nobody."""
+"""The API answers JSON, whatever the Accept header says: a refusal in another format would help nobody.
+
+It takes JSON alone, and what is marked as JSON: REST framework's own choice would take `*/*` for it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+
+from accounts import bodies
 
 
 class AlwaysJSON(DefaultContentNegotiation):
@@ -15,3 +21,10 @@ class AlwaysJSON(DefaultContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         del request, format_suffix
         return renderers[0], renderers[0].media_type
+
+    def select_parser(self, request: Request, parsers: Any) -> BaseParser:
+        """Return the one parser. Called for a request with a body; raises what accounts/bodies.py refuses."""
+        bodies.require_plain(request)
+        bodies.require_json(request)
+        parser: BaseParser = parsers[0]
+        return parser

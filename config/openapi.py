@@ -17,6 +17,7 @@ from payouts import recipient_details, serializers
 OperationErrors = tuple[type[Exception], ...]
 
 COMMON_ERRORS: Final[OperationErrors] = (
+    accounts_errors.HTTPSRequired,
     accounts_errors.APIKeyMissing,
     accounts_errors.APIKeyInvalid,
     accounts_errors.APIKeyExpired,
@@ -26,6 +27,8 @@ COMMON_ERRORS: Final[OperationErrors] = (
     accounts_errors.ScopeMissing,
     exceptions.Throttled,
 )
+#: Of each operation that takes a body.
+BODY_ERRORS: Final[OperationErrors] = (accounts_errors.MediaTypeUnsupported, accounts_errors.ContentEncodingUnsupported)
 # A query parameter that the operation does not have is refused by each of them.
 _FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
 
@@ -155,8 +158,9 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             # One that asks for no API key has nothing to say about it.
-            common = COMMON_ERRORS if operation.get("security") else ()
-            classes = (*OPERATION_ERRORS[operation["operationId"]], *common)
+            common = COMMON_ERRORS if operation.get("security") else (accounts_errors.HTTPSRequired,)
+            of_body = BODY_ERRORS if "requestBody" in operation else ()
+            classes = (*OPERATION_ERRORS[operation["operationId"]], *of_body, *common)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
     return result
 

@@ -49,7 +49,10 @@ def invalid(field: str, code: str, message: str) -> ValidationError:
 def _load(body: bytes) -> Any:
     try:
         return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant
+            # A byte order mark says nothing of UTF-8, and some clients send one.
+            body.decode("utf-8-sig"),
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_refuse_constant,
         )
     except RecursionError as error:
         raise ParseError(NESTED_TOO_DEEPLY) from error

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import bodies
 from payouts import services
 
 
@@ -21,6 +22,8 @@ class CallbackView(APIView):
     # It is described where providers look: docs/bank-api.yaml.
     @extend_schema(exclude=True)
     def post(self, request: Request, provider: str) -> Response:
+        # The signature says more than the Content-Type, but what is compressed could only be stored and never applied.
+        bodies.require_plain(request)
         headers: dict[str, Any] = {name.lower(): value for name, value in request.headers.items()}
         services.receive_callback(provider, headers=headers, body=request.body)
         return Response({"status": "accepted"}, status=202)

@@ -161,7 +161,8 @@ def _text(document: dict[str, object], name: str) -> str:
 def _read_object(body: bytes) -> dict[str, object]:
     """Read a JSON object (RFC 8259) without the liberties that Python's reader takes."""
     try:
-        document = json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+        # A byte order mark may be ignored (RFC 8259): it says nothing, and some programs write one.
+        document = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_refuse)
     except (ValueError, RecursionError):
         # Without the cause, which quotes what was written.
         raise Unreadable("it is not JSON") from None

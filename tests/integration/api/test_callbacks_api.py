@@ -76,6 +76,20 @@ class TestTellUs:
         assert tell(client, body).status_code == 202
         assert bytes(ProviderCallback.objects.get().body) == body
 
+    @pytest.mark.parametrize("coding", ["gzip", "br", "identity, zstd"])
+    def test_is_refused_where_it_is_compressed(self, client: Client, doorbell: Doorbell, coding: str) -> None:
+        response = tell(client, headers={"Content-Encoding": coding})
+
+        assert answers.code(response) == (415, "unsupported_content_encoding")
+        assert response.headers["Accept-Encoding"] == "identity"
+        assert not ProviderCallback.objects.exists()
+        assert doorbell.rung("callbacks") == 0
+
+    @pytest.mark.parametrize("content_type", ["", "text/plain", "application/json; charset=latin-1"])
+    def test_is_stored_whatever_it_is_called(self, client: Client, content_type: str) -> None:
+        """It is authentic by its signature: to refuse it would only lose it."""
+        assert tell(client, headers={"Content-Type": content_type}).status_code == 202
+
     def test_told_again_is_stored_once(self, client: Client, doorbell: Doorbell) -> None:
         responses = [tell(client), tell(client, b"told otherwise")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -42,10 +43,10 @@ class TestBody:
             ('{"amount": 01}', "malformed_json"),
             ('{"comment": "raw\nline feed"}', "malformed_json"),
             (b'{"comment": "\xff"}', "malformed_json"),
-            # UTF-8 of half a surrogate pair, of NUL in two bytes, and a byte order mark.
+            # UTF-8 of half a surrogate pair, of NUL in two bytes, and a byte order mark that stands alone.
             (b'{"comment": "\xed\xa0\x80"}', "malformed_json"),
             (b'{"comment": "\xc0\x80"}', "malformed_json"),
-            (b"\xef\xbb\xbf{}", "malformed_json"),
+            (b"\xef\xbb\xbf", "malformed_json"),
             ("{}".encode("utf-16"), "malformed_json"),
             ('{"amount": ' + "9" * 5000 + "}", "malformed_json"),
             (" ", "malformed_json"),
@@ -74,8 +75,21 @@ class TestBody:
             "text/json",
             "application/jsonp",
             "application/merge-patch+json",
+            "application/vnd.api+json",
             "",
             ";",
+            "*/*",
+            "application/*",
+            "*",
+            "json",
+            "application/json, application/json",
+            "application/json, text/plain",
+            "application/json; charset=utf-8, text/plain",
+            "application/json; charset=latin-1",
+            "application/json; charset=utf-16",
+            "application/json; charset=utf-8-sig",
+            "application/json; charset=",
+            "application/json; charset=hex",
         ],
     )
     def test_refuses_other_content_type(self, api: Client, content_type: str) -> None:
@@ -83,13 +97,64 @@ class TestBody:
 
         response = api.generic("POST", URL, body, content_type=content_type, headers={"Idempotency-Key": "first"})
 
-        assert answers.code(response) == (400, "invalid_request")
-        assert answers.field_errors(response) == [("Content-Type", "unsupported_media_type")]
+        assert answers.code(response) == (415, "unsupported_media_type")
+        assert response.headers["Accept-Post"] == "application/json"
+        assert "errors" not in response.json()
         assert answers.rows_written() == answers.NOTHING
 
-    @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8",
+            'application/json ; CHARSET="Utf-8"',
+            "application/json; charset=us-ascii",
+            "application/json;",
+            "application/json; version=1; profile=x",
+        ],
+    )
     def test_takes_every_spelling_of_json(self, api: Client, content_type: str) -> None:
         assert api.post(URL, json.dumps(factories.payout_body()), content_type=content_type).status_code == 201
+
+    @pytest.mark.parametrize(
+        "coding",
+        ["gzip", "br", "deflate", "zstd", "x-gzip", "GZIP", "identity, gzip", "gzip, gzip", "aes128gcm", "utf-8", "*"],
+    )
+    def test_refuses_a_coded_body(self, api: Client, coding: str) -> None:
+        body = gzip.compress(json.dumps(factories.payout_body()).encode())
+
+        for sent in (body, json.dumps(factories.payout_body()).encode()):
+            response = factories.post_payout(api, sent, key="first", **{"Content-Encoding": coding})
+
+            assert answers.code(response) == (415, "unsupported_content_encoding")
+            assert response.headers["Accept-Encoding"] == "identity"
+        assert answers.rows_written() == answers.NOTHING
+
+    @pytest.mark.parametrize("coding", ["identity", "Identity", "", "identity, identity", " ,"])
+    def test_takes_a_body_that_is_said_to_be_plain(self, api: Client, coding: str) -> None:
+        assert factories.post_payout(api, **{"Content-Encoding": coding}).status_code == 201
+
+    def test_takes_a_byte_order_mark_for_nothing(self, api: Client) -> None:
+        body = json.dumps(factories.payout_body(comment="Zo\u00eb"), ensure_ascii=False)
+
+        first = factories.post_payout(api, f"\ufeff{body}".encode(), key="first")
+        again = factories.post_payout(api, body.encode(), key="first")
+
+        assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+        assert again.headers["Idempotent-Replayed"] == "true"
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+    def test_refuses_other_encodings(self, api: Client, encoding: str) -> None:
+        body = json.dumps(factories.payout_body(comment="Zo\u00eb"), ensure_ascii=False).encode(encoding)
+
+        assert refuse(api, body) == [("body", "malformed_json")]
+
+    def test_refuses_a_second_byte_order_mark(self, api: Client) -> None:
+        assert refuse(api, f"\ufeff\ufeff{json.dumps(factories.payout_body())}".encode()) == [
+            ("body", "malformed_json")
+        ]
 
     def test_refuses_body_over_the_limit(self, api: Client) -> None:
         body = json.dumps(factories.payout_body())

@@ -45,10 +45,7 @@ def test_a_content_type_that_cannot_be_read_is_none_of_ours(secret: str) -> None
 
     status, answer = call(secret, "POST", "/api/payouts/", body, CONTENT_TYPE="application/json; charset*=foo''%41")
 
-    assert status == 400
-    assert [(error["field"], error["code"]) for error in answer["errors"]] == [
-        ("Content-Type", "unsupported_media_type")
-    ]
+    assert (status, answer["code"]) == (415, "unsupported_media_type")
     assert not Payout.objects.exists()
 
 

@@ -106,7 +106,7 @@ class TestJson:
             b'{"a": "\n"}',
             b'{"a": "\xff"}',
             '{"a": 1}'.encode("utf-16"),
-            '\ufeff{"a": 1}'.encode(),
+            '\ufeff\ufeff{"a": 1}'.encode(),
             b"[" * 200_000,
             b'{"a":' * 200_000,
             b'{"a": ' + b"9" * 10_000 + b"}",
@@ -128,6 +128,11 @@ class TestJson:
 class TestProblem:
     def test_is_read(self) -> None:
         read = bank_documents.read_problem(as_json({"code": "no", "message": "", "more": 1}))
+
+        assert read == Problem("no", "")
+
+    def test_is_read_behind_a_byte_order_mark(self) -> None:
+        read = bank_documents.read_problem(b"\xef\xbb\xbf" + as_json({"code": "no", "message": ""}))
 
         assert read == Problem("no", "")
 
