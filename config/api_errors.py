@@ -49,8 +49,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
 # deadlock, a serialization failure, a transaction in which we were silent for too long (25P03) or that took too long
-# (25P04), a server that is the standby after a failover (25006). So it is certain that nothing was done.
-ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04", "25006"})
+# (25P04), a server that is the standby after a failover (25006), a statement that was prepared before the schema was
+# changed (0A000; Note [Statements that were prepared before a change]). So it is certain that nothing was done.
+ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04", "25006", "0A000"})
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ TEMPLATES = [
 # for connecting nor fails on a connection that a restart of PostgreSQL has closed.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "config.postgresql",
         "NAME": env.text("POSTGRES_DB", "payouts"),
         "USER": env.text("POSTGRES_USER", "payouts"),
         "PASSWORD": env.text("POSTGRES_PASSWORD"),

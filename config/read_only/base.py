@@ -1,4 +1,4 @@
-"""Django's PostgreSQL, for a replica: it writes nothing, and gives up a server that has fallen silent.
+"""PostgreSQL, for a replica: it writes nothing, and gives up a server that has fallen silent.
 
 Django looks for its database backends in a module of this name.
 """
@@ -9,9 +9,9 @@ from collections.abc import Generator
 from typing import Any
 
 import psycopg
-from django.db.backends.postgresql import base
 from psycopg import waiting
 
+from config.postgresql import base
 from payouts import replica
 
 
