@@ -17,6 +17,7 @@ from rest_framework.exceptions import ValidationError
 from payouts import export_filters, export_formats, export_reading, export_records, replica
 from payouts.export_models import Export
 from payouts.export_reading import Reading
+from payouts.models import PayoutQuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +66,15 @@ def _make(export: Export) -> None:
 def _read(export: Export) -> Reading:
     try:
         payouts = export_filters.payouts_of(export)
-        return replica.read(lambda: export_reading.read(payouts, seconds_max=READING_SECONDS))
+        return replica.read(lambda: _find(export, payouts))
     except ValidationError as error:
         raise Unmakeable("Its filters are no longer understood. Ask for it again.") from error
     except export_reading.TookTooLong as error:
         raise Unmakeable("To find these payouts takes too long. Ask for those of a shorter time.") from error
+
+
+def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
+    return export_reading.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
 def _store(export: Export, reading: Reading) -> None:

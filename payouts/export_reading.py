@@ -8,12 +8,19 @@ and on a replica none that a conflict with recovery would cancel.
 
 PostgreSQL finds the rows when the declaration's own transaction commits, and by then it has put `statement_timeout`
 off. So the time is limited here, by a timer that cancels.
+
+# Note [A cursor that is ours]
+A cursor belongs to a session of PostgreSQL, and a pooler may give each statement another session. Django names its
+cursors by a counter, and processes that were forked count alike: one would fetch from the cursor of another merchant's
+export. So a cursor has a name that no other ever has, and a FETCH in a wrong session fails. Whatever is fetched all the
+same must be of the merchant and mode that the export is of, or the export fails.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -40,26 +47,35 @@ CANCEL_SECONDS: Final = 5.0
 # The objects that psycopg makes of these by default are slow to make, and would only be written down again. The session
 # is in UTC: Django sees to it.
 _TEXTS: Final = ("uuid", "timestamptz", "jsonb")
+# Whose a row is: read behind the columns of the file, and not written.
+_OWNER: Final = ("merchant_id", "mode")
 
 
 class TookTooLong(Exception):
     """The rows were not found in time."""
 
 
+class ForeignRows(Exception):
+    """Rows came that are not of this export. Nothing of them was handed on."""
+
+
 class Reading:
     """Rows that have been found and wait to be fetched."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Any, *, merchant_id: uuid.UUID, mode: str) -> None:
         self._cursor = cursor
+        self._owner = {(str(merchant_id), mode)}
 
     def pieces(self, export: export_formats.Export) -> Iterator[bytes]:
-        """Yield the whole export, in pieces of about PIECE_BYTES."""
+        """Yield the whole export, in pieces of about PIECE_BYTES. Raises ForeignRows."""
         piece = bytearray(export.head())
         while rows := self._fetch():
             piece += export.lines(rows)
             if len(piece) >= PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
+        # Before the end is handed on: a session that does not know the cursor refuses.
+        self.close()
         piece += export.tail()
         if piece:
             yield bytes(piece)
@@ -71,23 +87,25 @@ class Reading:
                 pass
 
     def _fetch(self) -> list[Row]:
-        return [] if self._cursor is None else self._cursor.fetchmany(ROWS)
+        rows = [] if self._cursor is None else self._cursor.fetchmany(ROWS)
+        if rows and {row[-2:] for row in rows} != self._owner:
+            raise ForeignRows
+        return [row[:-2] for row in rows]
 
 
-def read(payouts: QuerySet[Payout], *, seconds_max: float) -> Reading:
-    """Find the rows of an export, in the order of the query. Raises TookTooLong.
+def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float) -> Reading:
+    """Find the rows of an export, in the order of the query; all are of this merchant and mode. Raises TookTooLong.
 
-    See Note [One moment, no transaction].
+    See Note [One moment, no transaction] and Note [A cursor that is ours].
     """
     connection = connections[payouts.db]
+    selected = payouts.values_list(*export_formats.COLUMNS, *_OWNER)
     try:
-        sql, parameters = payouts.values_list(*export_formats.COLUMNS).query.get_compiler(payouts.db).as_sql()
+        sql, parameters = selected.query.get_compiler(payouts.db).as_sql()
     except EmptyResultSet:
-        return Reading(None)
-    cursor = connection.chunked_cursor()
-    for name in _TEXTS:
-        cursor.adapters.register_loader(name, TextLoader)
-    reading = Reading(cursor)
+        return Reading(None, merchant_id=merchant_id, mode=mode)
+    cursor = _open_cursor(connection)
+    reading = Reading(cursor, merchant_id=merchant_id, mode=mode)
     try:
         with _at_most(seconds_max, connection.connection):
             cursor.execute(sql, parameters)
@@ -95,6 +113,14 @@ def read(payouts: QuerySet[Payout], *, seconds_max: float) -> Reading:
         reading.close()
         raise
     return reading
+
+
+def _open_cursor(connection: Any) -> Any:
+    connection.ensure_connection()
+    cursor = connection.make_cursor(connection.create_cursor(f"payouts_export_{uuid.uuid4()}"))
+    for name in _TEXTS:
+        cursor.adapters.register_loader(name, TextLoader)
+    return cursor
 
 
 @contextmanager

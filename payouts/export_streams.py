@@ -36,7 +36,7 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
     Raises ExportTooLarge where they cannot be found in time.
     """
     try:
-        reading = replica.read(lambda: export_reading.read(payouts, seconds_max=READING_SECONDS))
+        reading = replica.read(lambda: _find(export, payouts))
     except export_reading.TookTooLong as error:
         export_records.fail(export, errors.ExportTooLarge().message)
         raise errors.ExportTooLarge from error
@@ -47,6 +47,10 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
     # It stands at its first yield now. One that was never begun would not notice that it is closed.
     next(body)
     return body
+
+
+def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
+    return export_reading.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
 def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[bytes]:

@@ -63,9 +63,17 @@ class Crash:
 
 
 class Server:
-    """gunicorn with one process and some threads. `name` is what its connections are called in pg_stat_activity."""
+    """gunicorn, as deploy configures it. `name` is what its connections are called in pg_stat_activity."""
 
-    def __init__(self, name: str, directory: Path, *applications: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *applications: str,
+        environment: Mapping[str, str],
+        workers: int = 1,
+        threads: int = THREADS,
+    ) -> None:
         self.name = name
         self.markers = directory / f"{name}.markers"
         self.markers.mkdir()
@@ -76,8 +84,8 @@ class Server:
             "CRASH_MARKERS": str(self.markers),
             "PAYOUTS_PROCESS_NAME": name,
             "PAYOUTS_THROTTLE_REQUESTS_PER_MINUTE": "0",
-            "PAYOUTS_WEB_WORKERS": "1",
-            "PAYOUTS_WEB_THREADS": str(THREADS),
+            "PAYOUTS_WEB_WORKERS": str(workers),
+            "PAYOUTS_WEB_THREADS": str(threads),
         }
         self._output = directory / f"{name}.output"
         self._process: subprocess.Popen[bytes] | None = None

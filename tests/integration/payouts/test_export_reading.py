@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DataError, connection
+from django.db import DatabaseError, DataError, connection, transaction
 from django.db.models import FloatField, Func, IntegerField, QuerySet, Value
 from django.db.models.functions import Cast
 
+from accounts import services as accounts_services
+from accounts.models import Merchant
 from payouts import documents, export_formats, export_reading, recipient_details
 from payouts.models import Payout
 from tests.integration import racing
@@ -29,8 +32,14 @@ def everything() -> QuerySet[Payout]:
     return Payout.objects.order_by("id")
 
 
+def find(payouts: QuerySet[Payout], *, seconds_max: float = 30) -> export_reading.Reading:
+    """Find them for the one merchant that there is."""
+    merchant_id = Merchant.objects.values_list("id", flat=True).first() or uuid.uuid4()
+    return export_reading.read(payouts, merchant_id=merchant_id, mode="test", seconds_max=seconds_max)
+
+
 def read(payouts: QuerySet[Payout], file_format: str = "ndjson") -> bytes:
-    reading = export_reading.read(payouts, seconds_max=30)
+    reading = find(payouts)
     try:
         return b"".join(reading.pieces(export_formats.FORMATS[file_format]()))
     finally:
@@ -107,7 +116,7 @@ class TestPieces:
             make_payout(comment="x" * 400)
         monkeypatch.setattr(export_reading, "ROWS", 4)
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 4000)
-        reading = export_reading.read(everything(), seconds_max=30)
+        reading = find(everything())
 
         pieces = list(reading.pieces(export_formats.CSV()))
 
@@ -116,9 +125,16 @@ class TestPieces:
         assert [piece.count(b"x" * 400) for piece in pieces] == [8, 8, 8, 1]
         assert len(exporting.ids(b"".join(pieces))) == 25
 
+    def test_are_forgotten_when_the_last_is_made(self, make_payout: MakePayout) -> None:
+        make_payout()
+
+        *_, _ = find(everything()).pieces(export_formats.CSV())
+
+        assert cursors() == 0
+
     def test_that_have_been_closed_are_no_longer_held(self, make_payout: MakePayout) -> None:
         make_payout()
-        reading = export_reading.read(everything(), seconds_max=30)
+        reading = find(everything())
         assert cursors() == 1
 
         reading.close()
@@ -129,8 +145,72 @@ class TestPieces:
 
 def cursors() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_cursors WHERE name LIKE '_django_curs%%'")
+        cursor.execute("SELECT count(*) FROM pg_cursors WHERE name LIKE 'payouts_export_%%'")
         return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
+class TestOwner:
+    """A session of PostgreSQL may be another one than it was, and know a cursor of somebody else."""
+
+    def test_is_looked_at_for_each_row(
+        self, make_payout: MakePayout, globex: Merchant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(export_reading, "ROWS", 2)
+        monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+        api_key, _ = accounts_services.issue_api_key(globex, name="test")
+        own = [make_payout() for _ in range(3)]
+        make_payout(api_key=api_key)
+        made = export_formats.NDJSON()
+        reading = export_reading.read(everything(), merchant_id=own[0].merchant_id, mode="test", seconds_max=30)
+        pieces = reading.pieces(made)
+
+        assert next(pieces).count(b"\n") == 2
+        with pytest.raises(export_reading.ForeignRows):
+            next(pieces)
+
+        reading.close()
+        assert made.rows_count == 2
+
+    def test_has_two_modes(self, make_payout: MakePayout) -> None:
+        merchant_id = make_payout().merchant_id
+        reading = export_reading.read(everything(), merchant_id=merchant_id, mode="live", seconds_max=30)
+
+        with pytest.raises(export_reading.ForeignRows):
+            next(reading.pieces(export_formats.CSV()))
+
+        reading.close()
+
+    def test_has_a_cursor_that_no_other_has(self, make_payout: MakePayout) -> None:
+        make_payout()
+        reading, other = find(everything()), find(everything())
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_cursors WHERE name LIKE 'payouts_export_%%'")
+            names = [uuid.UUID(name.removeprefix("payouts_export_")) for (name,) in cursor.fetchall()]
+        reading.close()
+        other.close()
+
+        assert [name.version for name in names] == [4, 4]
+        assert len(set(names)) == 2
+
+    def test_of_a_cursor_that_is_gone_gets_an_error(
+        self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(export_reading, "ROWS", 1)
+        monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+        make_payout()
+        make_payout()
+        reading = find(everything())
+        pieces = reading.pieces(export_formats.CSV())
+        next(pieces)
+
+        with transaction.atomic():
+            database.execute("CLOSE ALL")
+            with pytest.raises(DatabaseError, match="does not exist"):
+                next(pieces)
+            reading.close()
+            transaction.set_rollback(True)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -141,7 +221,7 @@ class TestOneMoment:
         monkeypatch.setattr(export_reading, "ROWS", 2)
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
         before = [make_payout(comment="before") for _ in range(9)]
-        reading = export_reading.read(everything(), seconds_max=30)
+        reading = find(everything())
         pieces = reading.pieces(export_formats.CSV())
         data = next(pieces)
 
@@ -158,7 +238,7 @@ class TestOneMoment:
 
     def test_holds_nothing_open_meanwhile(self, make_payout: MakePayout) -> None:
         make_payout()
-        reading = export_reading.read(everything(), seconds_max=30)
+        reading = find(everything())
 
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
@@ -197,7 +277,7 @@ class TestTime:
         started = time.monotonic()
         try:
             with pytest.raises(export_reading.TookTooLong):
-                export_reading.read(slow_payouts, seconds_max=0.5)
+                find(slow_payouts, seconds_max=0.5)
         finally:
             database.execute("RESET statement_timeout")
 
@@ -231,7 +311,7 @@ class TestTime:
         broken = Payout.objects.alias(ratio=Cast(Value("x"), IntegerField())).filter(ratio=1)
 
         with pytest.raises(DataError):
-            export_reading.read(broken, seconds_max=30)
+            find(broken)
 
         assert cursors() == 0
 
