@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-DOCUMENT = Path(settings.BASE_DIR, "docs", "bank-api.yaml")
+from config.document_answers import Document, answer
+
+FILE: Final = Path(settings.BASE_DIR, "docs", "bank-api.yaml")
+
+
+@cache
+def _document() -> Document:
+    return Document.of(FILE.read_bytes())
 
 
 @require_safe
 def bank_schema(request: HttpRequest) -> HttpResponse:
     """Answer with the OpenAPI description."""
-    del request
-    return HttpResponse(DOCUMENT.read_bytes(), content_type="application/vnd.oai.openapi; charset=utf-8")
+    return answer(request, _document(), content_type="application/vnd.oai.openapi; charset=utf-8")

@@ -3,10 +3,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
-from rest_framework.negotiation import DefaultContentNegotiation
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from config import bank_page, health, metrics, openapi
+from config import api_document, bank_page, health, metrics, openapi
 from payouts.urls import callback_urlpatterns, export_urlpatterns
 
 urlpatterns = [
@@ -15,7 +14,7 @@ urlpatterns = [
     path("api/callbacks/", include(callback_urlpatterns)),
     path("api/idempotency-keys/", include("idempotency.urls")),
     path("api/", include("accounts.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
+    path("api/schema/", api_document.APIDocumentView.as_view(), name="schema"),
     path("api/schema/swagger-ui/", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger-ui"),
     path("api/schema/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("api/schema/bank/", bank_page.bank_schema, name="bank-schema"),
