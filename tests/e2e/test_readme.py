@@ -15,6 +15,7 @@ from tests.e2e.stack import Stack
 from tests.e2e.test_main_job import client_of, wait_for
 
 README = Path(__file__).parents[2] / "README.md"
+PLANNED = {"amount": "100.00", "currency": "USD", "recipient_details": "Card ****1234", "comment": "Test payout"}
 COMMANDS = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
@@ -40,11 +41,15 @@ def run(stack: Stack, api_key: str, command: str) -> Any:
 
 class TestReadme:
     def test_has_the_commands_that_are_tried_here(self) -> None:
-        assert len(COMMANDS) == 5
+        assert len(COMMANDS) == 6
 
     def test_commands_work_when_pasted(self, stack: Stack, api_key: str) -> None:
-        payout, listed, summary, me, live = (run(stack, api_key, command) for command in COMMANDS)
+        first, payout, listed, summary, me, live = (run(stack, api_key, command) for command in COMMANDS)
 
+        # The request of the plan that this platform was ordered with.
+        assert {name: first[name] for name in PLANNED} == PLANNED
+        assert first["status"] == "pending"
+        assert payout["recipient_details"] == {"name": "Jane Doe", "account": "DE89370400440532013000"}
         assert (payout["status"], payout["amount"], payout["reference"]) == ("pending", "10.50", "order-4711")
         assert {row["currency"] for row in listed["results"]} <= {"EUR"}
         assert [row["amount"] for row in summary["results"]] == ["10.50"]
@@ -52,7 +57,7 @@ class TestReadme:
         assert (live["status"], live["mode"]) == ("pending", "live")
 
     def test_payout_whose_answer_is_lost_is_paid_once(self, stack: Stack, api_key: str) -> None:
-        payout = run(stack, api_key, COMMANDS[4])
+        payout = run(stack, api_key, COMMANDS[5])
         merchant = client_of(stack, "demo", "--mode", "live")
         location = f"/api/payouts/{payout['id']}/"
 
