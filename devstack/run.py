@@ -10,7 +10,7 @@ from pathlib import Path
 from devstack import application, attach, bootstrap, errors, failure, launcher, output, ports
 
 _WATCH_SECONDS = 0.1
-_PAYOUT = '{"amount": "10.50", "currency": "EUR", "recipient_details": {"name": "Jane Doe", "account": "sandbox_paid"}}'
+_PAYOUT = '{"amount": "100.00", "currency": "USD", "recipient_details": "Card ****1234", "comment": "Test payout"}'
 
 
 def run(directory: Path, *, port: int, with_replica: bool = False) -> int:

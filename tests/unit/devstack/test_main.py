@@ -46,7 +46,12 @@ class TestCurl:
 
         assert words[:3] == ["curl", "-i", "http://127.0.0.1:8000/api/payouts/"]
         assert "Authorization: Api-Key prefix.secret" in words
-        assert json.loads(words[-1])["amount"] == "10.50"
+        assert json.loads(words[-1]) == {
+            "amount": "100.00",
+            "currency": "USD",
+            "recipient_details": "Card ****1234",
+            "comment": "Test payout",
+        }
 
     def test_of_the_demonstration_is_the_request_that_was_sent(self) -> None:
         request = httpx.Request(
