@@ -17,7 +17,7 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import SuspiciousOperation
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -36,7 +36,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from accounts import errors, services
+from accounts import errors, services, texts
 from accounts.fields import LineField, MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
 
@@ -147,6 +147,7 @@ class MerchantAdmin(KeptForAudit):
     form = MerchantForm
     list_display = ("name", "show_status", "require_idempotency_key", "created_at")
     list_filter = (("is_active", BooleanRadioFilter),)
+    # get_search_results does it; without it there would be no search box.
     search_fields = ("name",)
     search_help_text = "Name"
     ordering = ("name",)
@@ -158,11 +159,19 @@ class MerchantAdmin(KeptForAudit):
     def show_status(self, merchant: Merchant) -> str:
         return "Active" if merchant.is_active else "Suspended"
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Merchant], search_term: str
+    ) -> tuple[QuerySet[Merchant], bool]:
+        del request
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(pk__in=Merchant.objects.named_like(search_term)), False
+
     def save_model(self, request: HttpRequest, obj: Merchant, form: forms.ModelForm[Merchant], change: Any) -> None:
         del request
         if change:
             # Only what was changed here: another administrator may have suspended it meanwhile.
-            obj.save(update_fields=[*form.changed_data, "updated_at"])
+            services.save_merchant(obj, update_fields=[*form.changed_data, "updated_at"])
             return
         created = services.create_merchant(obj.name, require_idempotency_key=obj.require_idempotency_key)
         obj.pk = created.pk
@@ -237,7 +246,8 @@ class MerchantAPIKeyAdmin(KeptForAudit):
         ("merchant", AutocompleteSelectFilter),
     )
     list_fullwidth = True
-    search_fields = ("prefix__exact", "name", "merchant__name")
+    # get_search_results does it; without them there would be no search box.
+    search_fields = ("prefix", "name", "merchant__name")
     search_help_text = "Prefix, name or merchant"
     autocomplete_fields = ("merchant",)
     radio_fields: ClassVar = {"mode": admin.HORIZONTAL}
@@ -283,6 +293,18 @@ class MerchantAPIKeyAdmin(KeptForAudit):
             return []
         actions: list[Any] = super().get_actions_detail(request, object_id)
         return actions
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[MerchantAPIKey], search_term: str
+    ) -> tuple[QuerySet[MerchantAPIKey], bool]:
+        del request
+        term = texts.normalised(search_term).strip()
+        if not term:
+            return queryset, False
+        if not texts.is_storable(term):
+            return queryset.none(), False
+        of_merchant = Q(merchant__in=Merchant.objects.named_like(term))
+        return queryset.filter(Q(prefix=term) | Q(name__icontains=term) | of_merchant), False
 
     @display(description="Mode", ordering="mode", label=MODE_LABELS)
     def show_mode(self, api_key: MerchantAPIKey) -> str:

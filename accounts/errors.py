@@ -64,6 +64,10 @@ class MerchantNotFound(Refusal):
     """There is no merchant of that name or id."""
 
 
+class MerchantAmbiguous(Refusal):
+    """More than one merchant fits that name or id. Give the id."""
+
+
 class MerchantExists(Refusal):
     """There is a merchant of that name already."""
 

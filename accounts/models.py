@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -11,8 +12,8 @@ from django.db.models.functions import Lower, Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 from uuid_utils.compat import uuid7
 
-from accounts import addresses
-from accounts.validators import validate_line
+from accounts import addresses, names, texts
+from accounts.validators import validate_line, validate_merchant_name
 
 
 class Mode(models.TextChoices):
@@ -44,6 +45,52 @@ def validate_network(value: str) -> None:
         ) from error
 
 
+class MerchantQuerySet(models.QuerySet["Merchant"]):
+    """Every way to write a name writes its key as well."""
+
+    def named(self, name: str) -> list[Merchant]:
+        """Return the merchants of this name: one or none, but for what an earlier version has written meanwhile."""
+        key = names.key_of(name)
+        if not key or not texts.is_storable(key):
+            return []
+        found = list(self.with_key().filter(name_key=key))
+        return found + [merchant for merchant in self.without_key() if names.key_of(merchant.name) == key]
+
+    def named_like(self, part: str) -> Self:
+        """Merchants whose name contains this, by the same rule."""
+        key = names.key_of(part)
+        if not key or not texts.is_storable(part):
+            return self.none()
+        written = models.Q(name__icontains=texts.normalised(part).strip())
+        return self.filter(written | models.Q(name_key__contains=key))
+
+    def with_key(self) -> Self:
+        return self.filter(keyed_name=models.F("name"))
+
+    def without_key(self) -> Self:
+        """Merchants that a version before this one has created or renamed. It knows of no key."""
+        return self.exclude(keyed_name=models.F("name"))
+
+    def bulk_create(self, objs: Iterable[Merchant], *args: Any, **kwargs: Any) -> list[Merchant]:
+        merchants = list(objs)
+        for merchant in merchants:
+            merchant.write_key()
+        return super().bulk_create(merchants, *args, **kwargs)
+
+    def update(self, **kwargs: Any) -> int:
+        if "name" in kwargs:
+            # Of an expression there is no key. That is what bulk_update makes, too.
+            if not isinstance(kwargs["name"], str):
+                raise TypeError("Give merchants a name that is known here, or save them one by one.")
+            kwargs |= _name_columns(kwargs["name"])
+        return super().update(**kwargs)
+
+
+def _name_columns(name: str) -> dict[str, str]:
+    stored = texts.normalised(name).strip()
+    return {"name": stored, "name_key": names.key_of(stored), "keyed_name": stored}
+
+
 class Merchant(models.Model):
     """The tenant: whose payouts, API keys and idempotency records these are."""
 
@@ -51,10 +98,11 @@ class Merchant(models.Model):
     is_authenticated: ClassVar[bool] = True
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(
-        max_length=100,
-        validators=[validate_line],
-    )
+    name = models.CharField(max_length=100, validators=[validate_merchant_name])
+    #: The name by the rule of accounts/names.py: what is unique, and what a name is looked up by.
+    name_key = models.CharField(max_length=names.KEY_LENGTH_MAX, null=True, editable=False)  # noqa: DJ001 - NULL: never written
+    #: The name that the key was made of. A version before this one writes neither: the key is of no use then.
+    keyed_name = models.CharField(max_length=100, null=True, editable=False)  # noqa: DJ001 - NULL: never written
     is_active = models.BooleanField(
         "active", default=True, help_text="A suspended merchant's API keys are refused; its payouts under way go on."
     )
@@ -64,9 +112,13 @@ class Merchant(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = MerchantQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             # "ACME" beside "Acme" would be a trap for everybody who picks a merchant from a list.
+            models.UniqueConstraint(fields=["name_key"], name="merchant_name_key_unique"),
+            # What the version before this one relies on.
             models.UniqueConstraint(
                 Lower("name"),
                 name="merchant_name_unique",
@@ -77,6 +129,35 @@ class Merchant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        if update_fields is None:
+            self.write_key()
+        elif "name" in (update_fields := set(update_fields)):
+            self.write_key()
+            update_fields |= {"name_key", "keyed_name"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        if "name" not in (exclude or ()):
+            # The limit counts what is stored.
+            self.name = texts.normalised(self.name)
+        super().clean_fields(exclude=exclude)
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        if "name" not in (exclude or ()) and Merchant.objects.exclude(pk=self.pk).named(self.name):
+            raise ValidationError({"name": "There is a merchant of that name already."}, code="unique")
+        super().validate_constraints(exclude=exclude)
+
+    def write_key(self) -> None:
+        """Set the columns that are made of the name, for the row to be written."""
+        for column, value in _name_columns(self.name).items():
+            setattr(self, column, value)
+
+    def key_stored_name(self) -> None:
+        """Write the key of the name as it is stored, unless the name has changed since it was read."""
+        stored = Merchant.objects.filter(pk=self.pk, name=self.name)
+        stored.update(name_key=names.key_of(self.name), keyed_name=self.name)
 
 
 class MerchantAPIKeyManager(BaseAPIKeyManager):

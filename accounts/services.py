@@ -6,52 +6,82 @@ A key's secret is returned once, by the function that makes it, and is never sto
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import errors
+from accounts import errors, names
 from accounts.models import Merchant, MerchantAPIKey, Mode, every_scope
 
 logger = logging.getLogger(__name__)
+
+#: The constraints of a merchant's name: by the rule of today, and by that of the version before.
+_NAME_IS_TAKEN: Final = ("merchant_name_key_unique", "merchant_name_unique")
 
 
 def create_merchant(name: str, *, require_idempotency_key: bool = False) -> Merchant:
     """Create an active merchant.
 
-    Raises MerchantExists for a name that is taken, upper and lower case being the same, and ValidationError for one
-    that is blank, over 100 characters or not one line.
+    Raises MerchantExists for a name that is taken by the rule of accounts/names.py, and ValidationError for one that is
+    blank, over 100 characters, not one line, partly invisible, or like an id.
     """
     merchant = Merchant(name=name, require_idempotency_key=require_idempotency_key)
     # Before white space is cut off, and with it characters that are to be refused.
     merchant.clean_fields()
-    merchant.name = name.strip()
-    try:
-        with transaction.atomic():
-            merchant.save(force_insert=True)
-    except IntegrityError as error:
-        if "merchant_name_unique" not in str(error):
-            raise
-        raise errors.MerchantExists(f"There is a merchant named {merchant.name!r} already.") from error
+    key_names()
+    save_merchant(merchant, force_insert=True)
     logger.info("merchant.created", extra={"merchant_id": str(merchant.id)})
     return merchant
 
 
-def get_merchant(name_or_id: str) -> Merchant:
-    """Return the merchant of this id or name, upper and lower case being the same, or raise MerchantNotFound."""
+def save_merchant(merchant: Merchant, **options: Any) -> None:
+    """Save a merchant that is new or changed; the options are those of Model.save.
+
+    Raises MerchantExists for a name that is taken. Nothing was written then, and the caller's transaction goes on.
+    """
     try:
-        found = Merchant.objects.filter(id=uuid.UUID(name_or_id)).first()
-    except ValueError:
-        found = Merchant.objects.filter(name__iexact=name_or_id).first()
-    if found is None:
+        with transaction.atomic():
+            merchant.save(**options)
+    except IntegrityError as error:
+        if not any(name in str(error) for name in _NAME_IS_TAKEN):
+            raise
+        raise errors.MerchantExists(f"There is a merchant named {merchant.name!r} already.") from error
+
+
+def key_names() -> None:
+    """Give the merchants their key that a version before this one creates or renames while it is replaced.
+
+    One whose name is taken by the rule stays without: looking for that name is refused as ambiguous then.
+    """
+    for merchant in Merchant.objects.without_key():
+        try:
+            with transaction.atomic():
+                merchant.key_stored_name()
+        except IntegrityError:
+            logger.exception("merchant.name.taken", extra={"merchant_id": str(merchant.pk)})
+
+
+def get_merchant(name_or_id: str) -> Merchant:
+    """Return the merchant of this id, in any spelling, or of this name by the rule of accounts/names.py.
+
+    Raises MerchantNotFound, and MerchantAmbiguous if more than one fits: whoever pauses a merchant, or issues a key for
+    it, must never get another one.
+    """
+    id_ = names.id_in(name_or_id)
+    of_id = [] if id_ is None else Merchant.objects.filter(pk=id_)
+    found = {merchant.pk: merchant for merchant in (*of_id, *Merchant.objects.named(name_or_id))}
+    if not found:
         raise errors.MerchantNotFound(
             f"There is no merchant {name_or_id!r}. Create one with: manage.py create_merchant NAME"
         )
-    return found
+    if len(found) > 1:
+        ids = ", ".join(sorted(str(pk) for pk in found))
+        raise errors.MerchantAmbiguous(f"More than one merchant fits {name_or_id!r}. Give the id: {ids}.")
+    return found.popitem()[1]
 
 
 def issue_api_key(

@@ -76,6 +76,11 @@ def is_storable(text: str) -> bool:
     return _NOT_STORABLE.search(text) is None
 
 
+def normalised(text: str) -> str:
+    """Return the text in the form in which texts are stored and looked up (NFC)."""
+    return unicodedata.normalize("NFC", text)
+
+
 def on_one_line(text: str) -> str:
     """Return somebody else's text with a space for each character that no line may hold."""
     return _NOT_IN_A_LINE.sub(" ", text)

@@ -43,9 +43,10 @@ def main() -> None:
     import django  # noqa: PLC0415 - this module's head is imported where Django is not configured
 
     django.setup()
+    merchant_id = _command("create_merchant", MERCHANT, "--if-missing")
     result = FirstStart(
-        merchant_id=_command("create_merchant", MERCHANT, "--if-missing"),
-        api_key=_command("issue_api_key", MERCHANT, "--mode", "test", "--name", "First key"),
+        merchant_id=merchant_id,
+        api_key=_command("issue_api_key", merchant_id, "--mode", "test", "--name", "First key"),
         admin_password=_create_admin(may_reset=options.own_database),
     )
     state.write_private(options.answer, json.dumps(asdict(result)))

@@ -28,6 +28,7 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from accounts.admin import MODE_LABELS
+from accounts.models import Merchant
 from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
 from payouts.export_models import Export
 from payouts.models import (
@@ -237,7 +238,7 @@ class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts
             return queryset.filter(id=uuid.UUID(term)), False
         except ValueError:
             pass
-        found = Q(reference=term) | Q(idempotency_key=term) | Q(merchant__name__icontains=term)
+        found = Q(reference=term) | Q(idempotency_key=term) | Q(merchant__in=Merchant.objects.named_like(term))
         return queryset.filter(found), False
 
     @admin.display(description="Amount")

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import errors, services
+from accounts.models import Merchant
 
 
 class Command(BaseCommand):
@@ -31,7 +32,7 @@ class Command(BaseCommand):
         except errors.MerchantExists as error:
             if not options["if_missing"]:
                 raise CommandError(f"{error.message} Add --if-missing to print its id.") from error
-            merchant = services.get_merchant(options["name"].strip())
+            merchant = self._existing(options["name"])
             if options["require_idempotency_key"] and not merchant.require_idempotency_key:
                 raise CommandError(
                     f"{merchant.name!r} is there and does not require an Idempotency-Key. Switch it on in the admin, "
@@ -41,3 +42,9 @@ class Command(BaseCommand):
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(str(merchant.id))
         self.stderr.write(f"Next: manage.py issue_api_key {merchant.id}")
+
+    def _existing(self, name: str) -> Merchant:
+        try:
+            return services.get_merchant(name)
+        except errors.Refusal as error:
+            raise CommandError(error.message) from error

@@ -215,6 +215,9 @@ class TestMerchants:
         ("name", "error"),
         [
             ("ACME", "There is a merchant of that name already."),
+            ("\uff41cme", "There is a merchant of that name already."),
+            ("01936f3e7c4a7d2b9e1f3a5b6c7d8e9f", "This looks like an id (a UUID). Take a name that cannot be one."),
+            ("ac\u200bme", "U+200B cannot be seen: leave it out of the name."),
             ("", "This field is required."),
             (
                 "a\nb",
@@ -230,6 +233,30 @@ class TestMerchants:
         assert response.status_code == 200
         assert [text for texts in pages.form_errors(response).values() for text in texts] == [error]
         assert list(Merchant.objects.all()) == [acme]
+
+    @pytest.mark.parametrize("term", ["\uff21CM", " acm\u0065\u0301", "cm\u00c9"], ids=ascii)
+    def test_are_found_by_any_spelling_of_a_part_of_their_name(
+        self, superuser: Client, globex: Merchant, term: str
+    ) -> None:
+        merchant = Merchant.objects.create(name="Acm\u00e9")
+
+        found = superuser.get(pages.MERCHANTS, {"q": term}).context["cl"].queryset
+
+        assert list(found) == [merchant]
+
+    def test_take_no_name_that_is_one_with_anothers(self, superuser: Client, acme: Merchant, globex: Merchant) -> None:
+        response = superuser.post(pages.page_of(globex), {"name": "\uff41CME", "is_active": "on"})
+
+        assert pages.form_errors(response) == {"name": ["There is a merchant of that name already."]}
+        globex.refresh_from_db()
+        assert globex.name == "globex"
+
+    def test_can_be_renamed_to_another_spelling_of_their_own(self, superuser: Client, acme: Merchant) -> None:
+        response = superuser.post(pages.page_of(acme), {"name": "ACME", "is_active": "on"})
+
+        assert response.status_code == 302
+        acme.refresh_from_db()
+        assert (acme.name, acme.name_key, acme.keyed_name) == ("ACME", "acme", "ACME")
 
     def test_with_a_name_of_an_earlier_version_can_be_suspended(self, superuser: Client, acme: Merchant) -> None:
         Merchant.objects.filter(pk=acme.pk).update(name="ac\u202eme")

@@ -40,6 +40,7 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"
 NOT_OF_THE_API = {
     accounts_errors.Refusal,
     accounts_errors.MerchantNotFound,
+    accounts_errors.MerchantAmbiguous,
     accounts_errors.MerchantExists,
     accounts_errors.APIKeyRequestInvalid,
     payouts_errors.PayoutNotInAttention,
