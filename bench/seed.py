@@ -32,6 +32,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.models import Merchant
+from payouts import states
 from payouts.models import Payout
 
 SEED = 20260101
@@ -41,7 +42,7 @@ TABLE = "payouts_payout"
 COLUMNS = (
     "id", "merchant_id", "mode", "status", "amount", "currency", "recipient_details", "comment", "reference",
     "metadata", "idempotency_key", "provider", "provider_reference", "failure_code", "failure_message",
-    "attempts_count", "due_at", "version", "created_at", "updated_at", "first_sent_at",
+    "attempts_count", "due_at", "version", "created_at", "updated_at", "first_sent_at", "completed_at",
 )  # fmt: skip
 
 # What becomes of a payout, in thousandths; one of the last hour may still be on its way.
@@ -127,10 +128,11 @@ def _line(chance: random.Random, number: int, created_at: datetime, merchant: UU
     # A payment that comes back does so days later.
     delay = timedelta(days=bits % 14) if status == "returned" else timedelta(milliseconds=bits % 60_000)
     created, updated = created_at.isoformat(), min(created_at + delay, datetime.now(UTC)).isoformat()
+    completed = updated if status in states.OVER else r"\N"
     return "\t".join(
         (
             identifier, str(merchant), "live", status, amount, currency, recipient, comment, reference, metadata, key,
-            "http_bank", f"tr-{identifier[-12:]}", *failure, "1", r"\N", "3", created, updated, created,
+            "http_bank", f"tr-{identifier[-12:]}", *failure, "1", r"\N", "3", created, updated, created, completed,
         )
     ) + "\n"  # fmt: skip
 

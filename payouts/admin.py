@@ -209,7 +209,7 @@ class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts
             "At the provider",
             {"fields": ("provider", "show_key", "provider_reference", "failure_code", "failure_message")},
         ),
-        ("Times", {"fields": ("created_at", "updated_at", "first_sent_at", "due_at", "deleted_at")}),
+        ("Times", {"fields": ("created_at", "updated_at", "completed_at", "first_sent_at", "due_at", "deleted_at")}),
     )
     inlines = (TransitionInline, AttemptInline, CallbackInline)
     change_form_outer_before_template = "admin/payouts/payout/notices.html"

@@ -51,8 +51,10 @@ class Row(NamedTuple):
     failure_message: str
     created_at: str
     updated_at: str
-    merchant_id: uuid.UUID
     provider: str
+    provider_reference: str
+    completed_at: str | None
+    merchant_id: uuid.UUID
     due_at: datetime | None
     contradicted_at: str | None
 
@@ -96,6 +98,9 @@ def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
         "waiting_reason": waiting_reason,
         "created_at": format_time(payout.created_at),
         "updated_at": format_time(payout.updated_at),
+        "provider": payout.provider,
+        "provider_reference": payout.provider_reference,
+        "completed_at": None if payout.completed_at is None else format_time(payout.completed_at),
     }
 
 

@@ -24,13 +24,15 @@ from payouts import money, recipient_details
 COLUMNS: Final = (
     "id", "status", "mode", "amount", "currency", "recipient_details", "comment", "reference", "metadata",
     "idempotency_key", "failure_code", "failure_message", "created_at", "updated_at",
+    "provider", "provider_reference", "completed_at",
 )  # fmt: skip
-Row = tuple[str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str]
+Row = tuple[str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str, str, str, str | None]
 
 #: The columns of an object's fields are empty for a recipient that was sent as a text, and the other way round. What
 #: comes later is appended: files are read by position as well.
 CSV_COLUMNS: Final = (
-    *COLUMNS[:5], *(f"recipient_{name}" for name in recipient_details.FIELDS), *COLUMNS[6:], "recipient_text",
+    *COLUMNS[:5], *(f"recipient_{name}" for name in recipient_details.FIELDS), *COLUMNS[6:14], "recipient_text",
+    *COLUMNS[14:],
 )  # fmt: skip
 
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"): the four in front,
@@ -141,7 +143,7 @@ def _csv_lines(lines: Iterable[Sequence[str]]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     (
         payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
-        failure_code, failure_message, created_at, updated_at,
+        failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
     ) = row  # fmt: skip
     recipient = json.loads(recipient_json)
     return (
@@ -160,13 +162,16 @@ def _cells(row: Row) -> tuple[str, ...]:
         format_time(created_at),
         format_time(updated_at),
         harmless(recipient_details.text_of(recipient)),
+        harmless(provider),
+        harmless(provider_reference),
+        "" if completed_at is None else format_time(completed_at),
     )
 
 
 def _line(row: Row) -> str:
     (
         payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
-        failure_code, failure_message, created_at, updated_at,
+        failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
     ) = row  # fmt: skip
     # Put together by hand: a dictionary of it and the encoder would take four times as long.
     return (
@@ -176,7 +181,9 @@ def _line(row: Row) -> str:
         f'"comment":{quoted(comment)},"reference":{quoted(reference)},"metadata":{metadata},'
         f'"idempotency_key":{"null" if idempotency_key is None else quoted(idempotency_key)},'
         f'"failure_code":{quoted(failure_code)},"failure_message":{quoted(failure_message)},'
-        f'"created_at":"{format_time(created_at)}","updated_at":"{format_time(updated_at)}"}}\n'
+        f'"created_at":"{format_time(created_at)}","updated_at":"{format_time(updated_at)}",'
+        f'"provider":{quoted(provider)},"provider_reference":{quoted(provider_reference)},'
+        f'"completed_at":{"null" if completed_at is None else quoted(format_time(completed_at))}}}\n'
     )
 
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from payouts import indexes, money
+from payouts import indexes, money, states
 from payouts.export_models import Export, ExportChunk  # noqa: F401 - Django finds models here
 from payouts.rollup_models import RollupCell, RollupMark, RollupState  # noqa: F401 - Django finds models here
 from payouts.states import PayoutStatus
@@ -84,6 +84,8 @@ class Payout(models.Model):
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    #: When it last entered a status of states.OVER, which it has; NULL before, and again once it is sent again.
+    completed_at = models.DateTimeField(null=True)
     #: Taken off the merchant's list, and kept for audit.
     deleted_at = models.DateTimeField(null=True)
 
@@ -111,6 +113,11 @@ class Payout(models.Model):
                 condition=models.Q(lease_token__isnull=True, lease_expires_at__isnull=True)
                 | models.Q(lease_token__isnull=False, lease_expires_at__isnull=False),
                 name="payout_lease_whole",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=sorted(states.OVER), completed_at__isnull=False)
+                | ~models.Q(status__in=sorted(states.OVER)) & models.Q(completed_at__isnull=True),
+                name="payout_completed_while_over",
             ),
             models.UniqueConstraint(
                 fields=["merchant", "mode", "idempotency_key"],

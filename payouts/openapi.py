@@ -39,12 +39,16 @@ PAYOUT: Final = {
     "waiting_reason": "",
     "created_at": "2026-11-23T12:00:00.000000Z",
     "updated_at": "2026-11-23T12:00:00.000000Z",
+    "provider": "sandbox",
+    "provider_reference": "",
+    "completed_at": None,
 }
 STRUCTURED_PAYOUT: Final = {**PAYOUT, **STRUCTURED_REQUEST}
-_PAID: Final = {"status": "paid", "updated_at": "2026-11-23T12:00:01.250000Z"}
+_COMPLETED: Final = {"updated_at": "2026-11-23T12:00:01.250000Z", "completed_at": "2026-11-23T12:00:01.250000Z"}
+_PAID: Final = {"status": "paid", "provider_reference": f"sandbox-{PAYOUT_ID}", **_COMPLETED}
 PAID: Final = {**PAYOUT, **_PAID}
 STRUCTURED_PAID: Final = {**STRUCTURED_PAYOUT, **_PAID}
-CANCELED: Final = {**PAYOUT, "status": "canceled", "updated_at": "2026-11-23T12:00:01.250000Z"}
+CANCELED: Final = {**PAYOUT, "status": "canceled", **_COMPLETED}
 _SUMS: Final = {
     "currency": "EUR",
     "count": 2,

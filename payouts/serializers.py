@@ -228,6 +228,19 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
         help_text="Why a pending or unknown payout is held up; empty where it is only waiting for its turn."
     )
 
+    provider = serializers.CharField(read_only=True, help_text="Through which provider it is paid out.")
+    provider_reference = serializers.CharField(
+        read_only=True, help_text="The provider's own id for it, for reconciliation; empty until it is known."
+    )
+    completed_at = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text=(
+            "When it became `paid`, `failed`, `canceled` or `returned`; null before, and again if an operator has a "
+            "failed one sent again."
+        ),
+    )
+
     class Meta:
         model = Payout
         fields = (
@@ -246,6 +259,9 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
             "waiting_reason",
             "created_at",
             "updated_at",
+            "provider",
+            "provider_reference",
+            "completed_at",
         )
         read_only_fields = fields
 

@@ -51,6 +51,9 @@ TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
     _S.RETURNED: frozenset(),
 }
 
+#: It is over for the merchant. Of these, `paid` may still come back, and an operator may have a failed one sent again.
+OVER: Final = frozenset({_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED})
+
 #: The merchant may take a payout in these off its list: nothing was paid and nothing will be.
 DELETABLE: Final = frozenset({_S.FAILED, _S.CANCELED})
 

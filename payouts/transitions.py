@@ -42,6 +42,8 @@ def move(
     if not states.may_become(source, target):
         raise errors.TransitionNotAllowed(f"{source} -> {target}")
     changes = {"lease_token": None, "lease_expires_at": None, "turned_away_at": None} | changes
+    # Migration 0012 has the same rule for the version before, which does not know the column.
+    changes["completed_at"] = Now() if target in states.OVER else None
     with transaction.atomic(savepoint=False):
         moved = Payout.objects.filter(only_if or models.Q(), pk=payout_id, status=source).update(
             status=target, version=models.F("version") + 1, updated_at=Now(), **changes

@@ -59,6 +59,9 @@ class TestCreatePayout:
             "waiting_reason": "",
             "created_at": payout.created_at.isoformat().replace("+00:00", "Z"),
             "updated_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
+            "provider": "sandbox",
+            "provider_reference": "",
+            "completed_at": None,
         }
         assert response.headers["Location"] == f"/api/payouts/{payout.id}/"
         assert response.headers["ETag"] == '"1"'

@@ -38,6 +38,9 @@ class TestRetrievePayout:
             "waiting_reason": "",
             "created_at": payout.created_at.isoformat().replace("+00:00", "Z"),
             "updated_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
+            "provider": "sandbox",
+            "provider_reference": "",
+            "completed_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
         }
         # Created, claimed, settled.
         assert response.headers["ETag"] == '"3"'

@@ -23,7 +23,8 @@ PAYOUTS = 60_000
 SEED = """
 INSERT INTO payouts_payout (
     id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata, idempotency_key,
-    provider, provider_reference, failure_code, failure_message, attempts_count, due_at, version, created_at, updated_at
+    provider, provider_reference, failure_code, failure_message, attempts_count, due_at, version, created_at, updated_at,
+    completed_at
 )
 SELECT
     gen_random_uuid(), (%s::uuid[])[CASE WHEN number %% 5 = 0 THEN 1 ELSE 2 + number %% 59 END], 'test',
@@ -32,7 +33,7 @@ SELECT
     jsonb_build_object('name', 'Jane Doe ' || number, 'account', 'DE' || lpad(number::text, 20, '0')),
     'Refund of order ' || number, 'order-' || number, jsonb_build_object('batch', 'b-' || number / 50),
     'key-' || number, 'sandbox', '', '', '', 1, NULL, 1,
-    now() - interval '365 days' * (1 - number::float / %s), now() - interval '365 days' * (1 - number::float / %s)
+    now() - interval '365 days' * (1 - number::float / %s), now() - interval '365 days' * (1 - number::float / %s), now()
 FROM generate_series(1, %s) AS number
 """
 

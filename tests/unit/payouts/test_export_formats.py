@@ -21,7 +21,7 @@ ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 HEADER = (
     "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
     "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at,"
-    "recipient_text\r\n"
+    "recipient_text,provider,provider_reference,completed_at\r\n"
 )
 #: What a spreadsheet takes for the beginning of a formula, or passes over before one.
 TRIGGERS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
@@ -44,6 +44,9 @@ def row(**columns: Any) -> Row:
         "failure_message": "",
         "created_at": "2026-11-23 12:00:00+00",
         "updated_at": "2026-11-23 12:00:01.25+00",
+        "provider": "sandbox",
+        "provider_reference": "sandbox-1",
+        "completed_at": "2026-11-23 12:00:01.25+00",
         **columns,
     }
     return cast("Row", tuple(values[name] for name in export_formats.COLUMNS))
@@ -64,11 +67,20 @@ def undone(cell: str) -> str:
 
 
 class TestCSV:
+    def test_has_nothing_where_a_payout_is_not_over(self) -> None:
+        pending = row(status="pending", provider_reference="", completed_at=None)
+
+        (shown,) = cells(export("csv", pending).decode())
+
+        assert (shown["provider"], shown["provider_reference"], shown["completed_at"]) == ("sandbox", "", "")
+        assert json.loads(export("ndjson", pending).decode().splitlines()[0])["completed_at"] is None
+
     def test_has_a_line_for_each_payout_below_the_names_of_the_columns(self) -> None:
         assert export("csv", row(), row(amount=Decimal("7.0000"), currency="JPY")).decode() == (
             HEADER + f"{ID},paid,test,10.50,EUR,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,"
-            "2026-11-23T12:00:01.250000Z,\r\n"
-            f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z,\r\n"
+            "2026-11-23T12:00:01.250000Z,,sandbox,sandbox-1,2026-11-23T12:00:01.250000Z\r\n"
+            f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z,"
+            ",sandbox,sandbox-1,2026-11-23T12:00:01.250000Z\r\n"
         )
 
     def test_of_nothing_has_the_names_of_the_columns(self) -> None:
@@ -163,6 +175,9 @@ class TestNDJSON:
             "failure_message": "",
             "created_at": "2026-11-23T12:00:00Z",
             "updated_at": "2026-11-23T12:00:01.250000Z",
+            "provider": "sandbox",
+            "provider_reference": "sandbox-1",
+            "completed_at": "2026-11-23T12:00:01.250000Z",
         }
         before = "".join(f"{line}\n" for line in lines[:2]).encode()
         assert json.loads(lines[2]) == {
