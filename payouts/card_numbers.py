@@ -1,44 +1,120 @@
-"""Full card numbers are refused as a recipient's account, so that none is stored for lack of a better place. Pure."""
+"""Full card numbers are refused as a recipient's account, so that none is stored for lack of a better place. Pure.
+
+Each run of whole groups of digits is looked at, whatever stands between them: an expiry date or a number of something
+else may stand beside the card's. The work grows with the length of the text alone, for a run ends at 19 digits.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import combinations
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
-# ISO/IEC 7812.
+from payouts import account_numbers
+
+#: ISO/IEC 7812. Its issuers of cards for payment begin with these; 0, 1 and 7 to 9 are airlines, fuel, telephones and
+#: national bodies. The ranges that brands use today are not looked at: others are added each year.
 LENGTH_MIN: Final = 13
 LENGTH_MAX: Final = 19
+_FIRST_DIGITS: Final = frozenset("23456")
 
-_SEPARATOR = "[ \u00a0-]"
-# Groups of digits that are not part of something longer such as an IBAN.
-_DIGIT_GROUPS = re.compile(rf"(?<![0-9A-Za-z])[0-9]+(?:{_SEPARATOR}[0-9]+)*(?![0-9A-Za-z])")
-_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}")
+# What is written in place of digits that are hidden. Letters are others.
+_MASKS: Final = frozenset("*#?\u2022\u25cf\u2217\u00d7\u2026\u25e6\u25a0\u2588")
+# Letters that show nothing.
+_FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0")
+
+_IBAN_START: Final = re.compile(r"(?<![0-9A-Z])[A-Z]{2}(?= ?[0-9] ?[0-9])")
+# A word with its digits, or one of another script, which may stand right before a number.
+_TOKEN: Final = re.compile(r"[0-9A-Z]+|~")
 
 
 def contains_card_number(text: str) -> bool:
-    """Tell whether the text holds 13 to 19 digits that pass the Luhn check and are no part of a valid IBAN."""
-    if _is_iban(text):
+    """Tell whether the text holds a card number: 13 to 19 digits from 2 to 6 on that pass the Luhn check.
+
+    Account numbers of which that is true are none, if they can be known (account_numbers.py).
+    """
+    if sum(map(str.isdigit, text)) < LENGTH_MIN:
         return False
-    return any(_hold_card_number(re.split(_SEPARATOR, match.group())) for match in _DIGIT_GROUPS.finditer(text))
+    folded = " ".join("".join(map(_folded, text)).split())
+    return any(_hold_card_number(groups) for groups in _runs(_without_ibans(folded)))
+
+
+@lru_cache(maxsize=4096)
+def _folded(character: str) -> str:
+    """Return a digit or capital letter for what is one, ~ for another letter or a mask, else a space.
+
+    What is not seen, such as a zero-width space, stands between groups as well.
+    """
+    digit = unicodedata.digit(character, None)
+    if digit is not None:
+        return str(digit)
+    plain = unicodedata.normalize("NFKC", character).upper()
+    if plain.isascii() and plain.isalpha():
+        return plain
+    is_letter = unicodedata.category(character).startswith("L") and character not in _FILLERS
+    return "~" if is_letter or character in _MASKS else " "
+
+
+def _without_ibans(folded: str) -> str:
+    kept, copied_to = [], 0
+    for match in _IBAN_START.finditer(folded):
+        length = account_numbers.iban_length_at(folded, match.start()) if match.start() >= copied_to else 0
+        if length:
+            kept += [folded[copied_to : match.start()], "~"]
+            copied_to = match.start() + length
+    return "".join([*kept, folded[copied_to:]])
+
+
+def _runs(folded: str) -> Iterator[list[str]]:
+    """Yield the groups of digits that have no word between them."""
+    groups: list[str] = []
+    for token in _TOKEN.findall(folded):
+        if token.isdigit():
+            groups.append(token)
+        else:
+            yield groups
+            groups = []
+    yield groups
 
 
 def _hold_card_number(groups: Sequence[str]) -> bool:
-    """Look at each run of whole groups: an expiry date or a number of something else may stand beside the card's."""
-    runs = ("".join(groups[first:last]) for first, last in combinations(range(len(groups) + 1), 2))
-    return any(LENGTH_MIN <= len(digits) <= LENGTH_MAX and _passes_luhn(digits) for digits in runs)
+    digits = "".join(groups)
+    bounds = list(accumulate(map(len, groups), initial=0))
+    sums = _luhn_sums(digits)
+    accounts_end_at = _accounts_end_at(groups)
+    for first, start in enumerate(bounds[:-1]):
+        if digits[start] not in _FIRST_DIGITS:
+            continue
+        for last in range(first + 1, min(first + LENGTH_MAX, len(groups)) + 1):
+            end = bounds[last]
+            if end - start > LENGTH_MAX:
+                break
+            passes = (sums[end % 2][end] - sums[end % 2][start]) % 10 == 0
+            if end - start >= LENGTH_MIN and passes and last > accounts_end_at[first]:
+                return True
+    return False
 
 
-def _is_iban(text: str) -> bool:
-    """ISO 13616: the country and check digits go to the end, letters count from 10, the whole is 1 modulo 97."""
-    compact = text.replace(" ", "").upper()
-    if not _IBAN.fullmatch(compact):
-        return False
-    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
+def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
+    """Return the sums of the first digits, by ISO/IEC 7812-1, for numbers that end at an even and at an odd place.
+
+    Each second digit from the right counts twice, and a sum above 9 by its own digits. So a number from one place to
+    another passes when the difference of two sums is a multiple of 10.
+    """
+    once = [int(digit) for digit in digits]
+    twice = [2 * digit - 9 * (digit > 4) for digit in once]
+    even = (twice[place] if place % 2 == 0 else once[place] for place in range(len(once)))
+    odd = (twice[place] if place % 2 else once[place] for place in range(len(once)))
+    return list(accumulate(even, initial=0)), list(accumulate(odd, initial=0))
 
 
-def _passes_luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1: each second digit from the right counts twice, a sum above 9 by its own digits."""
-    doubled = [int(digit) * (1 + index % 2) for index, digit in enumerate(reversed(digits))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+def _accounts_end_at(groups: Sequence[str]) -> list[int]:
+    """Return for each group where the account number ends that it is part of, or begins with; 0 for none."""
+    ends = []
+    for first in range(len(groups)):
+        lasts = range(first + 1, min(first + account_numbers.GROUPS_MAX, len(groups)) + 1)
+        ends.append(max((last for last in lasts if account_numbers.is_account(groups[first:last])), default=0))
+    return list(accumulate(ends, max))
