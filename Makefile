@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-purge bench-reports compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-cards bench-purge bench-reports compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-purge: setup ## measure the purge of old answers on a large table [ARGS="-
 
 bench-reports: setup ## measure lists, sums and exports on millions of payouts [ARGS="--payouts N --results FILE"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.reports $(ARGS)
+
+bench-cards: setup ## count the account numbers that are taken for a card's [ARGS="--results FILE"]
+	@$(VENV) -m bench.card_numbers $(ARGS)
 
 compose-check: setup-lint ## check Dockerfile and docker-compose.yml without a Docker engine
 	.venv/bin/hadolint deploy/Dockerfile
