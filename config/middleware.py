@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,16 +11,13 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
-from uuid_utils.compat import uuid7
 
+from config import request_ids
 from config.logs import current_request_id
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 ADMIN_PATH = "/admin/"
-
-# What a caller may send as its own request id: it ends in our logs and headers, so nothing that could break either.
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestIdMiddleware:
@@ -34,8 +30,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        offered = request.headers.get("X-Request-Id", "")
-        request_id = offered if REQUEST_ID.fullmatch(offered) else str(uuid7())
+        request_id = request_ids.choose(request.headers.get("X-Request-Id", ""))
         token = current_request_id.set(request_id)
         try:
             response = self.get_response(request)

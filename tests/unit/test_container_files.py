@@ -16,7 +16,7 @@ import yaml
 from django.conf import settings
 from rest_framework.exceptions import ValidationError
 
-from config import api_errors, middleware
+from config import api_errors, request_ids
 from config.parsers import StrictJSONParser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,7 +174,7 @@ class TestProxy:
         assert number(r"client_max_body_size (\d+)k;", api) * 1024 == settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     def test_takes_the_request_ids_that_the_application_takes(self) -> None:
-        assert f'"~^{middleware.REQUEST_ID.pattern}$" $http_x_request_id;' in NGINX
+        assert f'"~^{request_ids.REQUEST_ID.pattern}$" $http_x_request_id;' in NGINX
 
     def test_answers_a_body_over_the_limit_as_the_application_does(self) -> None:
         body = io.BytesIO(b" " * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1))
