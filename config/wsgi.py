@@ -18,16 +18,10 @@ from django.utils.http import parse_header_parameters
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-# Silence in the middle of a body for which a thread waits. A buffering proxy gives up as early (deploy/nginx).
-BODY_TIMEOUT_SECONDS = 10.0
-
-
 class PlatformRequest(WSGIRequest):
-    """A request in UTF-8 whose body has a length and arrives in time."""
+    """A request in UTF-8 whose body has a length."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
-        if server_socket := environ.get("gunicorn.socket"):
-            server_socket.settimeout(BODY_TIMEOUT_SECONDS)
         if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
             _measure_body(environ)
         super().__init__(environ)

@@ -26,15 +26,18 @@ access_log_format = (
     '{"at":"%(t)s","event":"request.answered","method":"%(m)s","path":"%(U)s","status":"%(s)s",'
     '"bytes":"%(B)s","seconds":"%(L)s","request_id":"%({x-request-id}o)s"}'
 )
-worker_class = "gthread"
+# gthread, and how long it waits for clients.
+worker_class = "config.gunicorn_worker.Worker"
 # Seconds without a sign of life of the process, after which it is replaced. What a single request may wait for is
-# bounded above, and for its body in config/wsgi.py.
+# bounded above, and for its client in config/client_sockets.py.
 timeout = 30
 graceful_timeout = 20
 keepalive = 75
 # Memory that fragments is given back now and then, not in all workers at once.
 max_requests = 50_000
 max_requests_jitter = 5_000
+# gunicorn takes no more. RFC 9112 asks for 8,000 bytes at least; the links of our lists have at most so many.
+limit_request_line = 8190
 # One accepted header is at most this long; a long Authorization header is refused, not stored.
 limit_request_field_size = 8190
 # No path prefix by a header: a proxy on the same machine would hand on that of any caller.

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from payouts import errors, export_formats, export_reading, export_records, replica
@@ -27,7 +28,11 @@ GZIP_LEVEL: Final = 1
 #: The largest window of zlib, and 16: with the header and the trailer of gzip.
 GZIP_WINDOW: Final = zlib.MAX_WBITS + 16
 
+#: What is handed to the server at once.
+PART_BYTES: Final = 64 * 1024
+
 FAILED: Final = "It could not be read to its end."
+WENT_AWAY: Final = "The client went away before the end."
 
 
 def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iterator[bytes]:
@@ -61,8 +66,9 @@ def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[by
         yield from _gzipped(pieces) if compressed else pieces
         # Before the answer is ended: who has all of it finds it completed, and where this fails the answer has no end.
         export_records.complete(export, made)
-    except GeneratorExit:
-        _note(lambda: export_records.abandon(export, rows_count=made.rows_count))
+    except GeneratorExit as ending:
+        reason = ending.__context__
+        _note(lambda: _give_up(export, made, reason))
         raise
     except export_records.LeaseLost:
         logger.info("export.stream.canceled", extra={"export_id": str(export.pk)})
@@ -75,14 +81,33 @@ def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[by
         reading.close()
 
 
+def _give_up(export: Export, made: export_formats.Export, reason: BaseException | None) -> None:
+    """Note who ended the export early. The server closes its body while it handles what went wrong as it sent."""
+    match reason:
+        case TimeoutError():
+            stalled = f"The client took nothing for {settings.SEND_TIMEOUT_SECONDS} seconds."
+            export_records.abandon(export, rows_count=made.rows_count, error=stalled)
+        case None | OSError():
+            export_records.abandon(export, rows_count=made.rows_count, error=WENT_AWAY)
+        case _:
+            export_records.fail(export, FAILED)
+
+
 def _renewing(export: Export, made: export_formats.Export, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the pieces, and note now and then how far it is. Raises LeaseLost once it was canceled."""
     renewed_at = time.monotonic()
-    for piece in pieces:
+    for piece in _parts(pieces):
         yield piece
         if time.monotonic() - renewed_at >= RENEWAL_SECONDS:
             export_records.renew(export, rows_count=made.rows_count)
             renewed_at = time.monotonic()
+
+
+def _parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut the pieces up: a client that is slow takes minutes for a whole one."""
+    for piece in pieces:
+        for start in range(0, len(piece), PART_BYTES):
+            yield piece[start : start + PART_BYTES]
 
 
 def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ class PgBouncer:
 
 @contextmanager
 def running_pgbouncer(directory: Path, database: dict[str, Any], *, pool_size: int) -> Iterator[PgBouncer]:
-    """Yield a PgBouncer that answers. On a machine that has none, skip the test, or fail it where that is not wanted."""
+    """Yield a PgBouncer that answers. A machine that has none skips the test, or fails it if that is not wanted."""
     program = shutil.which("pgbouncer") or (_DEBIAN if os.access(_DEBIAN, os.X_OK) else None)
     if program is None:
         sentence = "There is no pgbouncer on this machine (Debian and Ubuntu: apt install pgbouncer)."

@@ -1,0 +1,82 @@
+"""What the server refuses before there is a request for Django: as problem documents, like everything else.
+
+No Django here: gunicorn imports it before the settings are read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final
+
+from gunicorn.http import errors
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ServerProblem:
+    code: str
+    title: str
+
+
+#: By gunicorn's status.
+PROBLEMS: Final[dict[int, ServerProblem]] = {
+    400: ServerProblem("invalid_request", "The request is not valid"),
+    403: ServerProblem("permission_denied", "Not allowed"),
+    414: ServerProblem("request_line_too_long", "The request line is too long"),
+    417: ServerProblem("expectation_failed", "The expectation cannot be met"),
+    431: ServerProblem("headers_too_large", "The headers are too large"),
+    500: ServerProblem("internal_error", "Something went wrong on our side"),
+    501: ServerProblem("transfer_coding_unknown", "The transfer coding is not supported"),
+}
+
+
+def document(error: Exception, *, status: int, request_id: str) -> dict[str, Any]:
+    """Return the problem document of what gunicorn answers with this status."""
+    problem = PROBLEMS[status]
+    detail = _detail(error, status)
+    body = {
+        "type": "about:blank",
+        "title": problem.title,
+        "status": status,
+        "detail": detail,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    if status != HTTPStatus.BAD_REQUEST:
+        return body
+    return {**body, "errors": [{"field": "request", "code": "malformed", "message": detail}]}
+
+
+def answer(error: Exception, *, status: int, request_id: str, with_body: bool) -> bytes:
+    """Return the bytes of the answer, after which the connection is closed."""
+    body = json.dumps(document(error, status=status, request_id=request_id)).encode()
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\n"
+        "Connection: close\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        f"X-Request-Id: {request_id}\r\n"
+        "\r\n"
+    )
+    return head.encode() + (body if with_body else b"")
+
+
+def _detail(error: Exception, status: int) -> str:
+    match error:
+        case errors.LimitRequestLine():
+            return "Method, path and query have more bytes than are taken. Send fewer or shorter parameters."
+        case errors.LimitRequestHeaders():
+            return "There are too many headers, or one of them is too long."
+        case errors.InvalidHeaderName() if "_" in str(error.hdr):
+            return f"The name of a header has hyphens and no underscores: {error.hdr!r}."
+        case errors.InvalidHeader() if error.hdr == "HOST":
+            return "A request has one header Host, which is not empty (RFC 9112, section 3.2)."
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED:
+            return "Quote the request_id when you report it."
+    return f"{error}."
