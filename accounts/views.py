@@ -15,21 +15,32 @@ from accounts.permissions import Scopes
 
 
 class MerchantSerializer(serializers.Serializer[Any]):
+    """The merchant that the API key speaks for."""
+
     id = serializers.UUIDField()
     name = serializers.CharField()
-    require_idempotency_key = serializers.BooleanField()
+    require_idempotency_key = serializers.BooleanField(
+        help_text="Whether a request for a payout is refused if it has no Idempotency-Key."
+    )
 
 
 class APIKeySerializer(serializers.Serializer[Any]):
+    """The API key in use, without its secret."""
+
     prefix = serializers.CharField(help_text="The part of the key before the point; not secret.")
     name = serializers.CharField()
     mode = serializers.ChoiceField(choices=Mode.choices)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
-    expires_at = serializers.DateTimeField(source="expiry_date", allow_null=True)
-    allowed_networks = serializers.ListField(child=serializers.CharField(), help_text="Empty: from anywhere.")
+    expires_at = serializers.DateTimeField(source="expiry_date", allow_null=True, help_text="Null: never.")
+    allowed_networks = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Networks from which the key may be used, in CIDR notation. Empty: any.",
+    )
 
 
 class MeSerializer(serializers.Serializer[Any]):
+    """The merchant, and the API key in use."""
+
     merchant = MerchantSerializer()
     api_key = APIKeySerializer()
 

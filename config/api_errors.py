@@ -81,6 +81,7 @@ DETAILS: Final[dict[Problem, str]] = {
     ),
     DATABASE_BUSY: "Nothing was done. Send the request again in a second.",
     DATABASE_UNAVAILABLE: "Send the request again in a second.",
+    INTERNAL_ERROR: "Quote the request_id when you report it.",
 }
 
 #: Looked up along the class's bases, so that a subclass without a row of its own gets that of its base.
@@ -308,4 +309,4 @@ def refusal(request: HttpRequest, error: accounts_errors.Refusal) -> HttpRespons
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: a defect of ours. The log has the traceback under the same request id."""
-    return _outside_views(request, INTERNAL_ERROR, "Quote the request_id when you report it.")
+    return _outside_views(request, INTERNAL_ERROR, DETAILS[INTERNAL_ERROR])

@@ -101,13 +101,17 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "description": "A problem document (RFC 9457).",
     "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
     "properties": {
-        "type": {"type": "string", "description": "Always about:blank; look at `code`."},
+        "type": {"type": "string", "description": "Always `about:blank`: the `code` says which problem it is."},
         "title": {"type": "string", "description": "The kind of problem, for people."},
-        "status": {"type": "integer", "description": "The HTTP status."},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599, "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What went wrong and what to do."},
         "instance": {"type": "string", "description": "The path that was asked for."},
         "code": {"type": "string", "description": "The kind of problem, for programs."},
-        "request_id": {"type": "string", "description": "Quote it when you report a problem."},
+        "request_id": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9._-]{1,128}$",
+            "description": "Quote it when you report a problem.",
+        },
         "errors": {
             "type": "array",
             "description": "For 400: a row for each thing that is wrong.",
@@ -159,16 +163,24 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
         for method, operation in operations.items():
             # One that asks for no API key has nothing to say about it.
             common = COMMON_ERRORS if operation.get("security") else (accounts_errors.HTTPSRequired,)
-            of_body = BODY_ERRORS if "requestBody" in operation else ()
-            classes = (*OPERATION_ERRORS[operation["operationId"]], *of_body, *common)
+            classes = (*OPERATION_ERRORS[operation["operationId"]], *_errors_of_shape(path, method), *common)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
     return result
+
+
+def _errors_of_shape(path: str, method: str) -> OperationErrors:
+    """Return what is refused before the operation itself looks at the request."""
+    # An id that is none leads nowhere.
+    address: OperationErrors = (exceptions.NotFound,) if "{" in path else ()
+    body: OperationErrors = (exceptions.ParseError, *BODY_ERRORS)
+    return address + (body if method in {"post", "patch"} else ())
 
 
 def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = [(api_errors.problem_of_class(cls), _detail(cls)) for cls in classes]
     lost = api_errors.DATABASE_UNAVAILABLE if safe else api_errors.OUTCOME_UNKNOWN
-    rows += [(problem, api_errors.DETAILS[problem]) for problem in (lost, api_errors.DATABASE_BUSY)]
+    always = (lost, api_errors.DATABASE_BUSY, api_errors.INTERNAL_ERROR)
+    rows += [(problem, api_errors.DETAILS[problem]) for problem in always]
     for status in sorted({problem.status for problem, _ in rows}):
         of_status = [(problem, detail) for problem, detail in rows if problem.status == status]
         yield (

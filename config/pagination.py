@@ -78,7 +78,7 @@ class CursorPagination(BasePagination):
                     "type": "integer",
                     "nullable": True,
                     "example": 4711,
-                    "description": "Of a list that can say it, where `include=total` asks for it.",
+                    "description": "The number of all results, for `include=total`. Null if counting takes too long.",
                 },
             },
         }
@@ -90,7 +90,7 @@ class CursorPagination(BasePagination):
                 "name": "cursor",
                 "in": "query",
                 "description": "Take it from `next` or `previous`; it holds for the same filters and order only.",
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": 500},
             },
             {
                 "name": "page_size",

@@ -264,8 +264,18 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": True},
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "config.openapi.add_errors"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.openapi_enums.share_enums",
+        "config.openapi_requests.close_requests",
+        "config.openapi.add_errors",
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
+    # The fields of a PATCH are optional in its serializer already.
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_SUFFIX": "",
+    # config/openapi_enums.py describes them.
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "PayoutStatus": "payouts.states.PayoutStatus",
         "Mode": "accounts.models.Mode",
@@ -274,6 +284,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ExportFormat": "payouts.export_models.ExportFormat",
         "Ordering": [(name, name) for name in ("-created_at", "created_at", "-amount", "amount")],
         "AttemptKind": "payouts.models.AttemptKind",
+        "AttemptOutcome": "payouts.models.AttemptOutcome",
+        "WaitingReason": "payouts.admission.WaitingReason",
+        "Scope": "accounts.models.Scope",
     },
     "TAGS": [
         {"name": "payouts", "description": "Ask for a payout and follow it to its end."},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,20 +18,26 @@ from idempotency import services
 
 
 class IdempotencyRequestSerializer(serializers.Serializer[Any]):
+    """The one request that a key is for."""
+
     method = serializers.CharField()
     path = serializers.CharField()
 
 
 class IdempotencyResourceSerializer(serializers.Serializer[Any]):
+    """What that request created or changed."""
+
     type = serializers.CharField(source="resource_type", help_text="Such as `payout`.")
     id = serializers.UUIDField(source="resource_id")
 
 
 class IdempotencyKeySerializer(serializers.Serializer[Any]):
+    """An Idempotency-Key that was used."""
+
     key = serializers.CharField(help_text="Without quotes, however it was written.")
     mode = serializers.ChoiceField(choices=Mode.choices)
-    request = IdempotencyRequestSerializer(source="*", help_text="The one request that the key is for.")
-    resource = IdempotencyResourceSerializer(source="*", help_text="What it created or changed.")
+    request = IdempotencyRequestSerializer(source="*")
+    resource = IdempotencyResourceSerializer(source="*")
     response_status = serializers.IntegerField(help_text="HTTP status of the first answer.")
     response_purged_at = serializers.DateTimeField(
         allow_null=True, help_text="Since when the first answer is no longer kept; null while it is replayed."
@@ -68,7 +73,7 @@ class IdempotencyKeyView(APIView):
         parameters=[
             OpenApiParameter(
                 "key",
-                OpenApiTypes.STR,
+                {"type": "string", "pattern": "^ *[!-~][ -~]*$", "maxLength": 255},
                 OpenApiParameter.PATH,
                 description="The key as it is or quoted as in the header, percent-encoded.",
                 examples=[OpenApiExample("key", "order-4711-refund")],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from payouts import export_serializers, openapi
@@ -76,7 +75,13 @@ STATUS: Final = OpenApiParameter(
     enum=ExportStatus.values,
     description="One status or several, repeated or separated by commas.",
 )
-TOKEN: Final = OpenApiParameter("token", str, required=True, description="As it stands in `download_url`.")
+TOKEN: Final = OpenApiParameter(
+    "token",
+    # Base64 for addresses: the time, and the signature.
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]+:[A-Za-z0-9_-]+$", "maxLength": 200},
+    required=True,
+    description="As it stands in `download_url`.",
+)
 LINK: Final = OpenApiParameter(
     "Link",
     str,
@@ -95,13 +100,12 @@ REPLAYED: Final = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     response=[200, 202],
-    description="`true` where an earlier request with the key did the work.",
+    description="`true` if an earlier request with the key did the work.",
 )
 FILES: Final = {
-    (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, "The file.", [OpenApiExample("csv", CSV)]),
-    (200, "application/x-ndjson"): OpenApiResponse(
-        OpenApiTypes.BINARY, "The file.", [OpenApiExample("ndjson", NDJSON)]
-    ),
+    # Text, which generated clients return as a string. (With `format: binary` some make a TypeError of it.)
+    (200, "text/csv"): OpenApiResponse(str, "The file.", [OpenApiExample("csv", CSV)]),
+    (200, "application/x-ndjson"): OpenApiResponse(str, "The file.", [OpenApiExample("ndjson", NDJSON)]),
 }
 
 
@@ -181,7 +185,7 @@ download_export = extend_schema(
     tags=["reports"],
     summary="Download an export",
     description=(
-        "The file, for whoever has the link from `download_url`: no API key is asked for. Compressed where "
+        "The file of a completed export, by the link from `download_url`, which needs no API key. It is compressed if "
         "`Accept-Encoding` asks for gzip."
     ),
     auth=[],

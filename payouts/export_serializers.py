@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts import export_filters, filters
+from payouts import export_filters, filter_openapi, filters
 from payouts.export_filters import PAIRS, SEVERAL
 from payouts.export_models import Export, ExportFormat, ExportKind, ExportStatus
 from payouts.serializers import StrictSerializer
-from payouts.states import PayoutStatus
 
 # The serializers have a field of the module's name.
 _ORDERINGS = filters.ORDERINGS
-_TEXT_FILTERS = {
-    name: {"type": "string", "description": str(one.extra["help_text"])}
+_FILTERS = {
+    name: {**filter_openapi.FILTERS[name][0], "description": str(one.extra["help_text"])}
     for name, one in filters.PayoutFilterSet.base_filters.items()
-    if name not in {SEVERAL, PAIRS}
 }
 FILTERS_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "The filters of the list, by the same names and with the same values; the status may be a list.",
+    "description": "The filters of the list, by the same names.",
     "properties": {
-        SEVERAL: {"type": "array", "items": {"type": "string", "enum": PayoutStatus.values}},
-        **_TEXT_FILTERS,
-        PAIRS: {"type": "object", "additionalProperties": {"type": "string"}, "description": "Pairs of yours."},
+        **_FILTERS,
+        SEVERAL: {**_FILTERS[SEVERAL], "description": "One status or several."},
+        PAIRS: {**_FILTERS[PAIRS], "description": "Pairs of strings of your own."},
     },
-    "additionalProperties": False,
 }
 
 
@@ -68,13 +65,18 @@ def _problem_of(name: str, value: Any) -> serializers.ErrorDetail | None:
     return None
 
 
+@extend_schema_serializer(component_name="CreateExport")
 class ExportWriteSerializer(StrictSerializer):
+    """Which payouts the export is to have, in which order, and as which kind of file."""
+
     format = serializers.ChoiceField(choices=ExportFormat.choices, default=ExportFormat.CSV)
     filters = FiltersField(default=dict)
     ordering = serializers.ChoiceField(choices=_ORDERINGS, default=_ORDERINGS[0])
 
 
 class ExportSerializer(serializers.Serializer[Any]):
+    """An export: how far it is, and what it adds up to."""
+
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=ExportStatus.choices)
     kind = serializers.ChoiceField(
@@ -97,8 +99,8 @@ class ExportSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Until when it is kept.")
     download_url = serializers.SerializerMethodField(
         help_text=(
-            "Where to download it, without an API key, within the next 15 minutes: whoever has the link can. Null "
-            "unless there is something to download. Each answer has a new one."
+            "Where to download it within the next 15 minutes. The link needs no API key, so keep it secret. Null "
+            "unless there is something to download. Each answer has a new link."
         )
     )
 

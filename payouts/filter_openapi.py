@@ -1,4 +1,7 @@
-"""What the API documentation says of each filter: its form, and an example."""
+"""What the API documentation says of each filter: its form, and an example.
+
+The example is part of the description: a page that tries the API out would fill an example of its own in.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,22 @@ from payouts import money
 from payouts.filter_fields import SEARCH_LENGTH_MAX, SEARCH_LENGTH_MIN
 from payouts.states import PayoutStatus
 
-_AMOUNT: Final = {"type": "string", "pattern": f"^{money.AMOUNT.pattern}$"}
+_AMOUNT: Final = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
 _TIME: Final = {"type": "string", "format": "date-time"}
-_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+# Not blank, and without NUL.
+_TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+# What the header may hold, quoted or not, and not blank.
+_KEY: Final = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
+_STATUSES: Final = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": PayoutStatus.values}}
+_PAIRS: Final = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"type": "string", "pattern": _TEXT["pattern"]},
+}
 
 #: Schema and example of each.
-FILTERS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
-    "status": ({"type": "array", "items": {"type": "string", "enum": PayoutStatus.values}}, ["paid", "returned"]),
+FILTERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "status": (_STATUSES, "paid,returned"),
     "currency": ({"type": "string", "pattern": "^[A-Z]{3}$"}, "EUR"),
     "amount_min": (_AMOUNT, "10.50"),
     "amount_max": (_AMOUNT, "500"),
@@ -23,9 +35,9 @@ FILTERS: Final[dict[str, tuple[dict[str, Any], Any]]] = {
     "updated_after": (_TIME, "2026-11-23T12:00:00+01:00"),
     "updated_before": (_TIME, "2026-11-24T00:00:00Z"),
     "reference": (_TEXT, "order-4711"),
-    "idempotency_key": (_TEXT, "order-4711-refund"),
+    "idempotency_key": (_KEY, "order-4711-refund"),
     "search": ({"type": "string", "minLength": SEARCH_LENGTH_MIN, "maxLength": SEARCH_LENGTH_MAX}, "jane doe"),
-    "metadata": ({"type": "object", "additionalProperties": {"type": "string"}}, {"department": "returns"}),
+    "metadata": (_PAIRS, "returns"),
 }
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     "status": {"style": "form", "explode": True},
@@ -34,16 +46,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 
 
 def parameter(name: str, description: str) -> dict[str, Any]:
-    """Return the filter as a parameter of OpenAPI 3.
-
-    A page that tries the API out fills in the first example. It is that of no filter.
-    """
+    """Return the filter as a parameter of OpenAPI 3."""
     schema, example = FILTERS[name]
-    examples = {
-        "none": {"summary": "not filtered", "value": type(example)()},
-        "example": {"summary": "for example", "value": example},
-    }
-    style = _STYLES.get(name, {})
-    return {
-        "name": name, "in": "query", "description": description, "schema": schema, "examples": examples, **style
-    }  # fmt: skip
+    shown = description if example in description else f"{description} For example `{example}`."
+    return {"name": name, "in": "query", "description": shown, "schema": schema, **_STYLES.get(name, {})}

@@ -28,6 +28,11 @@ AMOUNT_LIMIT: Final = Decimal(10) ** AMOUNT_WHOLE_DIGITS_MAX
 #: Plain decimal notation, so that each amount has few spellings and none that a reader could take for another.
 #: No sign, no exponent, no separator, no leading zero; decimals after a point are optional.
 AMOUNT: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
+#: The same within the limits above, as a pattern of JSON Schema: of a bound, and of a payout, which is more than zero.
+AMOUNT_BOUND_PATTERN: Final = rf"^(0|[1-9][0-9]{{0,{AMOUNT_WHOLE_DIGITS_MAX - 1}}})(\.[0-9]+)?$"
+AMOUNT_PATTERN: Final = (
+    rf"^(?!0(\.0+)?$)(0|[1-9][0-9]{{0,{AMOUNT_WHOLE_DIGITS_MAX - 1}}})(\.[0-9]{{1,{AMOUNT_DECIMALS_MAX}}})?$"
+)
 
 
 def currency_problem(code: str) -> str | None:

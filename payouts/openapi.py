@@ -59,18 +59,51 @@ _SUMS: Final = {
 }
 HISTORY: Final = {
     "transitions": [
-        {"from_status": "", "to_status": "pending", "actor": "merchant:aB3dE5gH", "reason": "created"},
-        {"from_status": "pending", "to_status": "processing", "actor": "worker", "reason": "claimed"},
-        {"from_status": "processing", "to_status": "paid", "actor": "worker", "reason": "provider: paid"},
+        {
+            "from_status": "",
+            "to_status": "pending",
+            "actor": "merchant:aB3dE5gH",
+            "reason": "created",
+            "created_at": "2026-11-23T12:00:00.000000Z",
+        },
+        {
+            "from_status": "pending",
+            "to_status": "processing",
+            "actor": "worker",
+            "reason": "claimed",
+            "created_at": "2026-11-23T12:00:00.500000Z",
+        },
+        {
+            "from_status": "processing",
+            "to_status": "paid",
+            "actor": "worker",
+            "reason": "provider: paid",
+            "created_at": "2026-11-23T12:00:01.250000Z",
+        },
     ],
-    "attempts": [{"number": 1, "kind": "send", "outcome": "paid", "code": "", "message": ""}],
+    "attempts": [
+        {
+            "number": 1,
+            "kind": "send",
+            "started_at": "2026-11-23T12:00:00.500000Z",
+            "finished_at": "2026-11-23T12:00:01.250000Z",
+            "outcome": "paid",
+            "code": "",
+            "message": "",
+        }
+    ],
 }
 
 KEY_FORM: Final = "1 to 255 visible ASCII characters without quote, comma and backslash, or a quoted string."
+# Bare or quoted, as idempotency/keys.py reads the header.
+KEY_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r'^([!#-+\--\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$',
+}
 KEY_EXAMPLES: Final = [OpenApiExample("key", "order-4711-refund")]
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    KEY_SCHEMA,
     OpenApiParameter.HEADER,
     description=(
         "Make one up for each payout, such as a UUID, and send the same one when you try again: at most one payout is "
@@ -80,7 +113,7 @@ IDEMPOTENCY_KEY: Final = OpenApiParameter(
 )
 OPTIONAL_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    KEY_SCHEMA,
     OpenApiParameter.HEADER,
     description=(
         "A key of its own for this request, which is then carried out once; the same request with the key again gets "
@@ -90,9 +123,9 @@ OPTIONAL_KEY: Final = OpenApiParameter(
 )
 IF_MATCH: Final = OpenApiParameter(
     "If-Match",
-    str,
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)$'},
     OpenApiParameter.HEADER,
-    description="The ETag that you read: where the payout has changed since, nothing is done and the answer is 412.",
+    description="The ETag that you read. If the payout has changed since, nothing is done and the answer is 412.",
     examples=[OpenApiExample("etag", '"1"')],
 )
 REPLAYED: Final = OpenApiParameter(
@@ -100,7 +133,7 @@ REPLAYED: Final = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     response=[200, 201],
-    description="`true` where an earlier request with the key did the work.",
+    description="`true` if an earlier request with the key did the work.",
 )
 LOCATION: Final = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[200, 201], description="Path of the payout."
@@ -110,11 +143,14 @@ ETAG: Final = OpenApiParameter(
 )
 GROUP_BY: Final = OpenApiParameter(
     "group_by",
-    str,
-    many=True,
+    {
+        "type": "array",
+        "items": {"type": "string", "enum": list(grouping.CHOICES)},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": [name for name in grouping.CHOICES if name in DEFAULT_GROUPS],
+    },
     explode=True,
-    enum=grouping.CHOICES,
-    default=[name for name in grouping.CHOICES if name in DEFAULT_GROUPS],
     description=(
         "What the rows are split by, repeated or separated by commas. By currency they are split in any case, for "
         "amounts of two currencies have no sum."
@@ -123,24 +159,26 @@ GROUP_BY: Final = OpenApiParameter(
 )
 TIMEZONE: Final = OpenApiParameter(
     "timezone",
-    str,
-    default=grouping.DEFAULT_ZONE,
-    description="In which time zone a payout's day is reckoned, by its name in the IANA database. With group_by=day.",
+    {"type": "string", "pattern": "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", "maxLength": 64},
+    description=(
+        "The time zone whose days are meant, by its name in the IANA database. Without it they are those of UTC. For "
+        "`group_by=day` alone."
+    ),
     examples=[OpenApiExample("zone", "America/New_York")],
 )
 INCLUDE: Final = OpenApiParameter(
     "include",
     str,
     description=(
-        "`total` adds the number of all payouts that the filters select. It is null where to count them would take "
-        "longer than a quarter of a second."
+        "`total` adds the number of all payouts that the filters select. It is null if counting them would take longer "
+        "than a quarter of a second."
     ),
     enum=("total",),
 )
 ORDERING: Final = OpenApiParameter(
     "ordering",
     str,
-    description="Newest first unless told otherwise.",
+    description="The order of the payouts: newest first by default.",
     enum=filters.ORDERINGS,
     default=filters.ORDERINGS[0],
 )

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.functional import cached_property
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -67,7 +67,7 @@ class TextField(StrictCharField):
         return texts.problem_of_text(text, may_be_blank=self.allow_blank)
 
 
-@extend_schema_field({"type": "string", "pattern": f"^{money.AMOUNT.pattern}$", "example": "10.50"})
+@extend_schema_field({"type": "string", "pattern": money.AMOUNT_PATTERN, "example": "10.50"})
 class AmountField(serializers.Field[Decimal, str, str, Any]):
     """A positive decimal number as a string. How many decimals it may have depends on the currency."""
 
@@ -180,8 +180,9 @@ class MetadataField(serializers.DictField):
         return pairs
 
 
+@extend_schema_serializer(component_name="CreatePayout")
 class PayoutWriteSerializer(StrictSerializer):
-    """What a merchant may say about a payout."""
+    """What is to be paid, and to whom."""
 
     amount = AmountField(
         help_text='In units of the currency, with no more decimals than it has (ISO 4217): "10.50" EUR, "10" JPY.'
@@ -204,9 +205,11 @@ class PayoutWriteSerializer(StrictSerializer):
         return attrs
 
 
+@extend_schema_serializer(component_name="UpdatePayout")
 class PayoutUpdateSerializer(PayoutWriteSerializer):
-    """The same, each field optional. Not `partial`: that would make the recipient's own fields optional too."""
+    """The fields that are to change."""
 
+    # Not `partial`: that would make the recipient's own fields optional too.
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()
         for field in fields.values():
@@ -225,7 +228,7 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
     idempotency_key = serializers.CharField(read_only=True, allow_null=True)
     failure_code = serializers.CharField(help_text="Why it failed or came back; empty otherwise.", read_only=True)
     waiting_reason = serializers.SerializerMethodField(
-        help_text="Why a pending or unknown payout is held up; empty where it is only waiting for its turn."
+        help_text="Why a pending or unknown payout is held up; empty if it only waits for its turn."
     )
 
     provider = serializers.CharField(read_only=True, help_text="Through which provider it is paid out.")
@@ -281,6 +284,8 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
 
 
 class TransitionSerializer(serializers.ModelSerializer[PayoutTransition]):
+    """A change of status."""
+
     from_status = serializers.ChoiceField(
         choices=PayoutStatus.choices, allow_blank=True, read_only=True, help_text="Empty for the first."
     )
@@ -293,6 +298,8 @@ class TransitionSerializer(serializers.ModelSerializer[PayoutTransition]):
 
 
 class AttemptSerializer(serializers.ModelSerializer[PayoutAttempt]):
+    """A try at the provider, a report of it, or a decision of an operator."""
+
     kind = serializers.ChoiceField(choices=AttemptKind.choices, read_only=True)
     outcome = serializers.ChoiceField(
         choices=AttemptOutcome.choices, allow_blank=True, read_only=True, help_text="Empty while it is under way."
@@ -305,11 +312,15 @@ class AttemptSerializer(serializers.ModelSerializer[PayoutAttempt]):
 
 
 class HistorySerializer(serializers.Serializer[Any]):
+    """What happened to a payout, oldest first."""
+
     transitions = TransitionSerializer(many=True)
     attempts = AttemptSerializer(many=True)
 
 
 class SummaryTotalSerializer(serializers.Serializer[Any]):
+    """The payouts of one currency, counted and summed."""
+
     currency = serializers.CharField()
     count = serializers.IntegerField()
     amount = serializers.CharField(help_text="Sum, in units of the currency.")
@@ -319,11 +330,15 @@ class SummaryTotalSerializer(serializers.Serializer[Any]):
 
 
 class SummaryRowSerializer(SummaryTotalSerializer):
-    day = serializers.DateField(required=False, help_text="Where it was asked for by group_by, as the next two.")
+    """The payouts of one group, counted and summed."""
+
+    day = serializers.DateField(required=False, help_text="If `group_by` has `day`.")
     status = serializers.ChoiceField(choices=PayoutStatus.choices, required=False)
-    provider = serializers.CharField(required=False)
+    provider = serializers.CharField(required=False, help_text="If `group_by` has `provider`.")
 
 
 class SummarySerializer(serializers.Serializer[Any]):
+    """Payouts, counted and summed."""
+
     results = SummaryRowSerializer(many=True)
     totals = SummaryTotalSerializer(many=True)

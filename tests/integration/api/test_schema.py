@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
+from openapi_schema_validator import OAS30Validator, oas30_format_checker
 
 from config import api_errors
 from payouts.models import Payout
+from tests import factories
 from tests.integration.api import answers
 from tests.integration.api.test_tenancy import KEPT, LINKS, ROUTES
 
@@ -23,6 +26,52 @@ DOCUMENTS = Path(__file__).parents[3] / "docs"
 METHODS = {"get", "post", "patch", "put", "delete"}
 # What asks for no API key, for the link is proof enough.
 WITHOUT_KEY = {"download_export"}
+
+
+# What each text may be, by field, as far as a pattern can say it: the document and the server agree.
+SENT = {
+    "amount": ["10", "10.5", "0.01", "999999999999", "0", "0.00", "1000000000000", "1e3", "-1", "+1", "01", "1.", ".5",
+               "1.00001", "", "1,5", "\u0661"],
+    "currency": ["EUR", "JPY", "eur", "EU", "EURO", "", "E\u00dcR"],
+    "comment": ["", "a", "a" * 500, "a" * 501, "two\nlines", "\x00"],
+    "reference": ["", "a" * 255, "a" * 256, "a\nb", "a\x7fb"],
+    "recipient_details.name": ["Jane", "a" * 140, "a" * 141, "", "a\nb", " "],
+    "recipient_details.country": ["DE", "de", "DEU", ""],
+}  # fmt: skip
+
+
+def nested(value: Any, name: str, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object of the document that has this name, with its place."""
+    if isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from nested(below, name, f"{where}/{index}")
+    elif isinstance(value, dict):
+        if name in value and not isinstance(value[name], str):
+            yield where, value
+        for key, below in value.items():
+            yield from nested(below, name, f"{where}/{key}")
+
+
+def parts_of(schema: Any, start: Any) -> Iterator[dict[str, Any]]:
+    """Yield each object that these are made of, references followed, once."""
+    waiting, seen = [start], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict) and id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            waiting += [below for name, below in value.items() if name not in {"example", "examples"}]
+            if "$ref" in value:
+                waiting.append(schema["components"]["schemas"][value["$ref"].rsplit("/", 1)[1]])
+
+
+def problems_of(schema: Any, part: Any, value: Any) -> list[str]:
+    """Return what keeps a value from being what this part of the document describes."""
+    whole = {**part, "components": schema["components"]}
+    validator = OAS30Validator(whole, format_checker=oas30_format_checker)
+    return [error.message for error in validator.iter_errors(value)]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +121,61 @@ class TestDocument:
             assert operation["summary"], (path, method)
             assert len(operation["description"]) > 20, (path, method)
             assert set(operation["tags"]) <= tags, (path, method)
+
+    def test_has_no_internal_words(self, schema: Any) -> None:
+        """What a reader of Swagger sees is meant for integrators: a docstring of ours must not get there."""
+        text = json.dumps(schema)
+
+        found = [word for word in ("REST framework", "serializer", "queryset", "partial", "told", "whoever", "anew")
+                 if re.search(rf"\b{word}\b", text)]  # fmt: skip
+        assert found == []
+
+    def test_describes_every_component(self, schema: Any) -> None:
+        for name, component in schema["components"]["schemas"].items():
+            # A list is described by its answer.
+            assert component.get("description") or name.startswith("Paginated"), name
+
+    def test_names_every_choice_for_clients(self, schema: Any) -> None:
+        """A client makes a name of each value, and numbers those of which it cannot."""
+        for where, choices in nested(schema, "enum"):
+            names = choices.get("x-enum-varnames", choices["enum"])
+            identifiers = [re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in names]
+            assert all(re.match("[a-z]", name) for name in identifiers), where
+            assert len(set(identifiers)) == len(choices["enum"]), where
+
+    def test_has_each_set_of_choices_once(self, schema: Any) -> None:
+        sets = [frozenset(choices["enum"]) for _, choices in nested(schema, "enum")]
+        # Only those of single parameters are left.
+        shared = {values for values in sets if sets.count(values) > 1}
+        assert shared == set()
+
+    def test_closes_what_is_sent_and_leaves_open_what_is_answered(self, schema: Any) -> None:
+        sent = [body for _, _, one in operations(schema) if "requestBody" in one for body in [one["requestBody"]]]
+        answered = [one["responses"] for _, _, one in operations(schema)]
+
+        closed = [part["additionalProperties"] for part in parts_of(schema, sent) if "properties" in part]
+        opened = [part.get("additionalProperties") for part in parts_of(schema, answered) if "properties" in part]
+
+        assert closed
+        assert set(closed) == {False}
+        assert set(opened) == {None}
+
+    def test_limits_every_text_that_is_sent(self, schema: Any) -> None:
+        sent = [one[key] for _, _, one in operations(schema) for key in ("requestBody", "parameters") if key in one]
+
+        for part in parts_of(schema, sent):
+            if part.get("type") == "string":
+                assert {"enum", "format", "pattern"} & part.keys() or part.keys() >= {"minLength", "maxLength"}, part
+
+    def test_has_examples_that_are_valid(self, schema: Any) -> None:
+        count = 0
+        for where, owner in nested(schema, "schema"):
+            examples = [one["value"] for one in owner.get("examples", {}).values()]
+            examples += [owner["example"]] if "example" in owner else []
+            for example in examples:
+                count += 1
+                assert problems_of(schema, owner["schema"], example) == [], (where, example)
+        assert count > 100
 
     def test_describes_every_parameter(self, schema: Any) -> None:
         for path, method, operation in operations(schema):
@@ -179,8 +283,7 @@ class TestDocument:
 
     def test_has_the_fields_that_may_be_sent(self, schema: Any) -> None:
         schemas = schema["components"]["schemas"]
-        (write,) = [name for name in schemas if "PayoutWrite" in name]
-        (update,) = [name for name in schemas if "PayoutUpdate" in name]
+        write, update = "CreatePayoutRequest", "UpdatePayoutRequest"
         fields = {"amount", "currency", "recipient_details", "comment", "reference", "metadata"}
 
         assert schemas[write]["properties"].keys() == fields
@@ -213,6 +316,37 @@ class TestDocument:
         }
         assert [type(example["value"]["recipient_details"]) for example in examples[0]] == [str, dict]
         assert [type(example["value"]["recipient_details"]) for example in examples[1]] == [str, dict]
+
+
+class TestServer:
+    """It takes what the document describes, and nothing else."""
+
+    @pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in SENT.items() for text in texts])
+    def test_agrees_about_a_text(self, schema: Any, api: Client, field: str, text: str) -> None:
+        body = factories.payout_body(amount="10")
+        *above, name = field.split(".")
+        (body[above[0]] if above else body)[name] = text
+        component = schema["components"]["schemas"]["CreatePayoutRequest"]
+
+        response = api.post("/api/payouts/", body, content_type="application/json")
+
+        assert (response.status_code == 201) == (problems_of(schema, component, body) == []), response.json()
+
+    def test_takes_each_default(self, schema: Any, api: Client) -> None:
+        for path, method, operation in operations(schema):
+            for parameter in operation.get("parameters", []):
+                if method == "get" and "default" in parameter["schema"]:
+                    assert "{" not in path
+                    given = {parameter["name"]: parameter["schema"]["default"]}
+                    # An export is not sent for HEAD.
+                    assert api.head(path, given).status_code == 200, (path, given)
+
+    def test_refuses_a_body_of_another_type_as_documented(self, schema: Any, api: Client) -> None:
+        for path, method, operation in operations(schema):
+            if method in {"post", "patch"}:
+                address = re.sub("{.*?}", "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f", path)
+                response = getattr(api, method)(address, b"<a/>", content_type="text/xml")
+                assert str(response.status_code) in operation["responses"], (path, method)
 
 
 class TestPages:
