@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
+from hypothesis import settings as hypothesis_settings
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 FOLDERS = ("unit", "integration", "e2e", "chaos")
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
