@@ -103,13 +103,13 @@ class TestCSV:
         assert (read["recipient_bank_code"], read["recipient_country"]) == ("", "DE")
         assert json.loads(read["metadata"]) == {nasty: nasty}
 
-    def test_has_a_recipient_that_was_sent_as_a_text_in_the_last_column(self) -> None:
+    def test_has_a_recipient_that_was_sent_as_a_text_in_a_column_of_its_own(self) -> None:
         (read,) = cells(export("csv", row(recipient_details='"Card ****1234"')).decode())
 
         of_an_object = [read[name] for name in read if name.startswith("recipient_") and name != "recipient_text"]
         assert of_an_object == [""] * 5
         assert read["recipient_text"] == "Card ****1234"
-        assert export_formats.CSV_COLUMNS[18:] == ("recipient_text",)
+        assert export_formats.CSV_COLUMNS[18:] == ("recipient_text", "provider", "provider_reference", "completed_at")
 
     @pytest.mark.parametrize("trigger", TRIGGERS)
     @pytest.mark.parametrize(
