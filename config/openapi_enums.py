@@ -75,6 +75,11 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
 }
 #: Names for generated clients, where the value itself makes none: some would number them (VALUE_0).
 NAMES: Final[dict[str, dict[str, str]]] = {
+    "Scope": {
+        "payouts:read": "PAYOUTS_READ",
+        "payouts:write": "PAYOUTS_WRITE",
+        "reports:read": "REPORTS_READ",
+    },
     "Ordering": {
         "-created_at": "NEWEST_FIRST",
         "created_at": "OLDEST_FIRST",
