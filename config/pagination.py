@@ -3,6 +3,9 @@
 A page is found by a row comparison on the order's columns, of which the last is unique: `(created_at, id) < (x, y)`.
 PostgreSQL answers that from the index. The cursor holds the values of the row at the page's edge, signed and bound to
 the filters and the order, so that it cannot be tampered with or used on another list. There is no COUNT.
+
+A link repeats the filters, and a server need not take a request line of any length. So filters that are too long for a
+link are refused on the first page, and every link of a list that has begun can be called.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
+#: Bytes that everybody takes (RFC 9112, section 3): our proxy and our server do (deploy).
+REQUEST_LINE_BYTES_MAX: Final = 8_000
+#: A cursor has a hash of the filters and the columns of one row: about 200 bytes.
+CURSOR_BYTES_MAX: Final = 400
 CURSOR_SALT: Final = "payouts.pagination.cursor"
 
 #: Query parameters that choose a page, not the list: they are no part of what a cursor is bound to.
@@ -42,6 +49,7 @@ class CursorPagination(BasePagination):
         self.request = request
         self.order: tuple[str, ...] = view.ordering_of(request)  # type: ignore[union-attr] # Lists of ours have it.
         self.scope = self._scope()
+        self._refuse_long_filters()
         self.page_size = _page_size(request)
         backwards, edge = self._cursor()
         selected = self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1]
@@ -132,6 +140,19 @@ class CursorPagination(BasePagination):
         cursor = signing.dumps([self.scope, direction, edge], salt=CURSOR_SALT)
         parameters = [*self._list_parameters(), ("page_size", str(self.page_size)), ("cursor", cursor)]
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
+
+    def _refuse_long_filters(self) -> None:
+        """Refuse a list whose links could not be called. It depends on nothing that differs between its pages."""
+        longest = [("page_size", str(PAGE_SIZE_MAX)), ("cursor", "x" * CURSOR_BYTES_MAX)]
+        filters = urlencode(self._list_parameters())
+        around = len(f"GET {self.request.path}?&{urlencode(longest)} HTTP/1.1")
+        if around + len(filters) > REQUEST_LINE_BYTES_MAX:
+            raise invalid(
+                "query",
+                "filters_too_long",
+                f"The filters have {len(filters)} bytes as a link writes them, and {REQUEST_LINE_BYTES_MAX - around} "
+                "fit into one. Give fewer or shorter ones.",
+            )
 
     def _scope(self) -> str:
         """What a cursor is bound to: whose list it is, its filters and its order."""
