@@ -31,13 +31,14 @@ class Worker(ThreadWorker):
         """Let gunicorn log the error and choose the status, and answer it in our way."""
         chosen = _Unsent()
         super().handle_error(req, chosen, addr, exc)
+        status = server_problems.status_of(exc, chosen=chosen.status)
         request_id = request_ids.choose(_header(req, "X-REQUEST-ID"))
         logger.info(
             "request.refused",
-            extra={"request_id": request_id, "status": chosen.status, "error": type(exc).__name__},
+            extra={"request_id": request_id, "status": status, "error": type(exc).__name__},
         )
         has_body = req is None or req.method != "HEAD"
-        answer = server_problems.answer(exc, status=chosen.status, request_id=request_id, with_body=has_body)
+        answer = server_problems.answer(exc, status=status, request_id=request_id, with_body=has_body)
         # A client that is gone needs none.
         with contextlib.suppress(OSError):
             client.sendall(answer)

@@ -20,24 +20,45 @@ CONTENT_TYPE: Final = "application/problem+json"
 class ServerProblem:
     code: str
     title: str
+    #: What to do; empty where the error itself says it.
+    detail: str = ""
 
 
-#: By gunicorn's status.
+#: By status.
 PROBLEMS: Final[dict[int, ServerProblem]] = {
     400: ServerProblem("invalid_request", "The request is not valid"),
     403: ServerProblem("permission_denied", "Not allowed"),
-    414: ServerProblem("request_line_too_long", "The request line is too long"),
+    414: ServerProblem(
+        "request_line_too_long",
+        "The request line is too long",
+        "Method, path and query have more bytes than are taken. Send fewer or shorter parameters.",
+    ),
     417: ServerProblem("expectation_failed", "The expectation cannot be met"),
-    431: ServerProblem("headers_too_large", "The headers are too large"),
-    500: ServerProblem("internal_error", "Something went wrong on our side"),
-    501: ServerProblem("transfer_coding_unknown", "The transfer coding is not supported"),
+    431: ServerProblem(
+        "headers_too_large", "The headers are too large", "There are too many headers, or one of them is too long."
+    ),
+    500: ServerProblem(
+        "internal_error", "Something went wrong on our side", "Quote the request_id when you report it."
+    ),
+    501: ServerProblem(
+        "transfer_coding_unknown",
+        "The transfer coding is not supported",
+        "The body may come in chunks, and in no other transfer coding.",
+    ),
+    505: ServerProblem("http_version_not_supported", "The version of HTTP is not supported", "Speak HTTP/1.1."),
 }
+
+
+def status_of(error: Exception, *, chosen: int) -> int:
+    """Return the status for the error, for which gunicorn has chosen this one: 400 for every version of HTTP too."""
+    is_version = isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, tuple)
+    return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED.value if is_version else chosen
 
 
 def document(error: Exception, *, status: int, request_id: str) -> dict[str, Any]:
     """Return the problem document of what gunicorn answers with this status."""
     problem = PROBLEMS[status]
-    detail = _detail(error, status)
+    detail = problem.detail or _detail(error)
     body = {
         "type": "about:blank",
         "title": problem.title,
@@ -67,16 +88,11 @@ def answer(error: Exception, *, status: int, request_id: str, with_body: bool) -
     return head.encode() + (body if with_body else b"")
 
 
-def _detail(error: Exception, status: int) -> str:
+def _detail(error: Exception) -> str:
     match error:
-        case errors.LimitRequestLine():
-            return "Method, path and query have more bytes than are taken. Send fewer or shorter parameters."
-        case errors.LimitRequestHeaders():
-            return "There are too many headers, or one of them is too long."
         case errors.InvalidHeaderName() if "_" in str(error.hdr):
             return f"The name of a header has hyphens and no underscores: {error.hdr!r}."
         case errors.InvalidHeader() if error.hdr == "HOST":
             return "A request has one header Host, which is not empty (RFC 9112, section 3.2)."
-        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED:
-            return "Quote the request_id when you report it."
-    return f"{error}."
+        case _:
+            return f"{error}."

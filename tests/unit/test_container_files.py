@@ -16,7 +16,7 @@ import yaml
 from django.conf import settings
 from rest_framework.exceptions import ValidationError
 
-from config import api_errors, request_ids
+from config import api_errors, pagination, request_ids, server_problems
 from config.parsers import StrictJSONParser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,6 +205,31 @@ class TestProxy:
         expected = api_errors.document(api_errors.INVALID_REQUEST, detail="", instance="").keys()
 
         assert self._problem(location).keys() - {"errors"} == expected
+
+    @pytest.mark.parametrize("status", sorted(server_problems.PROBLEMS.keys() - {403, 417}))
+    def test_refuses_what_it_cannot_read_as_the_server_does(self, status: int) -> None:
+        told = self._problem(f"= /problems/{status}")
+
+        expected = server_problems.PROBLEMS[status]
+        assert (told["status"], told["code"], told["title"]) == (status, expected.code, expected.title)
+        assert told["detail"] == (expected.detail or "The request could not be understood.")
+        assert told.keys() == server_problems.document(ValueError(), status=status, request_id="").keys()
+
+    def test_refuses_nothing_in_another_way(self) -> None:
+        by_itself = set(re.findall(r"^        error_page (.+?)(?: =\d+)? (\S+);$", NGINX, re.MULTILINE))
+
+        assert by_itself == {
+            ("502 503 504", "@web_unavailable"),
+            ("494", "/problems/431"),
+            *((str(status), f"/problems/{status}") for status in (400, 405, 413, 414, 500, 501, 505)),
+        }
+
+    def test_takes_the_lines_of_our_links(self) -> None:
+        assert number(r"large_client_header_buffers \d+ (\d+)k;", NGINX) * 1024 > pagination.REQUEST_LINE_BYTES_MAX
+        assert number(r"^limit_request_line = (\d+)$", GUNICORN) >= pagination.REQUEST_LINE_BYTES_MAX
+
+    def test_waits_for_a_client_longer_than_the_server(self) -> None:
+        assert number(r"send_timeout (\d+)s;", NGINX) > settings.SEND_TIMEOUT_SECONDS
 
     def test_keeps_the_figures_inside(self) -> None:
         assert "return 404;" in NGINX.split("location = /metrics {")[1].split("}")[0]

@@ -19,7 +19,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REFUSED = {
     "no request at all": (b"hello\r\n\r\n", 400, "invalid_request"),
     "a method in lower case": (b"get /livez HTTP/1.1\r\n" + HOST + b"\r\n", 400, "invalid_request"),
-    "another version": (b"GET /livez HTTP/2.0\r\n" + HOST + b"\r\n", 400, "invalid_request"),
+    "another version": (b"GET /livez HTTP/2.0\r\n" + HOST + b"\r\n", 505, "http_version_not_supported"),
     "a path that is not encoded": (b"GET /\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n", 400, "invalid_request"),
     "no host": (b"GET /livez HTTP/1.1\r\n\r\n", 400, "invalid_request"),
     "an empty host": (b"GET /livez HTTP/1.1\r\nHost: \r\n\r\n", 400, "invalid_request"),
