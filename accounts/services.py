@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import errors, names
+from accounts import errors, names, texts
 from accounts.models import Merchant, MerchantAPIKey, Mode, every_scope
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def issue_api_key(
         raise errors.APIKeyRequestInvalid("The expiry must be in the future.", field="expiry_date")
     api_key = MerchantAPIKey(
         merchant=merchant,
-        name=name,
+        name=texts.normalised(name),
         mode=mode,
         scopes=every_scope() if scopes is None else sorted(set(scopes)),
         expiry_date=expires_at,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 #: Category Cc, the separators of lines and paragraphs, the controls of the direction of writing, half surrogate pairs.
 _NOT_IN_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -79,6 +79,26 @@ def is_storable(text: str) -> bool:
 def normalised(text: str) -> str:
     """Return the text in the form in which texts are stored and looked up (NFC)."""
     return unicodedata.normalize("NFC", text)
+
+
+def spellings(text: str) -> list[str]:
+    """Return the text as it is stored, and as an earlier version may have stored it: it kept what was sent."""
+    return list(dict.fromkeys(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same; texts, and objects of texts, in whatever form they were sent."""
+    match one, other:
+        case str(), str():
+            return normalised(one) == normalised(other)
+        case dict(), dict():
+            return _normalised_pairs(one) == _normalised_pairs(other)
+        case _:
+            return bool(one == other)
+
+
+def _normalised_pairs(pairs: dict[str, Any]) -> dict[str, Any]:
+    return {normalised(name): normalised(value) if isinstance(value, str) else value for name, value in pairs.items()}
 
 
 def on_one_line(text: str) -> str:

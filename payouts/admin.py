@@ -27,6 +27,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
+from accounts import texts
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
@@ -238,7 +239,11 @@ class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts
             return queryset.filter(id=uuid.UUID(term)), False
         except ValueError:
             pass
-        found = Q(reference=term) | Q(idempotency_key=term) | Q(merchant__in=Merchant.objects.named_like(term))
+        found = (
+            Q(reference__in=texts.spellings(term))
+            | Q(idempotency_key=term)
+            | Q(merchant__in=Merchant.objects.named_like(term))
+        )
         return queryset.filter(found), False
 
     @admin.display(description="Amount")

@@ -13,7 +13,7 @@ from django.http import QueryDict
 
 from payouts import filters
 from payouts.export_models import Export
-from payouts.filter_fields import METADATA
+from payouts.filter_fields import metadata_name
 from payouts.models import PayoutQuerySet
 from payouts.selections import Selection
 
@@ -27,8 +27,8 @@ def described(given: QueryDict, *, other: Set[str]) -> dict[str, Any]:
     """Return the filters among these parameters as an object; `other` are those that are no filters."""
     found: dict[str, Any] = {}
     for name, values in given.lists():
-        if pair := METADATA.fullmatch(name):
-            found.setdefault(PAIRS, {})[pair[1]] = values[-1]
+        if (pair := metadata_name(name)) is not None:
+            found.setdefault(PAIRS, {})[pair] = values[-1]
         elif name == SEVERAL:
             found[name] = [part.strip() for value in values for part in value.split(",")]
         elif name not in other:

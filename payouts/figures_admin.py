@@ -79,7 +79,7 @@ class FiguresForm(forms.Form):
     def __init__(self, data: QueryDict | None) -> None:
         super().__init__(data)
         # Whatever narrows the figures is to be seen beside them.
-        for name in filter(filter_fields.METADATA.fullmatch, data or ()):
+        for name in filter(filter_fields.metadata_name, data or ()):
             self.fields[name] = _text()
 
     def add_refusal(self, name: str | None, message: str) -> None:

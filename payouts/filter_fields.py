@@ -6,15 +6,19 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from itertools import product
+from operator import or_
 from typing import Any, Final
 
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
+from accounts import texts
 from idempotency import keys
 from payouts import money
 from payouts.indexes import SearchText
@@ -26,8 +30,17 @@ SEARCH_LENGTH_MIN: Final = 3
 SEARCH_LENGTH_MAX: Final = 100
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
-#: Query parameters of `metadata[name]=value`; the name as serializers.py takes it.
-METADATA: Final = re.compile(r"metadata\[([^\x00]{1,40})\]")
+_METADATA: Final = re.compile(r"metadata\[([^\x00]+)\]")
+_METADATA_NAME_LENGTH_MAX: Final = 40
+
+
+def metadata_name(parameter: str) -> str | None:
+    """Return the name in the query parameter `metadata[name]`, or None for another, or a name that is too long."""
+    found = _METADATA.fullmatch(parameter)
+    if found is None:
+        return None
+    name = texts.normalised(found[1])
+    return name if len(name) <= _METADATA_NAME_LENGTH_MAX else None
 
 
 class StatusField(forms.Field):
@@ -84,6 +97,13 @@ class MomentField(forms.CharField):
         return moment
 
 
+class ReferenceField(forms.CharField):
+    """A text in the form that is stored, so that the limit counts the same characters."""
+
+    def to_python(self, value: Any) -> str:
+        return texts.normalised(super().to_python(value))
+
+
 class IdempotencyKeyField(forms.CharField):
     """The key as it is, or in either spelling of its header."""
 
@@ -106,6 +126,14 @@ class SearchField(forms.CharField):
         RegexValidator(r"\A[^\x00-\x1f\x7f]*\Z", "Control characters are not allowed.", "invalid_character"),
         RegexValidator(r"[^\W_]{3}", "Search for three letters or digits in a row, or more.", "search_too_short"),
     ]
+
+
+class ReferenceFilter(django_filters.CharFilter):
+    field_class = ReferenceField
+
+    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
+        spelt = texts.spellings(value)
+        return queryset.filter(reference=value) if len(spelt) == 1 else queryset.filter(reference__in=spelt)
 
 
 class StatusFilter(django_filters.Filter):
@@ -134,9 +162,9 @@ class IdempotencyKeyFilter(django_filters.CharFilter):
 class MetadataWidget(forms.Widget):
     """All of `metadata[name]=value`."""
 
-    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> dict[str, Any]:
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[tuple[str, str]]:
         del files, name
-        return {match[1]: data[given] for given in data if (match := METADATA.fullmatch(given))}
+        return [(key, data[given]) for given in data if (key := metadata_name(given)) is not None]
 
 
 class MetadataField(forms.Field):
@@ -158,7 +186,15 @@ class UpdatedBeforeFilter(MomentFilter):
 
 
 class MetadataFilter(django_filters.Filter):
+    """All of the pairs, each in the form that is stored or in that of an earlier version."""
+
     field_class = MetadataField
+
+    def filter(self, queryset: QuerySet[Payout], value: list[tuple[str, str]]) -> QuerySet[Payout]:
+        for pair in value:
+            spelt = [dict([one]) for one in product(*map(texts.spellings, pair))]
+            queryset = queryset.filter(reduce(or_, (Q(metadata__contains=one) for one in spelt)))
+        return queryset
 
 
 class SearchFilter(django_filters.CharFilter):

@@ -38,7 +38,7 @@ class PayoutFilterSet(django_filters.FilterSet):
     created_before = fields.MomentFilter("created_at", "lt", help_text="Created before this time.")
     updated_after = fields.MomentFilter("updated_at", "gte", help_text="Changed at this time or later.")
     updated_before = fields.UpdatedBeforeFilter("updated_at", "lt", help_text="Changed before this time.")
-    reference = django_filters.CharFilter(max_length=255, help_text="Your own id for the payout, whole.")
+    reference = fields.ReferenceFilter(max_length=255, help_text="Your own id for the payout, whole.")
     # A quoted key may begin or end with a space, which belongs to it.
     idempotency_key = fields.IdempotencyKeyFilter(
         strip=False, help_text="The key that it was asked for with, as it is or quoted."
@@ -47,9 +47,7 @@ class PayoutFilterSet(django_filters.FilterSet):
         max_length=fields.SEARCH_LENGTH_MAX,
         help_text="Part of the comment, the recipient's name or account, or the reference.",
     )
-    metadata = fields.MetadataFilter(
-        lookup_expr="contains", help_text="Pairs of yours: `metadata[department]=returns`."
-    )
+    metadata = fields.MetadataFilter(help_text="Pairs of yours: `metadata[department]=returns`.")
 
     class Meta:
         model = Payout
@@ -73,7 +71,7 @@ def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[st
     `known` are the parameters that are no filters. Raises ValidationError (REST framework's) that names each parameter
     that is unknown, empty, repeated, malformed or contradictory.
     """
-    metadata = {name for name in given if fields.METADATA.fullmatch(name)}
+    metadata = _metadata_in(given)
     filters = PayoutFilterSet.base_filters.keys() - {"metadata"} | {"metadata[name]"}
     parameters.refuse_misunderstood(given, known=known | filters, more=metadata)
     payouts = Payout.objects.of_merchant(merchant_id, mode)
@@ -89,6 +87,16 @@ def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[st
         created_before=values.get("created_before"),
         of_cells=_of_cells(values),
     )
+
+
+def _metadata_in(given: QueryDict) -> frozenset[str]:
+    """Return the parameters `metadata[name]`. Raises ValidationError for two spellings of one name."""
+    found: dict[str, str] = {}
+    for parameter in given:
+        name = fields.metadata_name(parameter)
+        if name is not None and found.setdefault(name, parameter) != parameter:
+            raise APIValidationError({parameter: [ErrorDetail("Give it once.", "repeated_parameter")]})
+    return frozenset(found.values())
 
 
 def _cleaned(filterset: PayoutFilterSet) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def usable_reason(text: str) -> str:
         raise errors.ReasonMissing
     if problem is not None:
         raise errors.ReasonUnusable(problem.message)
-    reason = text.strip()
+    reason = texts.normalised(text).strip()
     if len(reason) > MESSAGE_LENGTH_MAX:
         raise errors.ReasonUnusable
     return reason

@@ -43,13 +43,16 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictCharField(serializers.CharField):
-    """One line of text that was sent as a string (accounts/texts.py). REST framework would take 5 for "5"."""
+    """One line of text that was sent as a string (accounts/texts.py). REST framework would take 5 for "5".
+
+    It is normalised (NFC) first of all, so that limits count what is stored.
+    """
 
     def run_validation(self, data: Any = empty) -> Any:
         # First of all: REST framework cuts white space off, and with it characters that are to be refused.
         if isinstance(data, str) and (problem := self.problem_of(data)):
             raise serializers.ValidationError(problem.message, code=problem.code)
-        return super().run_validation(data)
+        return super().run_validation(texts.normalised(data) if isinstance(data, str) else data)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -167,7 +170,7 @@ class MetadataField(serializers.DictField):
     child = TextField(max_length=METADATA_VALUE_LENGTH_MAX, allow_blank=True, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        pairs: dict[str, str] = super().to_internal_value(data)
+        pairs: dict[str, str] = super().to_internal_value(self._with_stored_names(data))
         if len(pairs) > METADATA_PAIRS_MAX:
             raise serializers.ValidationError(f"At most {METADATA_PAIRS_MAX} pairs.", code="too_many_pairs")
         if any(not 1 <= len(name) <= METADATA_NAME_LENGTH_MAX for name in pairs):
@@ -177,6 +180,14 @@ class MetadataField(serializers.DictField):
         for name in pairs:
             if problem := texts.problem_of_line(name):
                 raise serializers.ValidationError(f"A name: {problem.message}", code=problem.code)
+        return pairs
+
+    def _with_stored_names(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        pairs = {texts.normalised(name): value for name, value in data.items()}
+        if len(pairs) < len(data):
+            raise serializers.ValidationError("A name stands twice, in two spellings (NFC, NFD).", code="duplicate_key")
         return pairs
 
 

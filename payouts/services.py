@@ -16,6 +16,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
+from accounts import texts
 from accounts.models import MerchantAPIKey, Mode
 from payouts import claims, errors, inbox, money, recipient_needs, states, tasks, transitions
 from payouts.models import Payout, PayoutAttempt
@@ -87,7 +88,7 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
     """
     with transaction.atomic(savepoint=False):
         current = _lock(payout, if_match)
-        changes = {name: value for name, value in fields.items() if getattr(current, name) != value}
+        changes = {name: value for name, value in fields.items() if not texts.is_same(getattr(current, name), value)}
         if not changes:
             return current
         may_change = current.status == PayoutStatus.PENDING and not _may_have_been_paid(current)

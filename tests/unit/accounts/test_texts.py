@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,32 @@ class TestLine:
 
     def test_is_made_of_the_words_of_others(self) -> None:
         assert texts.on_one_line("a\nb\x85c\u202ed") == "a b c d"
+
+
+class TestForms:
+    def test_that_is_stored_is_composed(self) -> None:
+        assert texts.normalised("Zoe\u0308") == "Zo\u00eb"
+
+    def test_of_earlier_versions_are_known(self) -> None:
+        assert texts.spellings("Zo\u00eb") == ["Zo\u00eb", "Zoe\u0308"]
+        assert texts.spellings("Zoe\u0308") == ["Zo\u00eb", "Zoe\u0308"]
+        assert texts.spellings("Zoe") == ["Zoe"]
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("e\u0301", "\u00e9", True),
+            ("e", "\u00e9", False),
+            ({"e\u0301": "e\u0301"}, {"\u00e9": "\u00e9"}, True),
+            ({"e\u0301": "1"}, {"\u00e9": "2"}, False),
+            ({"a": "1"}, {"a": "1", "b": "2"}, False),
+            ({"a": "1"}, "1", False),
+            (10, 10, True),
+            (10, "10", False),
+        ],
+    )
+    def test_are_the_same_text(self, one: Any, other: Any, *, same: bool) -> None:
+        assert texts.is_same(one, other) is same
 
 
 class TestText:
