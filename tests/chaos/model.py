@@ -32,6 +32,8 @@ BODIES: dict[str, list[dict[str, Any]]] = {
         # The same amount, written otherwise: another request.
         factories.payout_body(amount="10.5"),
         factories.payout_body(account=REJECTED_ACCOUNT, comment="old"),
+        # The same account, sent as a text: another request.
+        factories.payout_body(recipient_details=REJECTED_ACCOUNT, comment="old"),
         factories.payout_body(**NONSENSE),
     ],
     "change": [{"comment": "new"}, {"amount": "12.00"}, {"amount": "12"}, NONSENSE],
@@ -150,7 +152,9 @@ class Tenant:
     def carry_out(self, asked: Asked, key: str | None, payout_id: str) -> Used:
         """Do what was asked for, and keep the key."""
         if asked.action == "create":
-            ends_as = "failed" if asked.body["recipient_details"]["account"] == REJECTED_ACCOUNT else "paid"
+            recipient = asked.body["recipient_details"]
+            account = recipient if isinstance(recipient, str) else recipient["account"]
+            ends_as = "failed" if account == REJECTED_ACCOUNT else "paid"
             amount, comment = Decimal(asked.body["amount"]), asked.body.get("comment", "")
             self.payouts[payout_id] = ModelPayout(payout_id, key, ends_as, amount, comment)
         payout = self.payouts[payout_id]

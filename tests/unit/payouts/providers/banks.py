@@ -19,11 +19,12 @@ CAPABILITIES = base.Capabilities(
     idempotency_window_seconds=86400.0, settle_time_seconds=3600.0, return_window_seconds=3600.0, concurrency_max=8
 )
 
+RECIPIENT = {"name": "Jane Doe", "account": "DE89370400440532013000"}
 INSTRUCTION = base.Instruction(
     reference="0192f0c1-0000-7000-8000-000000000001",
     amount=Decimal("10.5000"),
     currency="EUR",
-    recipient_details={"name": "Jane Doe", "account": "DE89370400440532013000"},
+    recipient_details=RECIPIENT,
     attempt=1,
     age_seconds=0.0,
 )
@@ -46,7 +47,7 @@ def needing(*fields: str) -> base.Capabilities:
 
 def instruction(account: str = "DE89370400440532013000", **changes: Any) -> base.Instruction:
     """Make an instruction with a reference of its own."""
-    details = {**INSTRUCTION.recipient_details, "account": account}
+    details = {**RECIPIENT, "account": account}
     return replace(INSTRUCTION, **{"reference": str(uuid.uuid4()), "recipient_details": details, **changes})
 
 
