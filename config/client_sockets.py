@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 from django.conf import settings
 
@@ -42,13 +42,13 @@ class ClientSocket(socket.socket):
         except TimeoutError as error:
             raise _gone("The client sent nothing for too long.") from error
 
-    def sendall(self, data: bytes | memoryview, flags: int = 0, /) -> None:
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
         left = memoryview(data)
         with self._sending():
             while left:
                 left = left[self.send(left[:PIECE_BYTES], flags) :]
 
-    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         with self._sending():
             return super().sendfile(file, offset, count)
 

@@ -61,7 +61,10 @@ class TestRequests:
         self, api: Client, make_payout: Callable[..., Payout], widen: Callable[[], None], path: str
     ) -> None:
         payout = make_payout()
-        ask = lambda: api.get(path.format(id=payout.id))  # noqa: E731 - the same request, again and again.
+
+        def ask() -> Any:
+            return api.get(path.format(id=payout.id))
+
         repeat(ask)
         before = ask()
 
@@ -73,7 +76,10 @@ class TestRequests:
     @pytest.mark.parametrize("key", [True, False])
     def test_that_write_are_carried_out_once(self, api: Client, widen: Callable[[], None], key: bool) -> None:  # noqa: FBT001
         numbers = iter(range(100))
-        post = lambda: factories.post_payout(api, key=f"order-{next(numbers)}" if key else None)  # noqa: E731
+
+        def post() -> Any:
+            return factories.post_payout(api, key=f"order-{next(numbers)}" if key else None)
+
         repeat(post)
 
         widen()
@@ -85,7 +91,10 @@ class TestRequests:
         self, api: Client, make_payout: Callable[..., Payout], widen: Callable[[], None]
     ) -> None:
         url = f"/api/payouts/{make_payout().id}/"
-        patch = lambda text: api.patch(url, {"comment": text}, content_type="application/json")  # noqa: E731
+
+        def patch(text: str) -> Any:
+            return api.patch(url, {"comment": text}, content_type="application/json")
+
         repeat(lambda: patch("before"))
 
         widen()
@@ -173,7 +182,9 @@ class TestStatements:
     def test_outside_of_a_transaction_are_executed_once_more(
         self, change: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        read = lambda: self.read("SELECT word FROM scratch WHERE word = %s", [WORD])  # noqa: E731
+        def read() -> Any:
+            return self.read("SELECT word FROM scratch WHERE word = %s", [WORD])
+
         repeat(read)
 
         alter(change)
@@ -182,7 +193,9 @@ class TestStatements:
         assert caplog.messages.count("database.statements.forgotten") == 1
 
     def test_write_once(self) -> None:
-        write = lambda: self.read("INSERT INTO scratch VALUES (2, %s) RETURNING word", [WORD])  # noqa: E731
+        def write() -> Any:
+            return self.read("INSERT INTO scratch VALUES (2, %s) RETURNING word", [WORD])
+
         repeat(write)
 
         alter("ALTER TABLE scratch ALTER COLUMN word TYPE uuid USING word::uuid")
@@ -192,7 +205,10 @@ class TestStatements:
 
     def test_whose_type_was_made_again_are_executed_once_more(self) -> None:
         database.execute("CREATE TYPE scratch_mood AS ENUM ('good')")
-        read = lambda: self.read("SELECT %s::scratch_mood", ["good"])  # noqa: E731
+
+        def read() -> Any:
+            return self.read("SELECT %s::scratch_mood", ["good"])
+
         repeat(read)
 
         alter("DROP TYPE scratch_mood", "CREATE TYPE scratch_mood AS ENUM ('bad', 'good')")
@@ -223,7 +239,10 @@ class TestStatements:
 
     def test_that_fetch_from_a_cursor_that_is_held_open_go_on(self) -> None:
         """An export reads on while the same connection notes how far it is."""
-        note = lambda: self.read("UPDATE scratch SET id = 1 WHERE word = %s RETURNING word", [WORD])  # noqa: E731
+
+        def note() -> Any:
+            return self.read("UPDATE scratch SET id = 1 WHERE word = %s RETURNING word", [WORD])
+
         repeat(note)
         with closing(connection.chunked_cursor()) as held:
             held.execute("SELECT generate_series(1, 10)")

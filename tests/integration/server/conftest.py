@@ -63,7 +63,7 @@ class Raw:
 
     def head(self) -> tuple[int, dict[str, str]]:
         """Read the head of an answer and no byte more."""
-        lines = []
+        lines: list[str] = []
         while (line := self._line()) != b"\r\n":
             assert line.endswith(b"\r\n"), lines
             lines.append(line.decode().strip())
