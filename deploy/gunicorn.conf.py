@@ -40,6 +40,9 @@ max_requests_jitter = 5_000
 limit_request_line = 8190
 # One accepted header is at most this long; a long Authorization header is refused, not stored.
 limit_request_field_size = 8190
+# Refused with 400: a header with an underscore, which WSGI cannot tell from the one with a hyphen. gunicorn would drop
+# it, and with `Idempotency_Key` what keeps a payout from being made twice.
+header_map = "refuse"
 # No path prefix by a header: a proxy on the same machine would hand on that of any caller.
 forwarder_headers = ""
 # gunicorn 27 would open a control socket in the home directory, which a container may not have.

@@ -230,6 +230,29 @@ class TestProxy:
 
     def test_waits_for_a_client_longer_than_the_server(self) -> None:
         assert number(r"send_timeout (\d+)s;", NGINX) > settings.SEND_TIMEOUT_SECONDS
+    def test_hands_on_what_gunicorn_is_to_refuse(self) -> None:
+        """A header with an underscore, which either of them would drop by itself."""
+        assert re.search(r"^    underscores_in_headers on;$", NGINX, re.MULTILINE)
+        assert re.search(r'^header_map = "refuse"$', GUNICORN, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("target", "instance"),
+        [
+            ("/api/payouts/?search=Jane", "/api/payouts/"),
+            ("/api/a%20b%22%00%FF/", "/api/a%20b%22%00%FF/"),
+            ("/api/it's(1)/~x?", "/api/it's(1)/~x"),
+            ('/api/"/', ""),
+            ("/api/\\/", ""),
+            ("/api/\u00e9/", ""),
+            ("/" + "x" * 401, ""),
+        ],
+    )
+    def test_writes_the_path_as_it_came(self, target: str, instance: str) -> None:
+        source = re.search(r'map \$request_uri \$problem_instance \{.*?"~(.*?)" \$raw_path;', NGINX, re.DOTALL)
+        assert source is not None
+        found = re.search(source[1].replace("?<", "?P<"), target)
+
+        assert (found["raw_path"] if found else "") == instance
 
     def test_keeps_the_figures_inside(self) -> None:
         assert "return 404;" in NGINX.split("location = /metrics {")[1].split("}")[0]
