@@ -30,7 +30,7 @@ from unfold.forms import PaginationInlineFormSet
 from accounts import texts
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
-from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
+from payouts import admission, export_admin, figures_admin, moments, money, operator_admin, pause_admin, provider_admin
 from payouts.export_models import Export
 from payouts.models import (
     Pause,
@@ -103,11 +103,8 @@ class CreatedFilter(RangeDateFilter):
         return queryset
 
     def _day(self, end: str) -> date | None:
-        try:
-            day = date.fromisoformat(self.used_parameters.get(f"{self.parameter_name}_{end}", ""))
-        except ValueError:
-            return None
-        return day if day < date.max else None
+        day = moments.parse_day(self.used_parameters.get(f"{self.parameter_name}_{end}", ""))
+        return day if day is not None and day < date.max else None
 
 
 class HistoryFormSet(PaginationInlineFormSet):

@@ -16,11 +16,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db.models import Q, QuerySet
-from django.utils.dateparse import parse_datetime
 
 from accounts import texts
 from idempotency import keys
-from payouts import money
+from payouts import moments, money
 from payouts.indexes import SearchText
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -80,18 +79,18 @@ class AmountField(forms.CharField):
 class MomentField(forms.CharField):
     """A time with its offset from UTC (RFC 3339): without it nobody knows which moment is meant."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(strip=False, **given)
+
     def clean(self, value: Any) -> datetime | None:
         text = super().clean(value)
         if not text:
             return None
-        try:
-            # It would take the digits of any script.
-            moment = parse_datetime(text) if text.isascii() else None
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
+        moment = moments.parse(text)
+        if moment is None:
             raise ValidationError(
-                "Write the time with its offset, such as 2026-01-31T12:00:00Z (a plus sign in a URL is %2B).",
+                "Write the time as RFC 3339 does, with its offset from UTC, such as 2026-01-31T12:00:00Z or "
+                "2026-01-31T13:00:00+01:00 (a plus sign in a URL is %2B).",
                 code="invalid_time",
             )
         return moment

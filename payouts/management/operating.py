@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +17,11 @@ from django.db import InterfaceError, OperationalError
 from accounts import services as accounts_services
 from accounts import texts
 from accounts.errors import MerchantNotFound, Refusal
-from payouts import operators, pausing
+from payouts import moments, operators, pausing
 from payouts.models import Payout
 
 # Django's longest user name, so that both hands of an operator fit into the same column.
 _USER_LENGTH_MAX: Final = 150
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def actor() -> str:
@@ -56,13 +54,11 @@ def name(text: str) -> str:
 
 
 def day(text: str) -> date:
-    """Take a day as ISO 8601 writes it."""
-    if not _DAY.fullmatch(text):
-        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-23")
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no day of the calendar") from error
+    """Take a day as RFC 3339 writes it."""
+    parsed = moments.parse_day(text)
+    if parsed is None:
+        raise ArgumentTypeError(f"{text!r} is no day of the calendar such as 2026-11-23")
+    return parsed
 
 
 def add_days(parser: CommandParser) -> None:

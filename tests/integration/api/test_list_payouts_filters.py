@@ -121,6 +121,20 @@ class TestFilters:
             expected = {str(payout.id) for payout in payouts if matches(payout.updated_at)}
             assert {payout["id"] for payout in response.json()["results"]} == expected
 
+    @pytest.mark.parametrize(
+        "time", ["2026-01-31t12:00:00z", "2026-01-31T13:00:00%2B01:00", "2026-01-31T12:00:00.0000000Z"]
+    )
+    def test_take_a_time_in_each_spelling_of_rfc_3339(self, api: Client, payouts: list[Payout], time: str) -> None:
+        response = api.get(f"{LIST}?created_before={time}&page_size=100")
+
+        assert [payout["id"] for payout in response.json()["results"]] == [str(payouts[0].id)]
+
+    @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+    def test_take_the_first_and_the_last_time(self, api: Client, payouts: list[Payout], time: str) -> None:
+        for name in ("created_after", "created_before", "updated_after", "updated_before"):
+            for url in (LIST, SUMMARY):
+                assert api.get(f"{url}?{name}={time}").status_code == 200
+
     def test_select_the_same_for_the_summary(self, api: Client, payouts: list[Payout]) -> None:
         for parameters, predicate in FILTERS:
             rows = api.get(SUMMARY, parameters).json()["results"]
@@ -171,6 +185,17 @@ MALFORMED: list[tuple[str, str, str]] = [
             "10000-01-01T00:00:00Z",
             "yesterday",
             "1769860800",
+            "2026-01-31%2012:00:00Z",
+            "%202026-01-31T12:00:00Z",
+            "2026-W05-6T12:00:00Z",
+            "2026-031T12:00:00Z",
+            "20260131T120000Z",
+            "2026-01-31T12:00Z",
+            "2026-01-31T12:00:00,5Z",
+            "2026-01-31T12:00:00%2B01",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T12:00:60Z",
+            "0000-01-01T00:00:00Z",
             "%D9%A2026-01-31T12:00:00Z",
             "%25d",
         )
