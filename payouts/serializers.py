@@ -24,9 +24,23 @@ METADATA_VALUE_LENGTH_MAX = 500
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses a field that it does not know: a misspelt one that is ignored is a payout that is not as meant."""
+    """Refuses a field that it does not know: a misspelt one that is ignored is a payout that is not as meant.
+
+    Null for an optional field is as if the field were left out: clients that were generated from the schema send it.
+    """
+
+    @cached_property
+    def fields(self) -> Any:
+        fields = super().fields
+        for field in fields.values():
+            # For the schema. The field itself is given no null.
+            field.allow_null = not (field.required or field.read_only or self.read_only)
+        return fields
 
     def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            optional = {name for name, field in self.fields.items() if not field.required}
+            data = {name: value for name, value in data.items() if value is not None or name not in optional}
         unknown = sorted(data.keys() - self.fields.keys()) if isinstance(data, dict) else []
         problems: dict[str, Any] = {
             name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown

@@ -88,6 +88,20 @@ class TestCreatePayout:
         assert (transition.from_status, transition.to_status) == ("", "pending")
         assert (transition.actor, transition.reason) == (f"merchant:{prefix}", "created")
 
+    def test_takes_null_for_an_optional_field_as_if_it_were_left_out(self, api: Client) -> None:
+        recipient = {"name": "Jane Doe", "account": "sandbox_paid"}
+        nulls = {"bank_code": None, "country": None, "address": None}
+        body = factories.payout_body(
+            recipient_details={**recipient, **nulls}, comment=None, reference=None, metadata=None
+        )
+
+        response = factories.post_payout(api, body)
+
+        assert response.status_code == 201
+        payout = response.json()
+        assert payout["recipient_details"] == recipient
+        assert (payout["comment"], payout["reference"], payout["metadata"]) == ("", "", {})
+
     @pytest.mark.parametrize(
         ("amount", "currency", "answered"),
         [

@@ -116,6 +116,17 @@ class TestUpdatePayout:
         assert response.json()["detail"].startswith("This payout is paid.")
         assert columns(payout) == before
 
+    def test_takes_null_for_a_field_that_is_not_to_change(self, api: Client, make_payout: MakePayout) -> None:
+        payout = make_payout(comment="before", reference="order-1", metadata={"a": "1"})
+        payout.refresh_from_db()
+        before = columns(payout)
+        names = ("amount", "currency", "recipient_details", "comment", "reference", "metadata")
+
+        response = patch(api, payout, dict.fromkeys(names))
+
+        assert response.status_code == 200
+        assert columns(payout) == before
+
     @pytest.mark.parametrize(
         ("body", "error"),
         [
@@ -124,7 +135,9 @@ class TestUpdatePayout:
             ({"idempotency_key": "k"}, ("idempotency_key", "unknown_field")),
             ({"amount": "0"}, ("amount", "amount_not_positive")),
             ({"amount": 5}, ("amount", "not_a_string")),
-            ({"amount": None}, ("amount", "null")),
+            ({"recipient_details": {"name": "Jane", "account": None}}, ("recipient_details.account", "null")),
+            ({"metadata": {"k": None}}, ("metadata.k", "null")),
+            ({"colour": None}, ("colour", "unknown_field")),
             ({"amount": "10.505"}, ("amount", "too_many_decimals")),
             # The amount that the payout has does not fit the new currency.
             ({"currency": "JPY"}, ("amount", "too_many_decimals")),
