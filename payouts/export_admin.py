@@ -29,7 +29,10 @@ class ExportAdmin(ReadOnly):
     list_select_related = ("merchant",)
     list_filter = (("merchant", AutocompleteSelectFilter),)
     fieldsets = (
-        (None, {"fields": ("id", "merchant", "show_mode", "actor", "kind", "format", "show_filters", "ordering")}),
+        (
+            None,
+            {"fields": ("id", "merchant", "show_mode", "actor", "kind", "format", "bom", "show_filters", "ordering")},
+        ),
         ("What was made", {"fields": ("show_status", "rows_count", "show_amounts", "size_bytes", "sha256", "error")}),
         ("Times", {"fields": ("created_at", "started_at", "finished_at", "expires_at", "attempts_count")}),
     )

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import re
+import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -35,11 +36,19 @@ CSV_COLUMNS: Final = (
     *COLUMNS[14:],
 )  # fmt: skip
 
+# What a spreadsheet may drop or not show at the beginning of a cell: controls, blanks, zero-width characters, marks of
+# direction, the byte order mark, and letters that are blank.
+_BLANKS: Final = (
+    "\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    "\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
+_TRIGGERS: Final = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"): the four in front,
-# their full-width forms, and three that it passes over to find one. Apostrophes in front are counted in, so that who
-# takes one off wherever a cell begins like this gets back exactly what was put in.
-_FORMULA: Final = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-_FORMULA_OR_APOSTROPHE: Final = frozenset("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+# their full-width forms, and three that it passes over to find one; blanks may stand before them. Apostrophes in front
+# are counted in, so that who takes one off wherever a cell begins like this gets back exactly what was put in.
+_FORMULA: Final = re.compile(f"'*[{_BLANKS}]*[{_TRIGGERS}]")
+# Most cells begin with a letter or digit, which costs less to see than a regular expression.
+_HARMLESS: Final = frozenset(string.ascii_letters + string.digits)
 
 _json: Final[Callable[[Any], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -50,7 +59,9 @@ class Export:
     content_type: str
     extension: str
 
-    def __init__(self) -> None:
+    def __init__(self, *, bom: bool = False) -> None:
+        """Begin; `bom` puts the byte order mark of UTF-8 in front of a CSV."""
+        self._bom = "\ufeff" if bom else ""
         self.rows_count = 0
         self.size_bytes = 0
         self._sums: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -105,7 +116,7 @@ class CSV(Export):
     extension = "csv"
 
     def _head(self) -> str:
-        return _csv_lines([CSV_COLUMNS])
+        return self._bom + _csv_lines([CSV_COLUMNS])
 
     def _lines(self, rows: Iterable[Row]) -> str:
         return _csv_lines(map(_cells, rows))
@@ -129,7 +140,7 @@ FORMATS: Final[dict[str, type[Export]]] = {"csv": CSV, "ndjson": NDJSON}
 
 def harmless(cell: str) -> str:
     """Return the text with an apostrophe in front where a spreadsheet would take it for a formula."""
-    if cell and cell[0] in _FORMULA_OR_APOSTROPHE and _FORMULA.match(cell):
+    if cell and cell[0] not in _HARMLESS and _FORMULA.match(cell):
         return f"'{cell}"
     return cell
 

@@ -79,7 +79,7 @@ def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
 
 def _store(export: Export, reading: Reading) -> None:
     ends_at = time.monotonic() + JOB_SECONDS
-    made = export_formats.FORMATS[export.format]()
+    made = export_formats.FORMATS[export.format](bom=export.bom)
     stored_bytes = 0
     for number, piece in enumerate(reading.pieces(made)):
         if time.monotonic() > ends_at:

@@ -82,6 +82,8 @@ class Export(models.Model):
     kind = models.CharField(max_length=6, choices=ExportKind)
     status = models.CharField(max_length=9, choices=ExportStatus, default=ExportStatus.PENDING)
     format = models.CharField(max_length=6, choices=ExportFormat)
+    #: Whether a CSV begins with a byte order mark.
+    bom = models.BooleanField(default=False, db_default=False)
     #: As the API takes and shows them (payouts/export_filters.py).
     filters = models.JSONField(default=dict)
     ordering = models.CharField(max_length=16)

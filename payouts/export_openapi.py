@@ -23,6 +23,7 @@ PENDING: Final = {
     "kind": "job",
     "mode": "test",
     **REQUEST,
+    "bom": False,
     "rows": 0,
     "amounts": {},
     "bytes": 0,
@@ -66,6 +67,15 @@ NDJSON: Final = (
 
 FORMAT: Final = OpenApiParameter(
     "format", str, description="The kind of file.", enum=ExportFormat.values, default=ExportFormat.CSV.value
+)
+BOM: Final = OpenApiParameter(
+    "bom",
+    bool,
+    default=False,
+    description=(
+        "With `format=csv`: begin the file with the UTF-8 byte order mark, for spreadsheets that take it for another "
+        "encoding otherwise. 400 with `format=ndjson`."
+    ),
 )
 STATUS: Final = OpenApiParameter(
     "status",
@@ -126,7 +136,7 @@ export_payouts = extend_schema(
         "breaks off is not whole. You may have two of them under way. For large ones rather ask for an export in the "
         "background (`POST /api/exports/`)."
     ),
-    parameters=[FORMAT, openapi.ORDERING, LINK, EXPORT_ID_HEADER],
+    parameters=[FORMAT, openapi.ORDERING, BOM, LINK, EXPORT_ID_HEADER],
     responses=FILES,
 )
 list_exports = extend_schema(

@@ -45,6 +45,7 @@ class Wish:
     format: str
     filters: dict[str, Any]
     ordering: str
+    bom: bool = False
 
 
 def begin_stream(wish: Wish, *, api_key: MerchantAPIKey, actor: str) -> Export:

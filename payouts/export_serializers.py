@@ -16,7 +16,7 @@ from payouts.serializers import StrictSerializer
 # The serializers have a field of the module's name.
 _ORDERINGS = filters.ORDERINGS
 _FILTERS = {
-    name: {**filter_openapi.FILTERS[name][0], "description": str(one.extra["help_text"])}
+    name: {**filter_openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
     for name, one in filters.PayoutFilterSet.base_filters.items()
 }
 FILTERS_SCHEMA: dict[str, Any] = {
@@ -37,6 +37,9 @@ class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise serializers.ValidationError("Send an object.", code="not_an_object")
+        # As everywhere: null is as if the filter were left out.
+        known = filters.PayoutFilterSet.base_filters.keys()
+        data = {name: value for name, value in data.items() if value is not None or name not in known}
         problems = {name: problem for name, value in data.items() if (problem := _problem_of(name, value))}
         if problems:
             raise serializers.ValidationError(problems)
@@ -65,6 +68,22 @@ def _problem_of(name: str, value: Any) -> serializers.ErrorDetail | None:
     return None
 
 
+class BomField(serializers.BooleanField):
+    """True or false. REST framework would take "yes" and 1 as well."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("Send true or false.", code="not_a_boolean")
+        return data
+
+
+def refuse_bom(file_format: str) -> None:
+    """Raise ValidationError for a byte order mark in a format that has none."""
+    if file_format != ExportFormat.CSV:
+        message = "Only CSV can begin with a byte order mark: leave bom out, or take the format csv."
+        raise serializers.ValidationError({"bom": [serializers.ErrorDetail(message, code="bom_not_allowed")]})
+
+
 @extend_schema_serializer(component_name="CreateExport")
 class ExportWriteSerializer(StrictSerializer):
     """Which payouts the export is to have, in which order, and as which kind of file."""
@@ -72,6 +91,14 @@ class ExportWriteSerializer(StrictSerializer):
     format = serializers.ChoiceField(choices=ExportFormat.choices, default=ExportFormat.CSV)
     filters = FiltersField(default=dict)
     ordering = serializers.ChoiceField(choices=_ORDERINGS, default=_ORDERINGS[0])
+    bom = BomField(
+        default=False, help_text="With format csv: begin with the UTF-8 byte order mark, for spreadsheets that need it."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["bom"]:
+            refuse_bom(attrs["format"])
+        return attrs
 
 
 class ExportSerializer(serializers.Serializer[Any]):
@@ -86,6 +113,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     format = serializers.ChoiceField(choices=ExportFormat.choices)
     filters = FiltersField()
     ordering = serializers.ChoiceField(choices=_ORDERINGS)
+    bom = serializers.BooleanField(help_text="Whether the CSV begins with a byte order mark.")
     rows = serializers.IntegerField(source="rows_count", help_text="Payouts in it; so far, while it is running.")
     amounts = serializers.DictField(
         child=serializers.CharField(), help_text="Once it is completed: the sum of each currency."

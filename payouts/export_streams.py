@@ -59,7 +59,7 @@ def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
 
 
 def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[bytes]:
-    made = export_formats.FORMATS[export.format]()
+    made = export_formats.FORMATS[export.format](bom=export.bom)
     try:
         yield b""
         pieces = _renewing(export, made, reading.pieces(made))

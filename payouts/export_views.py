@@ -35,12 +35,12 @@ from payouts import (
 )
 from payouts.export_models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from payouts.export_records import Wish
-from payouts.export_serializers import ExportSerializer, ExportWriteSerializer
+from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.serializers import StrictSerializer
 from payouts.views import REPORT, PayoutsAPIView
 
 #: The parameters of a streamed export that are no filters.
-STREAM_PARAMETERS: Final = frozenset({"format", "ordering"})
+STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
 
 
 class PayoutExportView(PayoutsAPIView):
@@ -54,7 +54,10 @@ class PayoutExportView(PayoutsAPIView):
         ordering, *_ = filters.ordering_of(request)
         given = export_filters.described(request.query_params, other=STREAM_PARAMETERS)
         file_format = _chosen("format", request.query_params.get("format", ExportFormat.CSV), ExportFormat.values)
-        wish = Wish(file_format, given, ordering)
+        bom = _chosen("bom", request.query_params.get("bom", "false"), ["true", "false"]) == "true"
+        if bom:
+            refuse_bom(file_format)
+        wish = Wish(file_format, given, ordering, bom)
         compressed = export_http.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
             return self._file_response((), wish, compressed=compressed)

@@ -53,6 +53,27 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
 
 
+class TestByteOrderMark:
+    def test_is_in_front_of_the_same_file(self, api: Client, make_payout: MakePayout) -> None:
+        make_payout(comment="Zo\u00eb")
+        plain = api.get(URL).getvalue()
+
+        response = api.get(f"{URL}?bom=true")
+
+        data = response.getvalue()
+        assert data == b"\xef\xbb\xbf" + plain
+        about = companion(api, response)
+        assert (about["bytes"], about["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (about["bom"], about["filters"]) == (True, {})
+
+    @pytest.mark.parametrize("query", ["bom=false", "bom=false&format=ndjson"])
+    def test_is_not_where_it_is_not_wanted(self, api: Client, query: str) -> None:
+        response = api.get(f"{URL}?{query}")
+
+        assert response.status_code == 200
+        assert not response.getvalue().startswith(b"\xef\xbb\xbf")
+
+
 class TestExportPayouts:
     def test_sends_a_file(self, api: Client, make_payout: MakePayout) -> None:
         older, newer = make_payout(), make_payout(amount=Decimal("1.50"))
@@ -89,6 +110,7 @@ class TestExportPayouts:
             "format": "csv",
             "filters": {"amount_max": "7"},
             "ordering": "-created_at",
+            "bom": False,
             "rows": 4,
             "amounts": {"EUR": "0.30", "JPY": "14"},
             "bytes": len(data),
@@ -171,6 +193,11 @@ class TestExportPayouts:
             ({"format": ""}, [("format", "blank")]),
             ({"format": ["csv", "ndjson"]}, [("format", "repeated_parameter")]),
             ({"ordering": "id"}, [("ordering", "invalid_choice")]),
+            ({"bom": "yes"}, [("bom", "invalid_choice")]),
+            ({"bom": "True"}, [("bom", "invalid_choice")]),
+            ({"bom": ""}, [("bom", "blank")]),
+            ({"bom": ["true", "true"]}, [("bom", "repeated_parameter")]),
+            ({"bom": "true", "format": "ndjson"}, [("bom", "bom_not_allowed")]),
             ({"status": "lost"}, [("status", "invalid_choice")]),
             ({"page_size": "5"}, [("page_size", "unknown_parameter")]),
             ({"cursor": "x"}, [("cursor", "unknown_parameter")]),

@@ -49,6 +49,7 @@ class TestCreateExport:
             "format": "ndjson",
             "filters": filters,
             "ordering": "amount",
+            "bom": False,
             "rows": 0,
             "amounts": {},
             "bytes": 0,
@@ -74,13 +75,41 @@ class TestCreateExport:
         assert response.json()["filters"] == {"status": ["paid", "failed"]}
 
     @pytest.mark.parametrize(
+        ("body", "bom"),
+        [
+            ({"bom": True}, True),
+            ({"format": "csv", "bom": True}, True),
+            ({"bom": False}, False),
+            ({"bom": None}, False),
+            ({"format": "ndjson", "bom": False}, False),
+        ],
+    )
+    def test_may_begin_with_a_byte_order_mark(self, api: Client, body: dict[str, Any], bom: bool) -> None:  # noqa: FBT001 - a column of the table
+        assert post(api, body).json()["bom"] is bom
+        assert Export.objects.get().bom is bom
+
+    def test_takes_null_as_if_it_were_left_out(self, api: Client) -> None:
+        given = {"status": None, "currency": "EUR", "created_after": None, "metadata": None}
+
+        one = post(api, {"format": None, "filters": None, "ordering": None}).json()
+        other = post(api, {"filters": given}).json()
+
+        assert (one["format"], one["filters"], one["ordering"]) == ("csv", {}, "-created_at")
+        assert other["filters"] == {"currency": "EUR"}
+
+    @pytest.mark.parametrize(
         ("body", "errors"),
         [
             ({"format": "xml"}, [("format", "invalid_choice")]),
             ({"ordering": "id"}, [("ordering", "invalid_choice")]),
+            ({"bom": "true"}, [("bom", "not_a_boolean")]),
+            ({"bom": 1}, [("bom", "not_a_boolean")]),
+            ({"bom": "yes"}, [("bom", "not_a_boolean")]),
+            ({"format": "ndjson", "bom": True}, [("bom", "bom_not_allowed")]),
             ({"colour": "red"}, [("colour", "unknown_field")]),
             ({"filters": []}, [("filters", "not_an_object")]),
-            ({"filters": None}, [("filters", "null")]),
+            ({"filters": {"colour": None}}, [("filters.colour", "not_a_string")]),
+            ({"filters": {"metadata": {"a": None}}}, [("filters.metadata", "not_a_string")]),
             ({"filters": {"colour": "red"}}, [("filters.colour", "unknown_parameter")]),
             ({"filters": {"page_size": "5"}}, [("filters.page_size", "unknown_parameter")]),
             ({"filters": {"status": "lost"}}, [("filters.status", "invalid_choice")]),
@@ -94,6 +123,7 @@ class TestCreateExport:
             ({"filters": {"currency": "CLF"}}, [("filters.currency", "unknown_currency")]),
             ({"filters": {"reference": ""}}, [("filters.reference", "blank")]),
             ({"filters": {"created_after": "yesterday"}}, [("filters.created_after", "invalid_time")]),
+            ({"filters": {"created_after": "20260131T120000Z"}}, [("filters.created_after", "invalid_time")]),
             ({"filters": {"amount_min": "2", "amount_max": "1"}}, [("filters.amount_min", "crossed_range")]),
             (
                 {"filters": {"search": "x", "currency": "XXX"}},

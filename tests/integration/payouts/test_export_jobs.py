@@ -94,6 +94,18 @@ class TestRun:
         assert export.stored_bytes == sum(map(len, bodies))
         assert chunks(export) == [0, 1, 2]
 
+    def test_makes_the_file_with_a_byte_order_mark(self, acme: Merchant, make_payout: MakePayout) -> None:
+        make_payout()
+        export, plain = exporting.make_job(acme, bom=True), exporting.make_job(acme)
+
+        export_jobs.run(export.pk)
+        export_jobs.run(plain.pk)
+
+        export.refresh_from_db()
+        data = exporting.stored(export)
+        assert data == b"\xef\xbb\xbf" + exporting.stored(plain)
+        assert (export.size_bytes, export.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
     def test_exports_what_the_filters_select_of_its_merchant_and_mode(
         self, acme: Merchant, globex: Merchant, make_payout: MakePayout
     ) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,16 @@ HEADER = (
 )
 #: What a spreadsheet takes for the beginning of a formula, or passes over before one.
 TRIGGERS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+
+#: What is not seen before one.
+BLANKS = [
+    *map(chr, [*range(9), 0x0B, 0x0C, *range(0x0E, 0x21), 0x7F, 0x85, 0xA0, 0xAD]),
+    "\u034f", "\u061c", "\u115f", "\u180e", "\u2000", "\u2009", "\u200b", "\u200d", "\u200e", "\u200f", "\u2028",
+    "\u2029", "\u202a", "\u202e", "\u202f", "\u205f", "\u2060", "\u2066", "\u2069", "\u2800", "\u3000", "\u3164",
+    "\ufe0f", "\ufeff", "\uffa0",
+]  # fmt: skip
+DOCUMENT = Path(__file__).parents[3] / "docs" / "exports.md"
+[DOCUMENTED] = re.findall(r"^(\^'\+.*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def row(**columns: Any) -> Row:
@@ -63,7 +74,7 @@ def cells(text: str) -> list[dict[str, str]]:
 
 def undone(cell: str) -> str:
     """Take the apostrophe off again, as docs/exports.md says."""
-    return cell[1:] if re.match("'+[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", cell) else cell
+    return cell[1:] if re.match(DOCUMENTED, cell) else cell
 
 
 class TestCSV:
@@ -148,12 +159,31 @@ class TestCSV:
     def test_touches_nothing_else(self, text: str, written: str) -> None:
         assert export_formats.harmless(text) == written
 
-    @given(st.text(alphabet=st.sampled_from(["'", "=", "-", "a", " ", "\t", "\uff0b"]), max_size=6))
+    @pytest.mark.parametrize("blank", BLANKS)
+    @pytest.mark.parametrize("trigger", TRIGGERS)
+    def test_sees_a_formula_behind_what_is_not_seen(self, blank: str, trigger: str) -> None:
+        for formula in (f"{blank}{trigger}1", f"{blank * 3}{trigger}1", f"'{blank}{trigger}1"):
+            assert export_formats.harmless(formula) == f"'{formula}"
+            assert undone(f"'{formula}") == formula
+
+    @pytest.mark.parametrize("text", [" a=1", "\u200b", "\ufeffJane", " 'a", "' '=1", "a \u200b=1"])
+    def test_leaves_what_is_not_seen_before_other_things(self, text: str) -> None:
+        assert export_formats.harmless(text) == text
+
+    @given(st.text(alphabet=st.sampled_from(["'", "=", "-", "a", " ", "\t", "\uff0b", "\u200b", "\ufeff"]), max_size=6))
     def test_can_be_undone(self, text: str) -> None:
         written = export_formats.harmless(text)
 
         assert undone(written) == text
         assert not written.startswith(tuple(TRIGGERS))
+
+    def test_may_begin_with_a_byte_order_mark(self) -> None:
+        made = export_formats.FORMATS["csv"](bom=True)
+
+        written = made.head() + made.lines([row()]) + made.tail()
+
+        assert written == b"\xef\xbb\xbf" + export("csv", row())
+        assert (made.size_bytes, made.sha256) == (len(written), hashlib.sha256(written).hexdigest())
 
 
 class TestNDJSON:
