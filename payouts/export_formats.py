@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import re
-import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -47,8 +46,8 @@ _TRIGGERS: Final = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 # their full-width forms, and three that it passes over to find one; blanks may stand before them. Apostrophes in front
 # are counted in, so that who takes one off wherever a cell begins like this gets back exactly what was put in.
 _FORMULA: Final = re.compile(f"'*[{_BLANKS}]*[{_TRIGGERS}]")
-# Most cells begin with a letter or digit, which costs less to see than a regular expression.
-_HARMLESS: Final = frozenset(string.ascii_letters + string.digits)
+# What such a cell begins with, which costs less to see than a regular expression. None of it is beyond the first plane.
+_SUSPECT: Final = frozenset(re.findall(f"['{_BLANKS}{_TRIGGERS}]", "".join(map(chr, range(0x10000)))))
 
 _json: Final[Callable[[Any], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -140,7 +139,7 @@ FORMATS: Final[dict[str, type[Export]]] = {"csv": CSV, "ndjson": NDJSON}
 
 def harmless(cell: str) -> str:
     """Return the text with an apostrophe in front where a spreadsheet would take it for a formula."""
-    if cell and cell[0] not in _HARMLESS and _FORMULA.match(cell):
+    if cell and cell[0] in _SUSPECT and _FORMULA.match(cell):
         return f"'{cell}"
     return cell
 
