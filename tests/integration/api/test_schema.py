@@ -270,7 +270,11 @@ class TestDocument:
 
         assert parameters["/api/payouts/summary/"] == filters | {"group_by", "timezone"}
         assert parameters["/api/payouts/"] == filters | {"cursor", "page_size", "ordering", "include"}
-        assert parameters["/api/payouts/export/"] - {"Link", "Payouts-Export-Id"} == filters | {"format", "ordering"}
+        assert parameters["/api/payouts/export/"] - {"Link", "Payouts-Export-Id"} == filters | {
+            "format",
+            "ordering",
+            "bom",
+        }
 
     def test_has_the_fields_of_a_payout(
         self, schema: Any, api: Client, make_processed_payout: Callable[..., Payout]
