@@ -45,7 +45,10 @@ class PayoutFilterSet(django_filters.FilterSet):
     )
     search = fields.SearchFilter(
         max_length=fields.SEARCH_LENGTH_MAX,
-        help_text="Part of the comment, the recipient's name or account, or the reference.",
+        help_text=(
+            "Part of the comment, the recipient, or the reference: three letters or digits in a row, or two Chinese, "
+            "Japanese or Korean characters."
+        ),
     )
     metadata = fields.MetadataFilter(help_text="Pairs of yours: `metadata[department]=returns`.")
 

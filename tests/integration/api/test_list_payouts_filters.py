@@ -204,6 +204,13 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("idempotency_key=" + "k" * 256, "idempotency_key", "invalid_idempotency_key"),
     ("idempotency_key=caf%C3%A9", "idempotency_key", "invalid_idempotency_key"),
     ("search=ab", "search", "search_too_short"),
+    ("search=%E7%8E%8B", "search", "search_too_short"),
+    ("search=%E7%8E%8Ba", "search", "search_too_short"),
+    ("search=%E7%8E%8B-%E5%B0%8F", "search", "search_too_short"),
+    # Two Hangul fillers, and a full stop beside a character.
+    ("search=%E3%85%A4%E3%85%A4", "search", "blank"),
+    ("search=%E7%8E%8B%E3%80%82", "search", "search_too_short"),
+    ("search=abc%E2%80%AE", "search", "invalid_character"),
     ("search=---", "search", "search_too_short"),
     ("search=%25%25%25", "search", "search_too_short"),
     ("search=a-b-c-d", "search", "search_too_short"),

@@ -30,7 +30,10 @@ SELECT
     gen_random_uuid(), (%s::uuid[])[CASE WHEN number %% 5 = 0 THEN 1 ELSE 2 + number %% 59 END], 'test',
     CASE WHEN number %% 97 = 0 THEN 'returned' WHEN number %% 20 = 0 THEN 'failed' ELSE 'paid' END,
     (number * 7919 %% 1000000) / 100.0 + 1, (ARRAY['EUR', 'EUR', 'EUR', 'USD', 'GBP'])[1 + number / 5 %% 5],
-    jsonb_build_object('name', 'Jane Doe ' || number, 'account', 'DE' || lpad(number::text, 20, '0')),
+    jsonb_build_object(
+        'name', CASE WHEN number %% 2000 = 0 THEN '\u738b\u5c0f' ELSE 'Jane Doe ' || number END,
+        'account', 'DE' || lpad(number::text, 20, '0')
+    ),
     'Refund of order ' || number, 'order-' || number, jsonb_build_object('batch', 'b-' || number / 50),
     'key-' || number, 'sandbox', '', '', '', 1, NULL, 1,
     now() - interval '365 days' * (1 - number::float / %s), now() - interval '365 days' * (1 - number::float / %s), now()
@@ -75,6 +78,8 @@ def queries() -> list[dict[str, str]]:
         {"search": "order-4710"},
         {"search": "refund"},
         {"search": "nowhere to be found"},
+        {"search": "\u738b\u5c0f"},
+        {"search": "\u0418\u0432\u0430"},
         {"metadata[batch]": "b-4711"},
         {"metadata[batch]": "none"},
         {"status": "paid", "currency": "EUR", "amount_min": "10", "created_after": recently},
@@ -103,6 +108,20 @@ class TestPlans:
         for query in queries():
             plan = plans(largest, f"/api/payouts/?{urlencode(query)}")
             assert "Seq Scan on payouts_payout" not in plan, (query, plan)
+
+    @pytest.mark.parametrize(
+        ("term", "count"),
+        # Two characters; three letters of which none is one in the locale of this database; and none of either.
+        [("\u738b\u5c0f", 30), ("\u5c0f\u738b", 0), ("\u0418\u0432\u0430", 0), ("order-4710", 1)],
+        ids=ascii,
+    )
+    def test_of_a_rare_term_use_the_index_of_terms(self, largest: Client, term: str, count: int) -> None:
+        url = f"/api/payouts/?{urlencode({'search': term})}"
+
+        plan = plans(largest, url)
+
+        assert "Bitmap Index Scan on payout_search_terms" in plan
+        assert largest.get(f"{url}&include=total").json()["total"] == count
 
     @pytest.mark.parametrize("ordering", ["created_at", "-created_at", "amount", "-amount"])
     def test_of_later_pages_begin_where_the_page_does(self, largest: Client, ordering: str) -> None:
