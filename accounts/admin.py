@@ -134,11 +134,12 @@ class MerchantForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "name" in self.fields:
-            self.fields["name"].kept = self.instance.name
+        name = self.fields.get("name")
+        if isinstance(name, LineField):
+            name.kept = self.instance.name
 
     def _get_validation_exclusions(self) -> set[str]:
-        exclusions: set[str] = super()._get_validation_exclusions()
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc] # The stubs lack it.
         return exclusions if "name" in self.changed_data else exclusions | {"name"}
 
 

@@ -21,7 +21,7 @@ class LineField(forms.CharField):
         # First of all: Django cuts white space off, and with it characters that are to be refused.
         if isinstance(value, str) and value.strip() and value != self.kept:
             validate_line(value)
-        return texts.normalised(super().to_python(value))
+        return texts.normalised(super().to_python(value) or "")
 
 
 class MerchantField(forms.ModelChoiceField):  # type: ignore[type-arg] # Only the stubs know its argument.

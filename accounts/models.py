@@ -53,7 +53,7 @@ class MerchantQuerySet(models.QuerySet["Merchant"]):
         key = names.key_of(name)
         if not key or not texts.is_storable(key):
             return []
-        found = list(self.with_key().filter(name_key=key))
+        found: list[Merchant] = [*self.with_key().filter(name_key=key)]
         return found + [merchant for merchant in self.without_key() if names.key_of(merchant.name) == key]
 
     def named_like(self, part: str) -> Self:
@@ -71,11 +71,13 @@ class MerchantQuerySet(models.QuerySet["Merchant"]):
         """Merchants that a version before this one has created or renamed. It knows of no key."""
         return self.exclude(keyed_name=models.F("name"))
 
-    def bulk_create(self, objs: Iterable[Merchant], *args: Any, **kwargs: Any) -> list[Merchant]:
+    # The stubs spell the options out.
+    def bulk_create(self, objs: Iterable[Merchant], *args: Any, **options: Any) -> list[Merchant]:  # type: ignore[override]
         merchants = list(objs)
         for merchant in merchants:
             merchant.write_key()
-        return super().bulk_create(merchants, *args, **kwargs)
+        super().bulk_create(merchants, *args, **options)  # type: ignore[arg-type] # Likewise.
+        return merchants
 
     def update(self, **kwargs: Any) -> int:
         if "name" in kwargs:
@@ -178,7 +180,7 @@ class MerchantAPIKey(AbstractAPIKey):
     objects = MerchantAPIKeyManager()  # type: ignore[assignment,misc]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # type: ignore[assignment]
-    name = models.CharField(  # type: ignore[assignment]
+    name = models.CharField(
         max_length=50, validators=[validate_line], help_text="What it is for, so that others know it in the list."
     )
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="api_keys")

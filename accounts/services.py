@@ -72,8 +72,8 @@ def get_merchant(name_or_id: str) -> Merchant:
     it, must never get another one.
     """
     id_ = names.id_in(name_or_id)
-    of_id = [] if id_ is None else Merchant.objects.filter(pk=id_)
-    found = {merchant.pk: merchant for merchant in (*of_id, *Merchant.objects.named(name_or_id))}
+    of_id = list(Merchant.objects.filter(pk=id_)) if id_ else []
+    found = {merchant.pk: merchant for merchant in of_id + Merchant.objects.named(name_or_id)}
     if not found:
         raise errors.MerchantNotFound(
             f"There is no merchant {name_or_id!r}. Create one with: manage.py create_merchant NAME"
@@ -81,7 +81,7 @@ def get_merchant(name_or_id: str) -> Merchant:
     if len(found) > 1:
         ids = ", ".join(sorted(str(pk) for pk in found))
         raise errors.MerchantAmbiguous(f"More than one merchant fits {name_or_id!r}. Give the id: {ids}.")
-    return found.popitem()[1]
+    return next(iter(found.values()))
 
 
 def issue_api_key(

@@ -108,7 +108,7 @@ class ReferenceField(forms.CharField):
     """A text in the form that is stored, so that the limit counts the same characters."""
 
     def to_python(self, value: Any) -> str:
-        return texts.normalised(super().to_python(value))
+        return texts.normalised(super().to_python(value) or "")
 
 
 class IdempotencyKeyField(forms.CharField):
@@ -201,9 +201,9 @@ class MetadataFilter(django_filters.Filter):
     field_class = MetadataField
 
     def filter(self, queryset: QuerySet[Payout], value: list[tuple[str, str]]) -> QuerySet[Payout]:
-        for pair in value:
-            spelt = [dict([one]) for one in product(*map(texts.spellings, pair))]
-            queryset = queryset.filter(reduce(or_, (Q(metadata__contains=one) for one in spelt)))
+        for name, text in value:
+            spelt = product(texts.spellings(name), texts.spellings(text))
+            queryset = queryset.filter(reduce(or_, (Q(metadata__contains={one: other}) for one, other in spelt)))
         return queryset
 
 

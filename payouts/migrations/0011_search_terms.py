@@ -39,18 +39,18 @@ def drop(name: str) -> str:
     return f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"'
 
 
-def create(name: str, text: str) -> list[str]:
+def create(name: str, text: str) -> tuple[str, ...]:
     definition = f"USING gin (merchant_id, {text} gin_trgm_ops) {_LISTED}"
-    return [drop(name), f'CREATE INDEX CONCURRENTLY "{name}" ON payouts_payout {definition}']
+    return drop(name), f'CREATE INDEX CONCURRENTLY "{name}" ON payouts_payout {definition}'
 
 
-def learn(text: str) -> list[str]:
+def learn(text: str) -> tuple[str, ...]:
     """How often a text is found decides whether to look for it in this index or in the list (0008)."""
-    return [
+    return (
         "DROP STATISTICS IF EXISTS payout_search_text",
         f"CREATE STATISTICS payout_search_text ON ({text}) FROM payouts_payout",
         "ANALYZE payouts_payout",
-    ]
+    )
 
 
 class Migration(migrations.Migration):

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 from django.db import connection
@@ -20,6 +21,7 @@ from tests.integration.api import answers
 
 LIST = "/api/payouts/"
 MakePayout = Callable[..., Payout]
+Form = Literal["NFC", "NFD"]
 
 CHINESE, KOREAN, JAPANESE = "\u738b\u5c0f", "\uae40\ubbfc", "\u308a\u3048"
 BEYOND_THE_FIRST_PLANE = "\U00020bb7\u7530"
@@ -74,7 +76,7 @@ class TestForms:
     @pytest.mark.parametrize(
         "name", ["Zo\u00eb \u00dcnal", KOREAN, "\u3057\u304c", "\u0418\u0432\u0430\u0439"], ids=ascii
     )
-    def test_find_each_other(self, api: Client, make_payout: MakePayout, name: str, stored: str, asked: str) -> None:
+    def test_find_each_other(self, api: Client, make_payout: MakePayout, name: str, stored: Form, asked: Form) -> None:
         payout = make_payout(recipient_details=recipient(unicodedata.normalize(stored, name)))
         make_payout(reference="Zoe Unal")
 
