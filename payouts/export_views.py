@@ -86,7 +86,9 @@ class ExportsAPIView(GenericAPIView[Export]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         known = self.list_parameters if request.method in SAFE_METHODS else frozenset[str]()
-        parameters.refuse_misunderstood(request.query_params, known=known)
+        # A method that there is not is refused as such.
+        if request.method in self.allowed_methods:
+            parameters.refuse_misunderstood(request.query_params, known=known)
 
     def get_queryset(self) -> ExportQuerySet:
         return Export.objects.visible_to(self.api_key)

@@ -44,8 +44,9 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        # Where there are filters, they know which parameters there are.
-        if not (self.filter_backends and request.method in SAFE_METHODS):
+        # Where there are filters, they know which parameters there are. A method that there is not is refused as such.
+        filtered = self.filter_backends and request.method in SAFE_METHODS
+        if request.method in self.allowed_methods and not filtered:
             parameters.refuse_misunderstood(request.query_params, known=frozenset())
 
     def get_queryset(self) -> PayoutQuerySet:

@@ -233,6 +233,12 @@ class TestMethodNotAllowed:
         assert answers.code(response) == (405, "method_not_allowed")
         assert response.headers["Allow"] == allow
 
+    @pytest.mark.parametrize("url", ["/api/payouts/", "/api/payouts/export/", "/api/exports/"])
+    def test_is_what_is_wrong_whatever_else_is(self, api: Client, url: str) -> None:
+        response = api.generic("TRACE", f"{url}?status=paid")
+
+        assert answers.code(response) == (405, "method_not_allowed")
+
 
 class TestLostDatabase:
     """The server ends our connection, as it does when it is restarted."""
