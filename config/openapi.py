@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from gunicorn.http import errors as gunicorn_errors
 from rest_framework import exceptions
 
 from accounts import errors as accounts_errors
-from config import api_errors
+from config import api_errors, server_problems
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from payouts import recipient_details, serializers
+from payouts import openapi_fields, recipient_details, serializers
 
 OperationErrors = tuple[type[Exception], ...]
 
@@ -99,7 +100,8 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A problem document (RFC 9457).",
-    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+    # What the web server refuses by itself has no `instance`: the request was not read to its end.
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "Always `about:blank`: the `code` says which problem it is."},
         "title": {"type": "string", "description": "The kind of problem, for people."},
@@ -127,6 +129,7 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
+EXAMPLE_REQUEST_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 EXAMPLE_FIELD_ERRORS: Final = [
     {"field": "amount", "code": "too_many_decimals", "message": "JPY has 0 decimals; the amount has more."}
 ]
@@ -151,6 +154,8 @@ class RecipientDetailsSchema(OpenApiSerializerFieldExtension):  # type: ignore[n
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         text = {"type": "string", "minLength": 1, "maxLength": recipient_details.TEXT_LENGTH_MAX}
+        if direction == "request":
+            text["pattern"] = openapi_fields.ONE_LINE_NOT_BLANK
         structured = auto_schema.resolve_serializer(serializers.RecipientDetailsSerializer, direction)
         return {"oneOf": [text, structured.ref]}
 
@@ -165,6 +170,7 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
             common = COMMON_ERRORS if operation.get("security") else (accounts_errors.HTTPSRequired,)
             classes = (*OPERATION_ERRORS[operation["operationId"]], *_errors_of_shape(path, method), *common)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
+            operation["responses"] |= dict(_responses_of_server(with_query=method == "get"))
     return result
 
 
@@ -201,6 +207,27 @@ def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[t
         )
 
 
+def _responses_of_server(*, with_query: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the web server refuses before the application sees the request (config/server_problems.py)."""
+    refusals: list[tuple[int, Exception]] = [(431, gunicorn_errors.LimitRequestHeaders("too long"))]
+    if with_query:
+        refusals.append((414, gunicorn_errors.LimitRequestLine(0, 0)))
+    for status, error in refusals:
+        example = server_problems.document(error, status=status, request_id=EXAMPLE_REQUEST_ID)
+        yield (
+            str(status),
+            {
+                "description": f"`{example['code']}`: {example['title']}",
+                "content": {
+                    api_errors.CONTENT_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {example["code"]: {"value": example}},
+                    }
+                },
+            },
+        )
+
+
 def _detail(cls: type[Exception]) -> str:
     if issubclass(cls, accounts_errors.Refusal):
         return cls().message
@@ -211,4 +238,4 @@ def _detail(cls: type[Exception]) -> str:
 def _example(problem: api_errors.Problem, detail: str, path: str) -> dict[str, Any]:
     field_errors = EXAMPLE_FIELD_ERRORS if problem is api_errors.INVALID_REQUEST else None
     example = api_errors.document(problem, detail=detail, instance=path, field_errors=field_errors)
-    return {**example, "request_id": "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"}
+    return {**example, "request_id": EXAMPLE_REQUEST_ID}

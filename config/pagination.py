@@ -98,7 +98,7 @@ class CursorPagination(BasePagination):
                 "name": "cursor",
                 "in": "query",
                 "description": "Take it from `next` or `previous`; it holds for the same filters and order only.",
-                "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": 500},
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": CURSOR_BYTES_MAX},
             },
             {
                 "name": "page_size",

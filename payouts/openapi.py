@@ -123,7 +123,7 @@ OPTIONAL_KEY: Final = OpenApiParameter(
 )
 IF_MATCH: Final = OpenApiParameter(
     "If-Match",
-    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)$'},
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'},
     OpenApiParameter.HEADER,
     description="The ETag that you read. If the payout has changed since, nothing is done and the answer is 412.",
     examples=[OpenApiExample("etag", '"1"')],

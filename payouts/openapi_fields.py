@@ -1,7 +1,7 @@
 """What the API documentation says of a text that is sent: the characters that it may have.
 
-A pattern here and the check of the field say the same. What no pattern can say (a currency that exists, the decimals of
-an amount) is in the field's description.
+A pattern here says what the check of the field says (accounts/texts.py), as far as one can. What none can say (a
+currency that exists, the decimals of an amount, a mark without its letter) the server refuses by itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 
 from payouts.serializers import METADATA_PAIRS_MAX, CurrencyField, MetadataField, StrictCharField, TextField
 
-_CONTROL: Final = r"\u0000-\u001f\u007f"
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+# White space, and characters that are drawn without ink.
+_UNSEEN: Final = r"\s\u00ad\u034f\u061c\u115f\u1160\u200b-\u200f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
 ONE_LINE: Final = rf"^[^{_CONTROL}]*$"
-ONE_LINE_NOT_BLANK: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+ONE_LINE_NOT_BLANK: Final = rf"^[^{_CONTROL}]*[^{_UNSEEN}{_CONTROL}][^{_CONTROL}]*$"
 LINES: Final = r"^[^\u0000]*$"
-NOT_BLANK: Final = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+NOT_BLANK: Final = rf"^[^\u0000]*[^{_UNSEEN}\u0000][^\u0000]*$"
 CURRENCY: Final = "^[A-Z]{3}$"
 
 

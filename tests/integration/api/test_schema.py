@@ -17,6 +17,7 @@ from drf_spectacular.generators import SchemaGenerator
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 
 from config import api_errors
+from payouts import openapi_fields
 from payouts.models import Payout
 from tests import factories
 from tests.integration.api import answers
@@ -35,6 +36,7 @@ SENT = {
     "currency": ["EUR", "JPY", "eur", "EU", "EURO", "", "E\u00dcR"],
     "comment": ["", "a", "a" * 500, "a" * 501, "two\nlines", "\x00"],
     "reference": ["", "a" * 255, "a" * 256, "a\nb", "a\x7fb"],
+    "recipient_details": ["Card ****1234", "a" * 500, "a" * 501, "", " ", "\u200b", "a\u2028b", "a\u202eb", "a\x85b"],
     "recipient_details.name": ["Jane", "a" * 140, "a" * 141, "", "a\nb", " "],
     "recipient_details.country": ["DE", "de", "DEU", ""],
 }  # fmt: skip
@@ -299,16 +301,17 @@ class TestDocument:
         schemas = schema["components"]["schemas"]
         forms = [
             schemas[name]["properties"]["recipient_details"]["oneOf"]
-            for name in ("PayoutWriteRequest", "PatchedPayoutUpdateRequest", "Payout")
+            for name in ("CreatePayoutRequest", "UpdatePayoutRequest", "Payout")
         ]
         operation = schema["paths"]["/api/payouts/"]["post"]
         bodies = [operation["requestBody"], operation["responses"]["201"]]
         examples = [list(body["content"]["application/json"]["examples"].values()) for body in bodies]
 
         text = {"type": "string", "minLength": 1, "maxLength": 500}
+        sent = {**text, "pattern": openapi_fields.ONE_LINE_NOT_BLANK}
         assert forms == [
-            [text, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
-            [text, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
+            [sent, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
+            [sent, {"$ref": "#/components/schemas/RecipientDetailsRequest"}],
             [text, {"$ref": "#/components/schemas/RecipientDetails"}],
         ]
         # The first is the request of the plan that this platform was ordered with.
@@ -327,7 +330,7 @@ class TestServer:
 
     @pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in SENT.items() for text in texts])
     def test_agrees_about_a_text(self, schema: Any, api: Client, field: str, text: str) -> None:
-        body = factories.payout_body(amount="10")
+        body: dict[str, Any] = factories.payout_body(amount="10")
         *above, name = field.split(".")
         (body[above[0]] if above else body)[name] = text
         component = schema["components"]["schemas"]["CreatePayoutRequest"]
