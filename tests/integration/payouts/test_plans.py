@@ -23,8 +23,8 @@ PAYOUTS = 60_000
 SEED = """
 INSERT INTO payouts_payout (
     id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata, idempotency_key,
-    provider, provider_reference, failure_code, failure_message, attempts_count, due_at, version, created_at, updated_at,
-    completed_at
+    provider, provider_reference, failure_code, failure_message, attempts_count, due_at, version, completed_at,
+    created_at, updated_at
 )
 SELECT
     gen_random_uuid(), (%s::uuid[])[CASE WHEN number %% 5 = 0 THEN 1 ELSE 2 + number %% 59 END], 'test',
@@ -35,8 +35,8 @@ SELECT
         'account', 'DE' || lpad(number::text, 20, '0')
     ),
     'Refund of order ' || number, 'order-' || number, jsonb_build_object('batch', 'b-' || number / 50),
-    'key-' || number, 'sandbox', '', '', '', 1, NULL, 1,
-    now() - interval '365 days' * (1 - number::float / %s), now() - interval '365 days' * (1 - number::float / %s), now()
+    'key-' || number, 'sandbox', '', '', '', 1, NULL, 1, now(),
+    now() - interval '365 days' * (1 - number::float / %s), now() - interval '365 days' * (1 - number::float / %s)
 FROM generate_series(1, %s) AS number
 """
 
