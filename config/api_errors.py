@@ -32,6 +32,7 @@ from rest_framework.response import Response
 
 from accounts import bodies
 from accounts import errors as accounts_errors
+from accounts import ids
 from accounts.authentication import SCHEME
 from config import pages
 from config.logs import current_request_id
@@ -196,8 +197,8 @@ def document(
 
 
 def instance_of(request: HttpRequest | Request) -> str:
-    """Return the path as a URI reference (RFC 3986), percent-encoded."""
-    return UNREADABLE_BYTE.sub(r"%\1", quote(request.path, safe=PATH_CHARACTERS))
+    """Return the path as a URI reference (RFC 3986), percent-encoded, with its ids in canonical form."""
+    return UNREADABLE_BYTE.sub(r"%\1", quote(ids.canonical_path(request), safe=PATH_CHARACTERS))
 
 
 def _detail(error: Exception, problem: Problem) -> str:

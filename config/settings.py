@@ -278,6 +278,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_SUFFIX": "",
     # config/openapi_enums.py describes them.
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # accounts/ids.py.
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "ENUM_NAME_OVERRIDES": {
         "PayoutStatus": "payouts.states.PayoutStatus",
         "Mode": "accounts.models.Mode",

@@ -27,6 +27,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import ids
 from accounts.authentication import api_key_of
 from idempotency import errors, fingerprint, keys, services
 
@@ -99,9 +100,12 @@ def _once(
 
 
 def _target(request: Request) -> str:
-    """Return what the request is sent to: the path, and the query where a view takes one."""
-    query = request.META.get("QUERY_STRING", "")
-    return f"{request.path}?{query}" if query else request.path
+    """Return what the request is sent to: the path, and the query where a view takes one.
+
+    A retry that writes the id in the path in another way is the same request.
+    """
+    path, query = ids.canonical_path(request), request.META.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path
 
 
 def _rendered(response: Response) -> services.StoredResponse:

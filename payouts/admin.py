@@ -6,7 +6,6 @@ The other models of this app are registered here as well, for Django looks into 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from accounts import texts
+from accounts import ids, texts
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import admission, export_admin, figures_admin, moments, money, operator_admin, pause_admin, provider_admin
@@ -232,10 +231,8 @@ class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts
         term = search_term.strip()
         if not term:
             return queryset, False
-        try:
-            return queryset.filter(id=uuid.UUID(term)), False
-        except ValueError:
-            pass
+        if (payout_id := ids.parse(term)) is not None:
+            return queryset.filter(id=payout_id), False
         found = (
             Q(reference__in=texts.spellings(term))
             | Q(idempotency_key=term)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
@@ -16,6 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
+from accounts import ids
 from accounts.admin import ReadOnly
 from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
 
@@ -98,10 +98,8 @@ class ProviderCallbackAdmin(ReadOnly):
         term = search_term.strip()
         if not term:
             return queryset, False
-        try:
-            return queryset.filter(payout=uuid.UUID(term)), False
-        except ValueError:
-            return queryset.none(), False
+        payout_id = ids.parse(term)
+        return (queryset.none() if payout_id is None else queryset.filter(payout=payout_id)), False
 
     @display(description="Result", label=RESULT_LABELS)
     def show_result(self, callback: ProviderCallback) -> str:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
+from accounts import ids
 from accounts import services as accounts_services
 from accounts import texts
 from accounts.errors import MerchantNotFound, Refusal
@@ -53,6 +54,14 @@ def name(text: str) -> str:
     return stripped
 
 
+def payout_id(text: str) -> UUID:
+    """Take the id of a payout, however it is written."""
+    found = ids.parse(text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no id of a payout")
+    return found
+
+
 def day(text: str) -> date:
     """Take a day as RFC 3339 writes it."""
     parsed = moments.parse_day(text)
@@ -76,7 +85,7 @@ class PayoutCommand(BaseCommand):
     """Does one thing with one payout, for a reason."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("payout", type=UUID, help="the payout's id")
+        parser.add_argument("payout", type=payout_id, help="the payout's id")
         parser.add_argument(
             "--reason",
             required=True,

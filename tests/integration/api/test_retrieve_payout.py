@@ -80,7 +80,6 @@ class TestRetrievePayout:
             "1",
             "x",
             "null",
-            "01936f3e7c4a7d2b9e1f3a5b6c7d8e9f",
             "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9",
             "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9g",
             "%7B01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f%7D",

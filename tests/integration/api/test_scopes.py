@@ -27,13 +27,13 @@ NEEDED: dict[tuple[str, str], frozenset[str]] = {
     ("api/payouts/export/", "GET"): frozenset({READ, REPORTS}),
     ("api/exports/", "GET"): frozenset({READ, REPORTS}),
     ("api/exports/", "POST"): frozenset({READ, REPORTS}),
-    ("api/exports/<uuid:export_id>/", "GET"): frozenset({READ, REPORTS}),
-    ("api/exports/<uuid:export_id>/cancel/", "POST"): frozenset({READ, REPORTS}),
-    ("api/payouts/<uuid:payout_id>/", "GET"): frozenset({READ}),
-    ("api/payouts/<uuid:payout_id>/", "PATCH"): frozenset({WRITE}),
-    ("api/payouts/<uuid:payout_id>/", "DELETE"): frozenset({WRITE}),
-    ("api/payouts/<uuid:payout_id>/cancel/", "POST"): frozenset({WRITE}),
-    ("api/payouts/<uuid:payout_id>/history/", "GET"): frozenset({READ}),
+    ("api/exports/<id:export_id>/", "GET"): frozenset({READ, REPORTS}),
+    ("api/exports/<id:export_id>/cancel/", "POST"): frozenset({READ, REPORTS}),
+    ("api/payouts/<id:payout_id>/", "GET"): frozenset({READ}),
+    ("api/payouts/<id:payout_id>/", "PATCH"): frozenset({WRITE}),
+    ("api/payouts/<id:payout_id>/", "DELETE"): frozenset({WRITE}),
+    ("api/payouts/<id:payout_id>/cancel/", "POST"): frozenset({WRITE}),
+    ("api/payouts/<id:payout_id>/history/", "GET"): frozenset({READ}),
 }
 
 

@@ -27,7 +27,7 @@ PUBLIC = {
 # Providers are no merchants: they prove themselves by a signature (test_callbacks_api.py).
 PROVIDERS = {"api/callbacks/<str:provider>/"}
 # For whoever has the link, which is signed (test_export_download.py).
-LINKS = {"api/exports/<uuid:export_id>/download/"}
+LINKS = {"api/exports/<id:export_id>/download/"}
 # Not of one payout: they answer with what the key may see, which is nothing here.
 COLLECTIONS = {"api/payouts/", "api/payouts/summary/", "api/exports/"}
 # The same as files.
@@ -56,9 +56,9 @@ OBJECTS = sorted(set(KEPT) - COLLECTIONS - FILES - NO_PAYOUTS)
 
 
 def send(client: Client, method: str, route: str, payout: Payout) -> Any:
-    path = "/" + route.replace("<uuid:payout_id>", str(payout.id)).replace("<path:key>", KEY)
-    if "<uuid:export_id>" in path:
-        path = path.replace("<uuid:export_id>", str(export_beside(payout).id))
+    path = "/" + route.replace("<id:payout_id>", str(payout.id)).replace("<path:key>", KEY)
+    if "<id:export_id>" in path:
+        path = path.replace("<id:export_id>", str(export_beside(payout).id))
     return getattr(client, method)(path, content_type="application/json")
 
 
@@ -77,12 +77,12 @@ def has_method(route: str, method: str) -> bool:
 def test_the_walk_finds_the_routes() -> None:
     assert ROUTES.keys() >= PUBLIC | PROVIDERS | LINKS | COLLECTIONS | FILES | NO_PAYOUTS | KEYS
     assert OBJECTS == [
-        "api/exports/<uuid:export_id>/",
-        "api/exports/<uuid:export_id>/cancel/",
+        "api/exports/<id:export_id>/",
+        "api/exports/<id:export_id>/cancel/",
         "api/idempotency-keys/<path:key>/",
-        "api/payouts/<uuid:payout_id>/",
-        "api/payouts/<uuid:payout_id>/cancel/",
-        "api/payouts/<uuid:payout_id>/history/",
+        "api/payouts/<id:payout_id>/",
+        "api/payouts/<id:payout_id>/cancel/",
+        "api/payouts/<id:payout_id>/history/",
     ]
 
 

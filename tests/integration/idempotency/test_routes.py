@@ -14,7 +14,7 @@ from config import health
 
 # Routes and methods that change something and take no key, each with the reason why a repetition does no harm.
 EXEMPT = {
-    ("api/payouts/<uuid:payout_id>/", "delete"): "It names what it deletes: the second time there is nothing left.",
+    ("api/payouts/<id:payout_id>/", "delete"): "It names what it deletes: the second time there is nothing left.",
     ("api/callbacks/<str:provider>/", "post"): "Its provider names the event: told again, it is stored already.",
 }
 # Views that are plain functions, or Django's own, and take any method: these change nothing, whatever it is.
@@ -84,10 +84,10 @@ def test_the_walk_finds_the_routes() -> None:
 
     assert taking == {
         ("api/payouts/", "post"),
-        ("api/payouts/<uuid:payout_id>/", "patch"),
-        ("api/payouts/<uuid:payout_id>/cancel/", "post"),
+        ("api/payouts/<id:payout_id>/", "patch"),
+        ("api/payouts/<id:payout_id>/cancel/", "post"),
         ("api/exports/", "post"),
-        ("api/exports/<uuid:export_id>/cancel/", "post"),
+        ("api/exports/<id:export_id>/cancel/", "post"),
     }
     assert PLAIN.keys() <= {route for route, _ in ROUTES}
 

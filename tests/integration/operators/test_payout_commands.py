@@ -150,7 +150,7 @@ class TestEveryCommand:
         ("payout_id", "sentence"),
         [
             ("01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f", "There is no payout 01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f."),
-            ("nonsense", "Error: argument payout: invalid UUID value: 'nonsense'"),
+            ("nonsense", "Error: argument payout: 'nonsense' is no id of a payout"),
         ],
     )
     def test_refuses_an_id_that_there_is_not(self, db: None, command: list[str], payout_id: str, sentence: str) -> None:

@@ -1,0 +1,45 @@
+"""Ids of ours as others write them: RFC 9562 says that upper and lower case are the same, and so are ids without
+hyphens, which many programs make. What we write is the canonical form, in lower case and with hyphens.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+_HEX: Final = "[0-9A-Fa-f]"
+SPELLINGS: Final = f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}|{_HEX}{{32}}"
+_ID: Final = re.compile(SPELLINGS)
+
+
+def parse(text: str) -> UUID | None:
+    """Return the id that is written like this, or None. (Python's UUID would take braces and hyphens anywhere.)"""
+    return UUID(text) if _ID.fullmatch(text) else None
+
+
+class IdConverter:
+    """An id in a path: `<id:payout_id>`."""
+
+    regex = SPELLINGS
+
+    def to_python(self, value: str) -> UUID:
+        """Return the id, however it is written."""
+        return UUID(value)
+
+    def to_url(self, value: Any) -> str:
+        """Return the id as paths of ours have it."""
+        return str(value)
+
+
+def canonical_path(request: HttpRequest | Request) -> str:
+    """Return the path of the request with its ids in canonical form: another spelling is the same address.
+
+    Only what the route takes for an id is one. An Idempotency-Key in a path may look like an id, and stays as it is.
+    """
+    match = request.resolver_match
+    ids = {value for value in match.kwargs.values() if isinstance(value, UUID)} if match else set[UUID]()
+    return "/".join(str(found) if (found := parse(part)) in ids else part for part in request.path.split("/"))
