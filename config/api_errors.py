@@ -30,9 +30,8 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import bodies
+from accounts import bodies, ids
 from accounts import errors as accounts_errors
-from accounts import ids
 from accounts.authentication import SCHEME
 from config import pages
 from config.logs import current_request_id
@@ -121,6 +120,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
     payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
     payouts_errors.IfMatchMalformed: Problem(400, "if_match_malformed", "Malformed If-Match"),
+    payouts_errors.IfNoneMatchMalformed: Problem(400, "if_none_match_malformed", "Malformed If-None-Match"),
     payouts_errors.SummaryTooLarge: Problem(400, "summary_too_large", "The summary would be too large"),
     payouts_errors.TimeZoneUnknown: Problem(400, "time_zone_unknown", "There is no such time zone"),
     payouts_errors.ExportNotFound: Problem(404, "not_found", "Not found"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -90,6 +91,21 @@ class ContentSecurityPolicyMiddleware:
         if path.startswith(ADMIN_PATH):
             return self.ADMIN
         return self.DOCUMENTATION if path.startswith("/api/schema/") else self.API
+
+
+class NotModifiedMiddleware:
+    """Take the length off a 304. It would be that of the body which is left out (RFC 9110, section 8.6), and Django's
+    CommonMiddleware counts the bytes that are sent.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            del response.headers["Content-Length"]
+        return response
 
 
 class AdminOnly:

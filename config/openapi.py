@@ -61,7 +61,7 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         payouts_errors.RecipientNotStructured,
         payouts_errors.LiveProviderMissing,
     ),
-    "retrieve_payout": _FIND,
+    "retrieve_payout": (*_FIND, payouts_errors.IfNoneMatchMalformed),
     "update_payout": (
         *_FIND,
         *_KEY,
@@ -76,7 +76,13 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         payouts_errors.PayoutNotDeletable,
         payouts_errors.PayoutChanged,
     ),
-    "cancel_payout": (*_FIND, *_KEY, payouts_errors.PayoutNotCancelable),
+    "cancel_payout": (
+        *_FIND,
+        *_KEY,
+        payouts_errors.IfMatchMalformed,
+        payouts_errors.PayoutNotCancelable,
+        payouts_errors.PayoutChanged,
+    ),
     "retrieve_payout_history": _FIND,
     "export_payouts": (exceptions.ValidationError, payouts_errors.ExportTooLarge, payouts_errors.TooManyExports),
     "list_exports": (exceptions.ValidationError,),

@@ -107,6 +107,10 @@ class IfMatchMalformed(Refusal):
     """If-Match takes the ETag as it was sent, with its quotes, such as "3"; or a list of them; or an asterisk."""
 
 
+class IfNoneMatchMalformed(Refusal):
+    """If-None-Match takes the ETag as it was sent, with its quotes; or a list of them; or an asterisk."""
+
+
 class SummaryTooLarge(Refusal):
     """The summary would have more than 10000 rows. Ask for a shorter time, or group by less."""
 

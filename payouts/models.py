@@ -80,7 +80,7 @@ class Payout(models.Model):
     turned_away_at = models.DateTimeField(null=True)
     #: Since when evidence contradicts the status. An operator clears it, having looked.
     contradicted_at = models.DateTimeField(null=True)
-    #: Counts every change; it is the ETag.
+    #: Counts every change that the merchant is shown; ETags are made of it (payouts/etags.py).
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
@@ -129,10 +129,6 @@ class Payout(models.Model):
 
     def __str__(self) -> str:
         return f"{money.format_amount(self.amount, self.currency)} {self.currency} ({self.id})"
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
 
     @property
     def provider_key(self) -> str:

@@ -128,6 +128,13 @@ IF_MATCH: Final = OpenApiParameter(
     description="The ETag that you read. If the payout has changed since, nothing is done and the answer is 412.",
     examples=[OpenApiExample("etag", '"1"')],
 )
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag of the last GET: where nothing of the answer has changed since, it is 304 without a body.",
+    examples=[OpenApiExample("etag", '"1-9f86d081884c7d65"')],
+)
 REPLAYED: Final = OpenApiParameter(
     "Idempotent-Replayed",
     str,
@@ -140,6 +147,13 @@ LOCATION: Final = OpenApiParameter(
 )
 ETAG: Final = OpenApiParameter(
     "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Version of the payout, for If-Match."
+)
+ETAG_OF_DOCUMENT: Final = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 304],
+    description="Version of the payout and of this answer, for If-None-Match and for If-Match.",
 )
 GROUP_BY: Final = OpenApiParameter(
     "group_by",
@@ -242,8 +256,11 @@ retrieve_payout = extend_schema(
     tags=["payouts"],
     summary="Retrieve a payout",
     description="The payout as it is now.",
-    parameters=[ETAG],
-    responses={200: _payout("The payout.", PAID, STRUCTURED_PAID)},
+    parameters=[IF_NONE_MATCH, ETAG_OF_DOCUMENT],
+    responses={
+        200: _payout("The payout.", PAID, STRUCTURED_PAID),
+        304: OpenApiResponse(description="It is as it was when you got the ETag. There is no body."),
+    },
 )
 update_payout = extend_schema(
     operation_id="update_payout",
@@ -281,7 +298,7 @@ cancel_payout = extend_schema(
     tags=["payouts"],
     summary="Cancel a payout",
     description="Calls a `pending` payout off. One that is `canceled` already is answered the same; any other is 409.",
-    parameters=[OPTIONAL_KEY, ETAG, REPLAYED],
+    parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=None,
     responses={200: _answer("The payout, canceled by this request or before.", CANCELED)},
 )

@@ -7,8 +7,7 @@ payout never change (a trigger sees to it).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -24,9 +23,6 @@ from payouts.states import PayoutStatus
 
 #: What may be changed only before anything is sent.
 PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")
-#: RFC 9110, section 8.8.3.
-ETAG: Final = re.compile(r'(?<!W/)"[\x21\x23-\x7e]*"')
-ETAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:\s*,\s*(?:W/)?"[\x21\x23-\x7e]*")*')
 #: The merchant's own notes, which no provider sees.
 FREE_FIELDS: Final = ("comment", "metadata")
 
@@ -79,15 +75,15 @@ def actor_of(api_key: MerchantAPIKey) -> str:
     return f"merchant:{api_key.prefix}"
 
 
-def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Payout:
+def update_payout(payout: Payout, *, expected_versions: Collection[int] | None = None, **fields: Any) -> Payout:
     """Change the payout and return it as it is now. Setting a field to the value that it has is no change.
 
-    Raises PayoutChanged where If-Match names another version than the present one, and PayoutNotChangeable for a
-    change of amount, currency, recipient or reference once it is no longer pending, RecipientNotStructured where the
+    Raises PayoutChanged unless it has one of the versions that the caller expects (None: any), PayoutNotChangeable for
+    a change of amount, currency, recipient or reference once it is no longer pending, RecipientNotStructured where the
     provider cannot pay the new recipient, and AmountDoesNotFit where the amount has more decimals than the currency.
     """
     with transaction.atomic(savepoint=False):
-        current = _lock(payout, if_match)
+        current = _lock(payout, expected_versions)
         changes = {name: value for name, value in fields.items() if not texts.is_same(getattr(current, name), value)}
         if not changes:
             return current
@@ -104,12 +100,16 @@ def update_payout(payout: Payout, *, if_match: str | None, **fields: Any) -> Pay
         return Payout.objects.get(pk=current.pk)
 
 
-def cancel_payout(payout: Payout, *, actor: str) -> Payout:
+def cancel_payout(payout: Payout, *, actor: str, expected_versions: Collection[int] | None = None) -> Payout:
     """Cancel a pending payout and return it; one that is canceled already is returned as it is.
 
-    Raises PayoutNotCancelable in every other status, and for one that an operator has sent again although it may have
-    been sent before. Between this and a worker the first to commit wins.
+    Raises PayoutChanged like update_payout, and PayoutNotCancelable in every other status, and for one that an operator
+    has sent again although it may have been sent before. Between this and a worker the first to commit wins.
     """
+    if expected_versions is not None:
+        with transaction.atomic(savepoint=False):
+            # The lock holds until the status is written.
+            return cancel_payout(_lock(payout, expected_versions), actor=actor)
     sends = PayoutAttempt.objects.filter(
         payout=models.OuterRef("pk"), reference_number=models.OuterRef("reference_number")
     )
@@ -130,13 +130,13 @@ def cancel_payout(payout: Payout, *, actor: str) -> Payout:
     return current
 
 
-def delete_payout(payout: Payout, *, actor: str, if_match: str | None) -> None:
+def delete_payout(payout: Payout, *, actor: str, expected_versions: Collection[int] | None = None) -> None:
     """Take the payout off the merchant's list, canceling it first where it is pending. It is kept for audit.
 
     Raises PayoutChanged like update_payout, and PayoutNotDeletable where money may move or has moved.
     """
     with transaction.atomic(savepoint=False):
-        current = _lock(payout, if_match)
+        current = _lock(payout, expected_versions)
         if current.status == PayoutStatus.PENDING:
             current = cancel_payout(current, actor=actor)
         if current.status not in states.DELETABLE:
@@ -155,7 +155,7 @@ def receive_callback(provider_name: str, *, headers: Mapping[str, str], body: by
         tasks.ring_for_callback(callback_id)
 
 
-def _lock(payout: Payout, if_match: str | None) -> Payout:
+def _lock(payout: Payout, expected_versions: Collection[int] | None) -> Payout:
     """Return the payout as it is now and keep it so until the transaction ends.
 
     The lock makes comparing and writing one step: a worker that claims meanwhile waits, or was first and is seen.
@@ -163,16 +163,9 @@ def _lock(payout: Payout, if_match: str | None) -> Payout:
     current = Payout.objects.select_for_update().filter(pk=payout.pk, deleted_at__isnull=True).first()
     if current is None:
         raise errors.PayoutNotFound
-    if if_match is not None and if_match.strip() != "*" and current.etag not in _etags(if_match):
+    if expected_versions is not None and current.version not in expected_versions:
         raise errors.PayoutChanged
     return current
-
-
-def _etags(header: str) -> set[str]:
-    """Return the strong ETags of an If-Match header: RFC 9110 compares strongly, so a weak one never matches."""
-    if not ETAGS.fullmatch(header.strip()):
-        raise errors.IfMatchMalformed(field="If-Match")
-    return set(ETAG.findall(header))
 
 
 def _may_have_been_paid(payout: Payout) -> bool:

@@ -23,7 +23,19 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import documents, errors, filters, grouping, openapi, replica, serializers, services, summaries, totals
+from payouts import (
+    documents,
+    errors,
+    etags,
+    filters,
+    grouping,
+    openapi,
+    replica,
+    serializers,
+    services,
+    summaries,
+    totals,
+)
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
 
@@ -80,7 +92,12 @@ class PayoutsAPIView(GenericAPIView[Payout]):
             raise errors.PayoutDeleted from error
 
     def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        return Response(documents.of(payout), status=status, headers={"ETag": payout.etag, **(headers or {})})
+        etag = etags.of_version(payout.version)
+        return Response(documents.of(payout), status=status, headers={"ETag": etag, **(headers or {})})
+
+    @property
+    def expected_versions(self) -> frozenset[int] | None:
+        return etags.expected_versions(self.request.headers.get("If-Match"))
 
 
 class PayoutListView(ListModelMixin, PayoutsAPIView):
@@ -126,7 +143,12 @@ class PayoutView(PayoutsAPIView):
 
     @openapi.retrieve_payout
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
-        return self.answer(self.get_payout(payout_id))
+        payout = self.get_payout(payout_id)
+        document = documents.of(payout)
+        etag = etags.of_document(payout.version, document)
+        if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):
+            return Response(status=304, headers={"ETag": etag})
+        return Response(document, headers={"ETag": etag})
 
     @openapi.update_payout
     @idempotent(resource_type="payout")
@@ -134,14 +156,14 @@ class PayoutView(PayoutsAPIView):
         del idempotency_key
         payout = self.get_payout(payout_id)
         fields = self.validated(request, serializers.PayoutUpdateSerializer(payout, data=request.data))
-        return self.answer(services.update_payout(payout, if_match=request.headers.get("If-Match"), **fields))
+        return self.answer(services.update_payout(payout, expected_versions=self.expected_versions, **fields))
 
     @openapi.delete_payout
     def delete(self, request: Request, payout_id: uuid.UUID) -> Response:
         services.delete_payout(
             self.get_payout(payout_id),
             actor=services.actor_of(self.api_key),
-            if_match=request.headers.get("If-Match"),
+            expected_versions=self.expected_versions,
         )
         return Response(status=204)
 
@@ -155,7 +177,8 @@ class PayoutCancelView(PayoutsAPIView):
         del idempotency_key
         payout = self.get_payout(payout_id)
         self.validated(request, serializers.StrictSerializer(data=request.data))
-        return self.answer(services.cancel_payout(payout, actor=services.actor_of(self.api_key)))
+        actor = services.actor_of(self.api_key)
+        return self.answer(services.cancel_payout(payout, actor=actor, expected_versions=self.expected_versions))
 
 
 class PayoutHistoryView(PayoutsAPIView):

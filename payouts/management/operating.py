@@ -14,9 +14,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from accounts import ids
+from accounts import ids, texts
 from accounts import services as accounts_services
-from accounts import texts
 from accounts.errors import MerchantNotFound, Refusal
 from payouts import moments, operators, pausing
 from payouts.models import Payout

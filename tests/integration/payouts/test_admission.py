@@ -357,7 +357,7 @@ class TestWaitingReason:
     def test_of_an_attempt_that_did_not_get_through(self, api: Client, make_processed_payout: MakePayout) -> None:
         payout = make_processed_payout("sandbox_unavailable_1")
         shown = [shown_by(api, payout)]
-        services.update_payout(payout, if_match=None, comment="where is it?")
+        services.update_payout(payout, comment="where is it?")
         shown.append(shown_by(api, payout))
         processing.process(payout.pk)
         database.make_due(payout)

@@ -99,7 +99,7 @@ class TestLife:
     def test_is_not_moved_by_a_later_change_of_a_note(self, make_processed_payout: MakePayout) -> None:
         paid = make_processed_payout()
 
-        noted = services.update_payout(paid, if_match=None, comment="seen")
+        noted = services.update_payout(paid, comment="seen")
 
         assert (noted.version, noted.completed_at) == (paid.version + 1, paid.completed_at)
 

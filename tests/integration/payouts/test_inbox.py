@@ -209,7 +209,7 @@ class TestApply:
         assert due_at is not None
 
     def test_alarms_about_a_deleted_payout_too(self, live_payout: Payout) -> None:
-        services.delete_payout(live_payout, actor="merchant:x", if_match=None)
+        services.delete_payout(live_payout, actor="merchant:x")
 
         callback = telling.tell(live_payout.pk, "paid")
 

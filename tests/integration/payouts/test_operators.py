@@ -245,7 +245,7 @@ class TestRetry:
         assert (live_payout.status, live_payout.attempts_count) == (status, 0)
 
     def test_refuses_a_deleted_one(self, refused_payout: Payout) -> None:
-        services.delete_payout(refused_payout, actor="merchant:x", if_match=None)
+        services.delete_payout(refused_payout, actor="merchant:x")
 
         with pytest.raises(errors.PayoutDeletedByMerchant), transaction.atomic():
             operators.retry_payout(refused_payout, **ADA)
@@ -300,7 +300,7 @@ class TestResolveContradicted:
         with pytest.raises(errors.PayoutNotCancelable), transaction.atomic():
             services.cancel_payout(refused_payout, actor="merchant:x")
         with pytest.raises(errors.PayoutNotChangeable), transaction.atomic():
-            services.update_payout(refused_payout, if_match=None, amount=99)
+            services.update_payout(refused_payout, amount=99)
 
         refused_payout.refresh_from_db()
         assert refused_payout.status == "pending"
@@ -396,7 +396,7 @@ class TestAfterARetry:
         with pytest.raises(errors.PayoutNotCancelable, match="may have been sent before"), transaction.atomic():
             services.cancel_payout(stuck_payout, actor="merchant:x")
         with pytest.raises(errors.PayoutNotCancelable, match="may have been sent before"), transaction.atomic():
-            services.delete_payout(stuck_payout, actor="merchant:x", if_match=None)
+            services.delete_payout(stuck_payout, actor="merchant:x")
 
         stuck_payout.refresh_from_db()
         assert (stuck_payout.status, stuck_payout.deleted_at) == ("pending", None)
@@ -412,15 +412,15 @@ class TestAfterARetry:
         before = Payout.objects.values().get()
 
         with pytest.raises(errors.PayoutNotChangeable, match="may have been sent before"), transaction.atomic():
-            services.update_payout(stuck_payout, if_match=None, **change)
+            services.update_payout(stuck_payout, **change)
 
         assert Payout.objects.values().get() == before
-        services.update_payout(stuck_payout, if_match=None, comment="a note is free")
+        services.update_payout(stuck_payout, comment="a note is free")
 
     def test_what_was_refused_is_the_merchants_again(self, provider: FakeProvider, refused_payout: Payout) -> None:
         operators.retry_payout(refused_payout, **ADA)
 
-        services.update_payout(refused_payout, if_match=None, recipient_details={"name": "Jane Doe", "account": "2"})
+        services.update_payout(refused_payout, recipient_details={"name": "Jane Doe", "account": "2"})
         canceled = services.cancel_payout(refused_payout, actor="merchant:x")
 
         assert canceled.status == "canceled"
@@ -612,7 +612,7 @@ class TestAcknowledge:
 
     def test_works_for_a_deleted_one(self, contradicted_payout: Payout) -> None:
         """Or its alarm could never end."""
-        services.delete_payout(contradicted_payout, actor="merchant:x", if_match=None)
+        services.delete_payout(contradicted_payout, actor="merchant:x")
 
         assert operators.acknowledge_contradiction(contradicted_payout, **ADA).contradicted_at is None
 

@@ -433,7 +433,7 @@ class TestWaiting:
 
         def change() -> None:
             with transaction.atomic():
-                services.update_payout(live_payout, if_match=None, comment="new")
+                services.update_payout(live_payout, comment="new")
                 locked.set()
                 assert ready.wait(10)
                 assert admission.Holds.read().everything is False

@@ -119,7 +119,7 @@ class TestTransactions:
 
         def comment() -> None:
             assert sending.wait(10)
-            services.update_payout(live_payout, if_match=None, comment="seen")
+            services.update_payout(live_payout, comment="seen")
             written.set()
 
         provider.on_send(send)

@@ -56,8 +56,8 @@ class TestMarks:
 
     def test_are_not_left_by_payouts_of_today(self, make_payout: MakePayout) -> None:
         cancel(make_payout())
-        services.update_payout(make_payout(), if_match=None, amount=Decimal(1))
-        services.delete_payout(make_payout(), actor="merchant:test", if_match=None)
+        services.update_payout(make_payout(), amount=Decimal(1))
+        services.delete_payout(make_payout(), actor="merchant:test")
 
         assert marks() == []
 
@@ -151,7 +151,7 @@ class TestClosing:
         assert found == expected
 
     def test_leaves_deleted_payouts_out(self, make_payout: MakePayout) -> None:
-        services.delete_payout(make_payout(created_at=at(day_ago(1))), actor="merchant:test", if_match=None)
+        services.delete_payout(make_payout(created_at=at(day_ago(1))), actor="merchant:test")
 
         rolling.close(day_ago(1))
 
@@ -226,7 +226,7 @@ class TestRefreshing:
 
     def test_leaves_no_cell_of_nothing(self, payout: Payout) -> None:
         for each in Payout.objects.all():
-            services.delete_payout(each, actor="merchant:test", if_match=None)
+            services.delete_payout(each, actor="merchant:test")
 
         rolling.refresh()
 
@@ -235,7 +235,7 @@ class TestRefreshing:
     def test_makes_a_day_once_for_many_marks(self, payout: Payout, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         for amount in range(1, 6):
-            services.update_payout(payout, if_match=None, amount=Decimal(amount))
+            services.update_payout(payout, amount=Decimal(amount))
 
         assert rollup.refresh_marked_days() == 5
 

@@ -85,9 +85,8 @@ class World:
         payout = self.payout(PayoutStatus.PENDING)
         if payout is not None:
             currency = self.chance.choice(["EUR", "JPY"])
-            fields = {"amount": self.amount(currency), "currency": currency}
             try:
-                services.update_payout(payout, if_match=None, **fields)
+                services.update_payout(payout, amount=self.amount(currency), currency=currency)
             except errors.PayoutNotChangeable:
                 # An operator has had it sent again.
                 return
@@ -95,7 +94,7 @@ class World:
     def delete(self) -> None:
         payout = self.payout(PayoutStatus.PENDING, PayoutStatus.FAILED, PayoutStatus.CANCELED)
         if payout is not None:
-            services.delete_payout(payout, actor="merchant:test", if_match=None)
+            services.delete_payout(payout, actor="merchant:test")
 
     def close(self) -> None:
         rollup.close_next_day(Horizon(0, day_ago(1)))

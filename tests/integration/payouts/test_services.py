@@ -79,7 +79,7 @@ class TestUpdatePayout:
         recipient = {"name": "John Doe", "account": "1"}
 
         updated = services.update_payout(
-            payout, if_match=None, amount=Decimal("7"), currency="JPY", recipient_details=recipient, reference="r"
+            payout, amount=Decimal("7"), currency="JPY", recipient_details=recipient, reference="r"
         )
 
         payout.refresh_from_db()
@@ -107,7 +107,7 @@ class TestUpdatePayout:
             pytest.raises(errors.PayoutNotChangeable, match=f"This payout is {status.label.lower()}"),
             transaction.atomic(),
         ):
-            services.update_payout(payout, if_match=None, comment="x", **fields)
+            services.update_payout(payout, comment="x", **fields)
 
         payout.refresh_from_db()
         assert (payout.version, payout.comment) == (1, "")
@@ -116,7 +116,7 @@ class TestUpdatePayout:
     def test_changes_notes_always(self, make_payout: Callable[..., Payout], status: PayoutStatus) -> None:
         payout = database.put_into(make_payout(), status)
 
-        updated = services.update_payout(payout, if_match=None, comment="seen", metadata={"k": "v"})
+        updated = services.update_payout(payout, comment="seen", metadata={"k": "v"})
 
         assert (updated.comment, updated.metadata, updated.version, updated.status) == ("seen", {"k": "v"}, 2, status)
 
@@ -124,31 +124,31 @@ class TestUpdatePayout:
     def test_the_same_values_are_no_change(self, make_payout: Callable[..., Payout], status: PayoutStatus) -> None:
         payout = database.put_into(make_payout(), status)
 
-        updated = services.update_payout(payout, if_match=None, amount=Decimal("10.5"), currency="EUR", comment="")
+        updated = services.update_payout(payout, amount=Decimal("10.5"), currency="EUR", comment="")
 
         assert updated.version == 1
         assert updated.updated_at == payout.updated_at
 
-    @pytest.mark.parametrize("if_match", ['"1"', "*", '"7", "1"', ' "1" '])
-    def test_if_match_of_the_present_version(self, make_payout: Callable[..., Payout], if_match: str) -> None:
-        assert services.update_payout(make_payout(), if_match=if_match, comment="x").version == 2
+    @pytest.mark.parametrize("expected", [None, {1}, {7, 1}])
+    def test_of_an_expected_version(self, make_payout: Callable[..., Payout], expected: set[int] | None) -> None:
+        assert services.update_payout(make_payout(), expected_versions=expected, comment="x").version == 2
 
-    @pytest.mark.parametrize("if_match", ['"2"', 'W/"1"', '"11"'])
-    def test_if_match_of_another_version(self, make_payout: Callable[..., Payout], if_match: str) -> None:
+    @pytest.mark.parametrize("expected", [{2}, {11, 12}, set()])
+    def test_of_another_version_than_expected(self, make_payout: Callable[..., Payout], expected: set[int]) -> None:
         payout = make_payout()
 
         with pytest.raises(errors.PayoutChanged), transaction.atomic():
-            services.update_payout(payout, if_match=if_match, comment="x")
+            services.update_payout(payout, expected_versions=expected, comment="x")
 
         payout.refresh_from_db()
         assert payout.comment == ""
 
     def test_a_deleted_payout_is_not_found(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
-        services.delete_payout(payout, actor="merchant:x", if_match=None)
+        services.delete_payout(payout, actor="merchant:x")
 
         with pytest.raises(errors.PayoutNotFound), transaction.atomic():
-            services.update_payout(payout, if_match=None, comment="x")
+            services.update_payout(payout, comment="x")
 
 
 @pytest.mark.django_db
@@ -197,7 +197,7 @@ class TestDeletePayout:
     def test_cancels_a_pending_payout_first(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
 
-        services.delete_payout(payout, actor="merchant:abc", if_match=None)
+        services.delete_payout(payout, actor="merchant:abc")
 
         payout.refresh_from_db()
         assert payout.status == "canceled"
@@ -211,7 +211,7 @@ class TestDeletePayout:
     ) -> None:
         payout = database.put_into(make_payout(), status)
 
-        services.delete_payout(payout, actor="merchant:abc", if_match=None)
+        services.delete_payout(payout, actor="merchant:abc")
 
         payout.refresh_from_db()
         assert payout.deleted_at is not None
@@ -226,26 +226,26 @@ class TestDeletePayout:
             pytest.raises(errors.PayoutNotDeletable, match=f"This payout is {status.label.lower()}"),
             transaction.atomic(),
         ):
-            services.delete_payout(payout, actor="merchant:abc", if_match=None)
+            services.delete_payout(payout, actor="merchant:abc")
 
         payout.refresh_from_db()
         assert payout.deleted_at is None
 
-    def test_honours_if_match(self, make_payout: Callable[..., Payout]) -> None:
+    def test_of_another_version_than_expected(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
 
         with pytest.raises(errors.PayoutChanged), transaction.atomic():
-            services.delete_payout(payout, actor="merchant:abc", if_match='"9"')
+            services.delete_payout(payout, actor="merchant:abc", expected_versions={9})
 
         payout.refresh_from_db()
         assert (payout.status, payout.deleted_at) == ("pending", None)
 
     def test_twice_is_not_found(self, make_payout: Callable[..., Payout]) -> None:
         payout = make_payout()
-        services.delete_payout(payout, actor="merchant:abc", if_match=None)
+        services.delete_payout(payout, actor="merchant:abc")
 
         with pytest.raises(errors.PayoutNotFound), transaction.atomic():
-            services.delete_payout(payout, actor="merchant:abc", if_match=None)
+            services.delete_payout(payout, actor="merchant:abc")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -258,7 +258,7 @@ class TestRaces:
 
         def change() -> None:
             with transaction.atomic():
-                services.update_payout(live_payout, if_match=None, amount=Decimal(99))
+                services.update_payout(live_payout, amount=Decimal(99))
                 changed.set()
                 assert claiming.wait(10)
                 # Long enough for the claim to reach the lock; were it late, it would find the change committed.
@@ -282,7 +282,7 @@ class TestRaces:
 
             changed = racing.run_together(
                 lambda: processing.process(payout.pk),  # noqa: B023 - it runs before the next round
-                lambda: services.update_payout(payout, if_match=None, amount=Decimal(99)),  # noqa: B023
+                lambda: services.update_payout(payout, amount=Decimal(99)),  # noqa: B023
             )[1]
 
             payout.refresh_from_db()
@@ -296,8 +296,8 @@ class TestRaces:
         payout = make_payout(amount=Decimal(10))
 
         results = racing.run_together(
-            lambda: services.update_payout(payout, if_match=None, currency="JPY"),
-            lambda: services.update_payout(payout, if_match=None, amount=Decimal("10.25")),
+            lambda: services.update_payout(payout, currency="JPY"),
+            lambda: services.update_payout(payout, amount=Decimal("10.25")),
         )
 
         payout.refresh_from_db()
@@ -309,7 +309,9 @@ class TestRaces:
 
         results = racing.run_together(
             *[
-                lambda comment=comment: services.update_payout(payout, if_match=payout.etag, comment=comment)
+                lambda comment=comment: services.update_payout(
+                    payout, expected_versions={payout.version}, comment=comment
+                )
                 for comment in ("a", "b", "c", "d")
             ]
         )
@@ -322,7 +324,7 @@ class TestRaces:
     def test_a_deletion_and_a_claim(self, provider: FakeProvider, live_payout: Payout) -> None:
         deleted = racing.run_together(
             lambda: processing.process(live_payout.pk),
-            lambda: services.delete_payout(live_payout, actor="merchant:x", if_match=None),
+            lambda: services.delete_payout(live_payout, actor="merchant:x"),
         )[1]
 
         live_payout.refresh_from_db()
