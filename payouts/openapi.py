@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 
-from payouts import filters, grouping, serializers
+from payouts import filters, grouping, receipts, serializers
 from payouts.summaries import DEFAULT_GROUPS
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
@@ -155,6 +162,7 @@ ETAG_OF_DOCUMENT: Final = OpenApiParameter(
     response=[200, 304],
     description="Version of the payout and of this answer, for If-None-Match and for If-Match.",
 )
+_RECEIPT: Final = "To an API key without the scope `payouts:read`: its id and status only."
 GROUP_BY: Final = OpenApiParameter(
     "group_by",
     {
@@ -196,6 +204,33 @@ ORDERING: Final = OpenApiParameter(
     enum=filters.ORDERINGS,
     default=filters.ORDERINGS[0],
 )
+
+
+class ReceiptExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # It registers its subclasses.
+    """A payout has the fields of a receipt as well. So that an answer is one of the two, a receipt has no others."""
+
+    target_class = "payouts.receipts.PayoutReceiptSerializer"
+
+    def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001
+        return {**schema, "additionalProperties": False}
+
+
+ANSWER: Final = PolymorphicProxySerializer(
+    component_name="PayoutAnswer",
+    serializers=[serializers.PayoutSerializer, receipts.PayoutReceiptSerializer],
+    resource_type_field_name=None,
+)
+
+
+def _answer_to_change(description: str, text: dict[str, Any], structured: dict[str, Any]) -> OpenApiResponse:
+    """Describe what a key is answered that may read, in both forms of a recipient, and what one that may not."""
+    examples = [
+        OpenApiExample("text", text),
+        OpenApiExample("structured", structured),
+        OpenApiExample("receipt", {name: text[name] for name in receipts.FIELDS}),
+    ]
+    return OpenApiResponse(ANSWER, f"{description} {_RECEIPT}", examples)
 
 
 def _answer(description: str, example: object, serializer: object = serializers.PayoutSerializer) -> OpenApiResponse:
@@ -243,8 +278,10 @@ create_payout = extend_schema(
         OpenApiExample("structured", STRUCTURED_REQUEST, request_only=True),
     ],
     responses={
-        201: _payout("The payout, created now or by an earlier request with the key.", PAYOUT, STRUCTURED_PAYOUT),
-        200: _payout(
+        201: _answer_to_change(
+            "The payout, created now or by an earlier request with the key.", PAYOUT, STRUCTURED_PAYOUT
+        ),
+        200: _answer_to_change(
             "The payout as it is now: an earlier request with the key created it, and its answer is no longer kept.",
             PAID,
             STRUCTURED_PAID,
@@ -277,7 +314,7 @@ update_payout = extend_schema(
         OpenApiExample("recipient", {"recipient_details": STRUCTURED_REQUEST["recipient_details"]}, request_only=True),
     ],
     responses={
-        200: _payout(
+        200: _answer_to_change(
             "The payout as this request left it; repeated with its key, the same again.", PAYOUT, STRUCTURED_PAYOUT
         )
     },
@@ -300,7 +337,11 @@ cancel_payout = extend_schema(
     description="Calls a `pending` payout off. One that is `canceled` already is answered the same; any other is 409.",
     parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=None,
-    responses={200: _answer("The payout, canceled by this request or before.", CANCELED)},
+    responses={
+        200: _answer_to_change(
+            "The payout, canceled by this request or before.", CANCELED, {**CANCELED, **STRUCTURED_REQUEST}
+        )
+    },
 )
 payout_history = extend_schema(
     operation_id="retrieve_payout_history",

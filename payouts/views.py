@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from typing import Any, cast
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.generics import GenericAPIView
@@ -30,6 +31,7 @@ from payouts import (
     filters,
     grouping,
     openapi,
+    receipts,
     replica,
     serializers,
     services,
@@ -63,6 +65,13 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     def get_queryset(self) -> PayoutQuerySet:
         return Payout.objects.visible_to(self.api_key)
+
+    def finalize_response(  # type: ignore[override] # A method with @idempotent answers with bytes.
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        if receipts.shows_payout(request, response) and Scope.PAYOUTS_READ not in self.api_key.scopes:
+            response = receipts.reduced(response)
+        return super().finalize_response(request, cast("Response", response), *args, **kwargs)
 
     @property
     def api_key(self) -> MerchantAPIKey:
