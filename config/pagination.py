@@ -43,6 +43,9 @@ PAGE_PARAMETERS: Final = frozenset({"cursor", "page_size", "include"})
 class CursorPagination(BasePagination):
     """Pages a queryset by the order that the view chose: `ordering_of(request)` gives its columns, unique one last."""
 
+    #: What the view found out for the first page of a walk. Its cursors carry it, so that each page knows it.
+    carried: str = ""
+
     def paginate_queryset(  # type: ignore[override] # A list in memory needs no cursor.
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
@@ -88,6 +91,13 @@ class CursorPagination(BasePagination):
                     "example": 4711,
                     "description": "The number of all results, for `include=total`. Null if counting takes too long.",
                 },
+                "next_updated_after": {
+                    "type": "string",
+                    "format": "date-time",
+                    "example": "2026-11-23T12:00:00.250000Z",
+                    "description": "Of a list with `updated_after`: from when on to ask next, so that no change is "
+                    "missed. The same on all its pages.",
+                },
             },
         }
 
@@ -128,16 +138,19 @@ class CursorPagination(BasePagination):
         if cursor is None:
             return False, None
         try:
-            scope, direction, edge = signing.loads(cursor, salt=CURSOR_SALT)
+            bound_to, direction, edge = signing.loads(cursor, salt=CURSOR_SALT)
         except signing.BadSignature as error:
             raise invalid("cursor", "invalid_cursor", "This is no cursor of ours: take it from `next`.") from error
+        scope, _, self.carried = bound_to.partition(" ")
         if scope != self.scope:
             raise invalid("cursor", "cursor_mismatch", "This cursor belongs to other filters or another order.")
         return direction == "previous", edge
 
     def _link(self, row: Model, direction: str) -> str:
         edge = [str(getattr(row, name.lstrip("-"))) for name in self.order]
-        cursor = signing.dumps([self.scope, direction, edge], salt=CURSOR_SALT)
+        # In one with the scope: the version before then says that the cursor belongs to another list.
+        bound_to = f"{self.scope} {self.carried}" if self.carried else self.scope
+        cursor = signing.dumps([bound_to, direction, edge], salt=CURSOR_SALT)
         parameters = [*self._list_parameters(), ("page_size", str(self.page_size)), ("cursor", cursor)]
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
 

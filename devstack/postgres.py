@@ -18,7 +18,7 @@ ROLE = DATABASE = "payouts"
 _START_SECONDS = 60.0
 _PREDECESSOR_SECONDS = 10.0
 
-# No superuser can log in: the role of the platform may create databases (the tests do) and nothing else.
+# No superuser can log in: the role of the platform may create databases (the tests do), see statistics, no more.
 _HOST_BASED_AUTHENTICATION = f"host all {ROLE} {ports.LOOPBACK}/32 scram-sha-256\n"
 _INITDB_OPTIONS = (
     "--username=postgres",
@@ -200,6 +200,8 @@ def _options(settings: dict[str, str]) -> list[str]:
 def _role_and_database(password: str) -> list[str]:
     return [
         f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'",
+        # To see which transactions are open, whose they may be (docs/operations.md).
+        f"GRANT pg_read_all_stats TO {ROLE}",
         f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
     ]
 

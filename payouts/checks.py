@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from payouts import bank_settings
 from payouts.providers import registry
@@ -79,6 +80,30 @@ def check_live_provider(app_configs: Sequence[AppConfig] | None, **_: Any) -> li
             f"PAYOUTS_LIVE_PROVIDER names {settings.LIVE_PROVIDER!r}, which is no provider of this version.",
             hint=f"Use one of: {', '.join(sorted(registry.PROVIDERS))}; or leave it empty to refuse live payouts.",
             id="payouts.E001",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_polling(
+    app_configs: Sequence[AppConfig] | None, databases: Collection[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Tell who hides from us which transactions are open: merchants would be shown the same changes again and again."""
+    del app_configs
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_setting('track_activities')::bool"
+        )
+        sees_all, tracked = cursor.fetchone()
+    if sees_all and tracked:
+        return []
+    return [
+        checks.Warning(
+            "The database hides open transactions of other roles: next_updated_after stands still while there are any.",
+            hint="GRANT pg_read_all_stats TO the role of POSTGRES_USER, and leave track_activities on.",
+            id="payouts.W005",
         )
     ]
 

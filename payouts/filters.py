@@ -89,6 +89,8 @@ def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[st
         created_after=values.get("created_after"),
         created_before=values.get("created_before"),
         of_cells=_of_cells(values),
+        updated_after=values.get("updated_after"),
+        updated_before=values.get("updated_before"),
     )
 
 

@@ -250,7 +250,11 @@ list_payouts = extend_schema(
     description=(
         "Your payouts in the key's mode, a page at a time. Follow `next` until it is null. Where the installation "
         "lists from a replica, what has just been created or changed may be missing for a moment; ask for the payout "
-        "itself to see it as it is."
+        "itself to see it as it is.\n\n"
+        "To learn what has changed, ask with `updated_after`, walk through all pages, and ask next time with the "
+        "`next_updated_after` of this time: no change is missed, and the last ones are shown twice. Do not take the "
+        "greatest `updated_at` that you have seen: a change may become visible later than a newer one. Such lists "
+        "never come from a replica."
     ),
     parameters=[ORDERING, INCLUDE],
     responses={

@@ -25,6 +25,9 @@ class Selection:
     #: The filters by status and currency, which a cell of the roll-up answers as well as a payout; None where there are
     #: others beside them, that only the payouts themselves can answer.
     of_cells: Q | None
+    #: The same for the time of the last change, which `at_any_time` has heeded.
+    updated_after: datetime | None = None
+    updated_before: datetime | None = None
 
     @property
     def payouts(self) -> PayoutQuerySet:

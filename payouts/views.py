@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
+from datetime import datetime
 from typing import Any, cast
 
 from django.db.models import QuerySet
@@ -31,6 +32,7 @@ from payouts import (
     filters,
     grouping,
     openapi,
+    polling,
     receipts,
     replica,
     serializers,
@@ -63,15 +65,15 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         if request.method in self.allowed_methods and not filtered:
             parameters.refuse_misunderstood(request.query_params, known=frozenset())
 
-    def get_queryset(self) -> PayoutQuerySet:
-        return Payout.objects.visible_to(self.api_key)
-
     def finalize_response(  # type: ignore[override] # A method with @idempotent answers with bytes.
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         if receipts.shows_payout(request, response) and Scope.PAYOUTS_READ not in self.api_key.scopes:
             response = receipts.reduced(response)
         return super().finalize_response(request, cast("Response", response), *args, **kwargs)
+
+    def get_queryset(self) -> PayoutQuerySet:
+        return Payout.objects.visible_to(self.api_key)
 
     @property
     def api_key(self) -> MerchantAPIKey:
@@ -109,6 +111,11 @@ class PayoutsAPIView(GenericAPIView[Payout]):
         return etags.expected_versions(self.request.headers.get("If-Match"))
 
 
+def _from_primary(function: Callable[[], Any]) -> Any:
+    """Call what would be read from a replica otherwise, outside of a block that says so."""
+    return function()
+
+
 class PayoutListView(ListModelMixin, PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
     filter_backends = (filters.StrictFilterBackend,)
@@ -122,12 +129,33 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
-        payouts = self.selection(known=self.list_parameters).payouts
+        selection = self.selection(known=self.list_parameters)
         with_total = filters.wants_total(request)
-        rows = replica.read(lambda: self.paginate_queryset(payouts))
-        response = self.get_paginated_response(documents.documents(cast("list[documents.Row]", rows)))
+        if selection.updated_after is not None:
+            return self._answer_poll(selection, selection.updated_after, with_total=with_total)
+        return self._answer_page(selection.payouts, read=replica.read, with_total=with_total)
+
+    def _answer_page(
+        self, payouts: QuerySet[Payout], *, read: Callable[[Callable[[], Any]], Any], with_total: bool
+    ) -> Response:
+        rows = read(lambda: self.paginate_queryset(payouts))
+        response = self.get_paginated_response(documents.documents(rows))
         if with_total:
-            response.data["total"] = replica.read(lambda: totals.count(payouts))
+            response.data["total"] = read(lambda: totals.count(payouts))
+        return response
+
+    def _answer_poll(self, selection: Selection, updated_after: datetime, *, with_total: bool) -> Response:
+        """Answer with what has changed, and from when on to ask next: the horizon of the first page of a walk.
+
+        From the primary. The horizon is of what it shows; a replica may not show it yet.
+        """
+        pages: Any = self.paginator
+        if "cursor" not in self.request.query_params:
+            following = polling.next_updated_after(updated_after=updated_after, updated_before=selection.updated_before)
+            pages.carried = documents.format_time(following)
+        response = self._answer_page(selection.payouts, read=_from_primary, with_total=with_total)
+        # A cursor of the version before carries none.
+        response.data["next_updated_after"] = pages.carried or documents.format_time(polling.in_utc(updated_after))
         return response
 
     def load(self, payouts: QuerySet[Payout]) -> list[documents.Row]:

@@ -80,6 +80,20 @@ class TestStatementCounts:
             assert "COUNT(" not in listing
             assert " LIMIT " in listing
 
+    def test_of_list_of_what_has_changed(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
+        for _ in range(3):
+            make_payout()
+        list_changed = partial(
+            warm_api.get, "/api/payouts/", {"updated_after": "2026-01-01T00:00:00Z", "page_size": "2"}
+        )
+        following = list_changed().json()["next"]
+
+        sent = [statements(list_changed), statements(lambda: warm_api.get(following))]
+
+        # What is open; and that what was shown of it before in this transaction, which no request has, is forgotten.
+        # Its answer is carried to the pages that follow.
+        assert [len(each) for each in sent] == [AUTHENTICATION + 2 + 1 + HOLDS, AUTHENTICATION + 1 + HOLDS], sent
+
     def test_of_later_page(self, warm_api: Client, make_payout: Callable[..., Payout]) -> None:
         for _ in range(3):
             make_payout()
