@@ -33,7 +33,7 @@ STRUCTURED_REQUEST: Final = {
     "reference": "order-4711",
     "metadata": {"department": "returns"},
 }
-PAYOUT: Final = {
+PAYOUT: Final[dict[str, Any]] = {
     "id": PAYOUT_ID,
     "status": "pending",
     "mode": "test",
