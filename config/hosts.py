@@ -5,8 +5,7 @@ An orchestrator probes a process by its address, which no list of hosts can name
 
 from __future__ import annotations
 
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 from config import pages
@@ -15,7 +14,7 @@ from config import pages
 class HostMiddleware(CommonMiddleware):
     """Django's own, which looks at the Host header, except for the pages of health."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         if request.path in pages.HEALTH_PATHS:
             return None
         return super().process_request(request)

@@ -72,8 +72,10 @@ class TestPlainHTTP:
         assert "Location" not in response.headers
 
     def test_is_refused_before_anything_is_read(self, api: Client) -> None:
+        unread: dict[str, Any] = {"wsgi.input": Unread(), "CONTENT_LENGTH": "9"}
+
         with CaptureQueriesContext(connection) as queries:
-            response = api.post("/api/payouts/", **{"wsgi.input": Unread(), "CONTENT_LENGTH": "9"})
+            response = api.post("/api/payouts/", **unread)
 
         assert (response.status_code, list(queries)) == (403, [])
 
