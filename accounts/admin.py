@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import SuspiciousOperation
 from django.core.paginator import Paginator
-from django.db import transaction
+from django.db import DataError, ProgrammingError, transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -43,6 +44,27 @@ from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, 
 MODE_LABELS = {Mode.LIVE.label: "warning", Mode.TEST.label: "info"}
 
 
+class StrictChangeList(ChangeList):
+    """Ask the database for the page at once, so that a value it cannot compare with is a mistake in the address.
+
+    Django sees the mistakes of which Python knows, and leads back to the whole list then. Others, such as a number that
+    no column holds, only the database sees, while the page is being written.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        if not (self.get_filters_params() or self.query):
+            # What fails without a filter is a defect of ours.
+            super().get_results(request)
+            return
+        try:
+            # A statement that fails must not take the transaction of a caller with it.
+            with transaction.atomic():
+                super().get_results(request)
+                len(self.result_list)
+        except (DataError, ProgrammingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+
 class KeptForAudit(ModelAdmin):
     """What is true for everything in the admin: no delete, no count for each choice of a filter, no prying filters."""
 
@@ -62,8 +84,12 @@ class KeptForAudit(ModelAdmin):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        del request, kwargs
+        return StrictChangeList
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if any("\x00" in value for values in request.GET.lists() for value in values[1]):
+        if any("\x00" in text for name, values in request.GET.lists() for text in (name, *values)):
             raise SuspiciousOperation("PostgreSQL has no NUL characters to look for.")
         response: HttpResponse = super().changelist_view(request, extra_context)
         return response
@@ -96,7 +122,7 @@ class UncountedPaginator(Paginator):
         return self.per_page * self.PAGES_MAX
 
 
-class UncountedChangeList(ChangeList):
+class UncountedChangeList(StrictChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # Equal, so that the heading does not tell the paginator's limit as the number of results.
@@ -290,7 +316,9 @@ class MerchantAPIKeyAdmin(KeptForAudit):
         return bool(self.has_add_permission(request) and self.has_change_permission(request, obj))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        if MerchantAPIKey.objects.filter(pk=object_id, revoked=True).exists():
+        # An address that was typed may hold what is no id at all.
+        api_key: MerchantAPIKey | None = self.get_object(request, object_id)
+        if api_key is None or api_key.revoked:
             return []
         actions: list[Any] = super().get_actions_detail(request, object_id)
         return actions

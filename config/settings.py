@@ -51,7 +51,7 @@ INSTALLED_APPS = [
     "payouts",
 ]
 
-# The last four serve the admin alone: an API request has no session, no message and no CSRF cookie to look at.
+# The last five serve the admin alone: an API request has no session, no message and no CSRF cookie to look at.
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
     "config.middleware.HeadMiddleware",
@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "config.middleware.NotModifiedMiddleware",
     "config.hosts.HostMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.admin_input.AdminInputMiddleware",
     "config.middleware.AdminSessionMiddleware",
     "config.middleware.AdminCsrfMiddleware",
     "config.middleware.AdminAuthenticationMiddleware",
