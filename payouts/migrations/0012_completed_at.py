@@ -75,7 +75,7 @@ def fill(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("payouts", "0010_exports")]
+    dependencies: ClassVar = [("payouts", "0011_search_terms")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.SeparateDatabaseAndState(

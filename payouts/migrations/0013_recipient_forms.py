@@ -40,7 +40,7 @@ def remove(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("payouts", "0010_exports")]
+    dependencies: ClassVar = [("payouts", "0012_completed_at")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.SeparateDatabaseAndState(

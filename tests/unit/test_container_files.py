@@ -230,6 +230,7 @@ class TestProxy:
 
     def test_waits_for_a_client_longer_than_the_server(self) -> None:
         assert number(r"send_timeout (\d+)s;", NGINX) > settings.SEND_TIMEOUT_SECONDS
+
     def test_hands_on_what_gunicorn_is_to_refuse(self) -> None:
         """A header with an underscore, which either of them would drop by itself."""
         assert re.search(r"^    underscores_in_headers on;$", NGINX, re.MULTILINE)

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("payouts", "0010_exports"),
+        ("payouts", "0013_recipient_forms"),
     ]
 
     operations = [
