@@ -60,7 +60,7 @@ class APIDocumentView(APIView):
     content_negotiation_class = DefaultContentNegotiation
     renderer_classes = (OpenApiYamlRenderer, OpenApiYamlRenderer2, OpenApiJsonRenderer, OpenApiJsonRenderer2)
     # The API does not describe its own description.
-    schema = None  # type: ignore[assignment] # As REST framework documents it.
+    schema = None
 
     def get(self, request: Request) -> HttpResponse:
         chosen: Any = request.accepted_renderer
