@@ -280,7 +280,10 @@ def _field_error(field: str, code: str, message: str) -> dict[str, str]:
 
 def _outside_views(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse:
     body = document(problem, detail=detail, instance=instance_of(request))
-    return JsonResponse(body, status=problem.status, content_type=CONTENT_TYPE)
+    response = JsonResponse(body, status=problem.status, content_type=CONTENT_TYPE)
+    # Django adds it in a middleware that may not have been reached.
+    response.headers["Content-Length"] = str(len(response.content))
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

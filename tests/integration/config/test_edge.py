@@ -58,6 +58,7 @@ class TestPlainHTTP:
         }
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Content-Length"] == str(len(response.content))
         assert "Strict-Transport-Security" not in response.headers
         assert answers.rows_written() == answers.NOTHING
 
