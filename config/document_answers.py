@@ -31,8 +31,6 @@ def answer(request: HttpRequest, document: Document, *, content_type: str) -> Ht
     else:
         response = HttpResponse(document.body, content_type=content_type)
     response.headers["ETag"] = document.etag
-    # Of a 304 too it is the length of the document (RFC 9110, section 8.6), and not that of no body.
-    response.headers["Content-Length"] = str(len(document.body))
     # A client may keep the document, and asks each time whether it is still the one.
     response.headers["Cache-Control"] = "no-cache"
     return response

@@ -90,10 +90,15 @@ NAMES: Final[dict[str, dict[str, str]]] = {
 }
 
 
+# What drf-spectacular makes of a choice that may be null: one of the choice and of this.
+_NULL: Final = "Null"
+
+
 def share_enums(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]:
     """Describe the components of choices, and refer to them wherever their values stand (a postprocessing hook)."""
     del generator
     schemas = result["components"]["schemas"]
+    schemas.pop(_NULL, None)
     components = {frozenset(schema["enum"]): name for name, schema in schemas.items() if "enum" in schema}
     for name in components.values():
         _describe(name, schemas[name])
@@ -116,11 +121,21 @@ def _describe(name: str, schema: dict[str, Any]) -> None:
         schema["x-enum-varnames"] = [NAMES[name][value] for value in schema["enum"]]
 
 
+def _merge_null(schema: dict[str, Any]) -> None:
+    """Say `nullable` of a choice that may be null: a component of null alone would be a type of its own in clients."""
+    null = {"$ref": f"#/components/schemas/{_NULL}"}
+    if isinstance(alternatives := schema.get("oneOf"), list) and null in alternatives:
+        left = [alternative for alternative in alternatives if alternative != null]
+        del schema["oneOf"]
+        schema |= {"allOf" if len(left) == 1 else "oneOf": left, "nullable": True}
+
+
 def _refer(value: Any, components: dict[frozenset[str], str]) -> None:
     if isinstance(value, list):
         for below in value:
             _refer(below, components)
     elif isinstance(value, dict):
+        _merge_null(value)
         name = components.get(frozenset(value["enum"])) if isinstance(value.get("enum"), list) else None
         if name is not None:
             # OpenAPI 3.0 ignores what stands beside a reference.

@@ -128,16 +128,17 @@ OPTIONAL_KEY: Final = OpenApiParameter(
     ),
     examples=[OpenApiExample("key", "order-4711-correction")],
 )
+_ETAGS: Final = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
 IF_MATCH: Final = OpenApiParameter(
     "If-Match",
-    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'},
+    _ETAGS,
     OpenApiParameter.HEADER,
     description="The ETag that you read. If the payout has changed since, nothing is done and the answer is 412.",
     examples=[OpenApiExample("etag", '"1"')],
 )
 IF_NONE_MATCH: Final = OpenApiParameter(
     "If-None-Match",
-    str,
+    _ETAGS,
     OpenApiParameter.HEADER,
     description="The ETag of the last GET: where nothing of the answer has changed since, it is 304 without a body.",
     examples=[OpenApiExample("etag", '"1-9f86d081884c7d65"')],
