@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from config import api_document, bank_page, health, metrics, openapi
-from payouts import openapi_fields
+from payouts import export_openapi, openapi_fields
 from payouts.urls import callback_urlpatterns, export_urlpatterns
 
 urlpatterns = [
@@ -33,7 +33,12 @@ urlpatterns = [
 ]
 
 # Named here, so that the extensions are there whenever the schema is made.
-schema_extensions = (openapi.APIKeyScheme, openapi_fields.TextExtension, openapi_fields.MetadataExtension)
+schema_extensions = (
+    openapi.APIKeyScheme,
+    openapi_fields.TextExtension,
+    openapi_fields.MetadataExtension,
+    export_openapi.FiltersExtension,
+)
 
 handler400 = "config.api_errors.bad_request"
 handler404 = "config.api_errors.not_found"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from copy import deepcopy
+from typing import Any, Final
 
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from payouts import export_serializers, openapi
@@ -117,6 +120,25 @@ FILES: Final = {
     (200, "text/csv"): OpenApiResponse(str, "The file.", [OpenApiExample("csv", CSV)]),
     (200, "application/x-ndjson"): OpenApiResponse(str, "The file.", [OpenApiExample("ndjson", NDJSON)]),
 }
+
+
+class FiltersExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call] # It registers its subclasses.
+    """Makes components of the filters, which gives them a name in clients: of those that are sent, and answered.
+
+    config/openapi_requests.py closes the first.
+    """
+
+    target_class = export_serializers.FiltersField
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        name = "ExportFiltersRequest" if direction == "request" else "ExportFilters"
+        component: Any = ResolvedComponent
+        made = component(
+            name, component.SCHEMA, schema=deepcopy(export_serializers.FILTERS_SCHEMA), object=self.target_class
+        )
+        auto_schema.registry.register_on_missing(made)
+        reference: dict[str, Any] = made.ref
+        return reference
 
 
 def _answer(description: str, example: object) -> OpenApiResponse:

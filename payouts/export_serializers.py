@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
@@ -19,6 +19,7 @@ _FILTERS = {
     name: {**filter_openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
     for name, one in filters.PayoutFilterSet.base_filters.items()
 }
+#: What FiltersField is in the API documentation (export_openapi.py).
 FILTERS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "The filters of the list, by the same names.",
@@ -30,7 +31,6 @@ FILTERS_SCHEMA: dict[str, Any] = {
 }
 
 
-@extend_schema_field(FILTERS_SCHEMA)
 class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
     """The filters of the list as an object. What they refuse there is refused here, by the same code."""
 

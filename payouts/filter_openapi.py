@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from payouts import money
 from payouts.filter_fields import SEARCH_LENGTH_MAX, SEARCH_LENGTH_MIN
-from payouts.states import PayoutStatus
 
 _AMOUNT: Final = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -17,7 +16,7 @@ _TIME: Final = {"type": "string", "format": "date-time"}
 _TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
 # What the header may hold, quoted or not, and not blank.
 _KEY: Final = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
-_STATUSES: Final = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": PayoutStatus.values}}
+_STATUSES: Final = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/PayoutStatus"}}
 _PAIRS: Final = {
     "type": "object",
     "minProperties": 1,

@@ -168,7 +168,7 @@ class TestReports:
 
     def test_export_in_the_background_and_download(self, acme: GeneratedClient) -> None:
         payout = create(acme, reference=str(uuid.uuid4()))
-        filters = acme.models.CreateExportRequestFilters(reference=payout.reference)
+        filters = acme.models.ExportFiltersRequest(reference=payout.reference)
 
         asked_for = acme.call("reports.create_export", body=acme.models.CreateExportRequest(filters=filters))
         export = self.completed(acme, asked_for.id)

@@ -37,8 +37,8 @@ FIELD_REASONS = (
     (r"timezone", "needs_group_by_day"),
     # It was not given out by us.
     (r"cursor", "invalid_cursor|cursor_mismatch"),
-    # schemathesis 4.32 does not keep to the pattern of this header, which has quotes in it: it sends 0.
-    (r"If-Match", "if_match_malformed"),
+    # schemathesis 4.32 does not keep to the pattern of these headers, which has quotes in it: it sends 0.
+    (r"If-Match|If-None-Match", "if_match_malformed|if_none_match_malformed"),
     # OpenAPI 3.0 has no way to say what the names of an object's fields may be.
     (r"metadata", "invalid_name|invalid_character|blank"),
     (r"(filters\.)?metadata\[.*\]?", "unknown_parameter|blank|invalid_character"),
