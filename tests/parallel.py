@@ -18,7 +18,10 @@ _NUMBER_MAX = 15
 # The tests in here share one running stack, which takes seconds to start and half of a machine to run ...
 STACK_FOLDER = "tests/e2e/"
 # ... except for these, which start what they need themselves.
-BY_THEMSELVES = ("tests/e2e/test_demo.py", "tests/e2e/test_storm.py")
+BY_THEMSELVES = ("tests/e2e/test_demo.py", "tests/e2e/test_storm.py", "tests/e2e/test_original_plan.py::TestOnCommit")
+# These commit, and the database is emptied behind them: of what migrations have put there as well. So they come when
+# pytest-django has them come, behind all tests that undo what they do.
+COMMITTING = ("tests/e2e/test_original_plan.py::TestOnCommit",)
 
 
 def process_count(cores: int) -> int:
@@ -59,4 +62,4 @@ def unit_of(nodeid: str) -> str:
 
 def is_long(nodeid: str) -> bool:
     """Tell whether a test had better begin early, so that no process works on alone at the end."""
-    return nodeid.startswith(STACK_FOLDER)
+    return nodeid.startswith(STACK_FOLDER) and not nodeid.startswith(COMMITTING)
