@@ -35,6 +35,7 @@ FIELD_REASONS = (
     (r"amount", "too_many_decimals"),
     (r"(filters\.)?(amount_min|created_after|updated_after)", "crossed_range"),
     (r"timezone", "needs_group_by_day"),
+    (r"bom", "bom_not_allowed"),
     # It was not given out by us.
     (r"cursor", "invalid_cursor|cursor_mismatch"),
     # schemathesis 4.32 does not keep to the pattern of these headers, which has quotes in it: it sends 0.
