@@ -216,12 +216,12 @@ class TestOtherPages:
 
             assert statuses_of(client, addresses) == {}
 
-    def test_suggestions_for_nul_are_a_mistake(self, superuser: Client) -> None:
+    def test_there_are_no_suggestions_for_nul(self, superuser: Client) -> None:
         query = "term=a%00&app_label=payouts&model_name=payout&field_name=merchant"
 
         response = superuser.get(f"/admin/autocomplete/?{query}")
 
-        assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+        assert (response.status_code, response.json()["results"]) == (200, [])
 
     @pytest.mark.parametrize("route", WITHOUT_PARTS)
     def test_take_any_parameter(self, superuser: Client, route: str) -> None:
