@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from payouts.models import Payout
-from tests.integration.server.conftest import Answer, Raw
+from tests.chaos.server.conftest import Answer, Raw
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,8 +15,8 @@ from payouts.export_models import Export
 from payouts.models import Payout
 from tests import factories
 from tests.chaos.crashing_servers import wait_until
+from tests.chaos.server.conftest import SEND_TIMEOUT_SECONDS, Raw
 from tests.integration.payouts import database, exporting
-from tests.integration.server.conftest import SEND_TIMEOUT_SECONDS, Raw
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,7 +14,7 @@ from payouts.filters import ORDERINGS
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests import factories
-from tests.integration.server.conftest import Answer
+from tests.chaos.server.conftest import Answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
