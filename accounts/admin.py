@@ -5,6 +5,7 @@ Nothing is deleted here: what is no longer wanted is suspended, revoked or deact
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -41,6 +42,8 @@ from accounts import errors, services, texts
 from accounts.fields import LineField, MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
 
+logger = logging.getLogger(__name__)
+
 MODE_LABELS = {Mode.LIVE.label: "warning", Mode.TEST.label: "info"}
 
 
@@ -62,6 +65,8 @@ class StrictChangeList(ChangeList):
                 super().get_results(request)
                 len(self.result_list)
         except (DataError, ProgrammingError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # It may be a defect of ours after all. Not the message: it quotes the value.
+            logger.warning("admin.list.refused", extra={"path": request.path, "error": type(error).__name__})
             raise IncorrectLookupParameters(error) from error
 
 

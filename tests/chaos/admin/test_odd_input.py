@@ -170,6 +170,21 @@ class TestLists:
 
         assert status == 500
 
+    def test_leave_a_line_in_the_log_for_what_may_be_a_defect_of_ours(
+        self, superuser: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with transaction.atomic():
+            savepoint = transaction.savepoint()
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE payouts_payout RENAME COLUMN reference TO elsewhere")
+            response = superuser.get(f"{pages.PAYOUTS}?q=order-4711")
+            transaction.savepoint_rollback(savepoint)
+
+        assert response.headers["Location"] == f"{pages.PAYOUTS}?e=1"
+        refused = [record for record in caplog.records if record.message == "admin.list.refused"]
+        assert [record.__dict__["error"] for record in refused] == ["ProgrammingError"]
+        assert "order-4711" not in caplog.text
+
 
 class TestObjects:
     @pytest.mark.parametrize("route", OF_AN_OBJECT)
