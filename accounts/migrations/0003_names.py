@@ -2,6 +2,9 @@
 
 All or nothing. The version before goes on: it writes no key, which is written for it later (services.key_names), and
 its own constraint `merchant_name_unique` stays for it.
+
+Each request reads its merchant, so the migration does not wait long for the table, and writes many keys at once while
+it has it.
 """
 
 from __future__ import annotations
@@ -16,29 +19,35 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import StateApps
 
 from accounts import names
+from accounts.migrations import _locking
 from accounts.validators import validate_line, validate_merchant_name
+
+#: Merchants of one UPDATE.
+BATCH = 500
 
 
 def write_keys(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Write them, or undo the migration: which of two merchants keeps a name is for people to say."""
     merchants = apps.get_model("accounts", "Merchant").objects.using(schema_editor.connection.alias)
     alike: dict[str, list[str]] = defaultdict(list)
-    for merchant in merchants.order_by("id").iterator():
+    keyed = list(merchants.order_by("id"))
+    for merchant in keyed:
         merchant.name_key, merchant.keyed_name = names.key_of(merchant.name), merchant.name
         alike[merchant.name_key].append(f"{merchant.name!a} ({merchant.pk})")
-        merchant.save(update_fields=["name_key", "keyed_name"])
     clashes = [" and ".join(found) for found in alike.values() if len(found) > 1]
     if clashes:
         raise CommandError(
             f"These merchants have one name in different spellings: {'; '.join(clashes)}. Nothing was changed. Rename "
             "all but one of each, in the admin of the version that is running, and migrate again."
         )
+    merchants.bulk_update(keyed, ["name_key", "keyed_name"], batch_size=BATCH)
 
 
 class Migration(migrations.Migration):
     dependencies: ClassVar = [("accounts", "0002_scope_labels")]
 
     operations: ClassVar[list[Operation]] = [
+        migrations.RunPython(_locking.lock("accounts_merchant"), migrations.RunPython.noop),
         migrations.AlterField(
             "merchant", "name", models.CharField(max_length=100, validators=[validate_merchant_name])
         ),
@@ -59,4 +68,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             "merchant", models.UniqueConstraint(fields=["name_key"], name="merchant_name_key_unique")
         ),
+        migrations.RunPython(migrations.RunPython.noop, _locking.lock("accounts_merchant")),
     ]

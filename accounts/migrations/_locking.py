@@ -45,6 +45,3 @@ def _take(table: str) -> bool:
             raise
         return False
     return True
-
-
-lock_records = lock("idempotency_idempotencyrecord")

@@ -13,7 +13,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from idempotency.migrations import _locking
+from accounts.migrations import _locking
 
 
 class Migration(migrations.Migration):

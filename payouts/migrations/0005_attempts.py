@@ -12,7 +12,7 @@ from django.db import connection, migrations, models
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.operations.base import Operation
 
-from idempotency.migrations import _locking
+from accounts.migrations import _locking
 from payouts.migrations import _guards
 
 

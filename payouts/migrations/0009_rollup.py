@@ -11,7 +11,7 @@ from typing import ClassVar
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from idempotency.migrations import _locking
+from accounts.migrations import _locking
 
 # A payout of today costs nothing: its day is closed only once every transaction has ended that found it to be today
 # (Note [Closing a day] in payouts/rollup.py). The columns are those that a cell is made of; that of another day must be

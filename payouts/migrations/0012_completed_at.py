@@ -13,7 +13,7 @@ from django.contrib.postgres.operations import ValidateConstraint
 from django.db import connection, migrations, models, transaction
 from django.db.migrations.operations.base import Operation
 
-from idempotency.migrations import _locking
+from accounts.migrations import _locking
 from payouts.migrations import _completion, _guards
 
 #: Rows of one transaction. A worker that wants one of them waits for some tens of milliseconds.

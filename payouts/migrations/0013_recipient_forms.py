@@ -12,7 +12,7 @@ from django.contrib.postgres.operations import ValidateConstraint
 from django.db import migrations, models, transaction
 from django.db.migrations.operations.base import Operation
 
-from idempotency.migrations import _locking
+from accounts.migrations import _locking
 
 NAME = "payout_recipient_text_or_object"
 DROP = f"ALTER TABLE payouts_payout DROP CONSTRAINT IF EXISTS {NAME}"

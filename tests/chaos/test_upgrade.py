@@ -14,9 +14,9 @@ from django.db import connection, transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.models.functions import Now
 
+from accounts.migrations import _locking
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import fingerprint, retention
-from idempotency.migrations import _locking
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
 from tests import factories
