@@ -132,7 +132,10 @@ class RecipientDetailsSerializer(StrictSerializer):
     account = StrictCharField(max_length=64, help_text="IBAN or account number; in test mode also a sandbox token.")
     bank_code = StrictCharField(max_length=34, required=False, help_text="BIC, routing number or sort code.")
     country = CountryField(
-        r"^[A-Z]{2}\Z", required=False, help_text="ISO 3166-1 alpha-2 code of the account's country."
+        r"^[A-Z]{2}\Z",
+        required=False,
+        help_text="ISO 3166-1 alpha-2 code of the account's country.",
+        error_messages={"invalid": "Send two capital letters, an ISO 3166-1 alpha-2 code such as DE."},
     )
     address = StrictCharField(max_length=255, required=False)
 

@@ -384,6 +384,16 @@ class TestFields:
 
         assert errors == [(f"recipient_details.{field}", code)]
 
+    @pytest.mark.parametrize("country", ["de", "DEU", 49])
+    def test_says_how_a_country_is_written(self, api: Client, country: Any) -> None:
+        body = factories.payout_body(recipient_details={**RECIPIENT, "country": country})
+
+        response = factories.post_payout(api, body)
+
+        assert [error["message"] for error in response.json()["errors"]] == [
+            "Send two capital letters, an ISO 3166-1 alpha-2 code such as DE."
+        ]
+
     @pytest.mark.parametrize("details", [["Jane Doe"], [], [["name", "Jane"]], 5, 1.5, 10**400, True, False])
     def test_refuses_recipient_that_is_neither_text_nor_object(self, api: Client, details: Any) -> None:
         assert refuse_fields(api, recipient_details=details) == [("recipient_details", "invalid")]
