@@ -41,7 +41,7 @@ FIELD_REASONS = (
     # schemathesis 4.32 does not keep to the pattern of these headers, which has quotes in it: it sends 0.
     (r"If-Match|If-None-Match", "if_match_malformed|if_none_match_malformed"),
     # OpenAPI 3.0 has no way to say what the names of an object's fields may be.
-    (r"metadata", "invalid_name|invalid_character|blank"),
+    (r"(filters\.)?metadata", "invalid_name|invalid_character|blank"),
     (r"(filters\.)?metadata\[.*\]?", "unknown_parameter|blank|invalid_character"),
     # A pattern has no checksum, and no classes of Unicode that all languages know.
     (r"recipient_details(\..*)?", "card_number_not_allowed|blank"),
