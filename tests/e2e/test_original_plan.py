@@ -18,33 +18,17 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import redis
 import yaml
-from django.conf import settings as django_settings
-from django.db import transaction
-from django.test import Client
 
-from payouts.models import Payout
-from tests import factories
 from tests.e2e.stack import CHECKOUT, Stack
 from tests.e2e.test_main_job import client_of, statuses_of, wait_for
-from tests.integration.payouts.conftest import Doorbell
-
-BODY = """
-{
-  "amount": "100.00",
-  "currency": "USD",
-  "recipient_details": "Card ****1234",
-  "comment": "Test payout"
-}
-"""
-FIELDS: dict[str, str] = json.loads(BODY)
+from tests.original_plan import BODY, FIELDS
 
 ENV_FILE = """
 DJANGO_SECRET_KEY=dev-secret-key
@@ -112,14 +96,12 @@ def merchant(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def held_back(stack: Stack, merchant: httpx.Client) -> Iterator[None]:
-    """Nothing of the merchant is sent meanwhile, so that its payouts stay pending."""
-    assert stack.manage("pause_payouts", "--merchant", "planned", "--reason", "a test").exit_code == 0
-    try:
-        yield
-    finally:
-        assert stack.manage("resume_payouts", "--merchant", "planned").exit_code == 0
+@pytest.fixture(scope="module")
+def paused(stack: Stack) -> Iterator[httpx.Client]:
+    """The backend of a merchant of whose payouts none is sent, so that they stay pending."""
+    with client_of(stack, "paused as planned") as client:
+        assert stack.manage("pause_payouts", "--merchant", "paused as planned", "--reason", "a test").exit_code == 0
+        yield client
 
 
 class TestOperations:
@@ -147,26 +129,24 @@ class TestOperations:
         assert (retrieved.status_code, retrieved.json()["id"]) == (200, made["id"])
         assert fields_of(retrieved.json()) == FIELDS
 
-    @pytest.mark.usefixtures("held_back")
-    def test_updates_a_part_of_a_payout(self, merchant: httpx.Client) -> None:
-        path = post(merchant).headers["Location"]
+    def test_updates_a_part_of_a_payout(self, paused: httpx.Client) -> None:
+        path = post(paused).headers["Location"]
 
-        updated = merchant.patch(path, json={"comment": "Test payout, changed", "recipient_details": "Card ****4321"})
+        updated = paused.patch(path, json={"comment": "Test payout, changed", "recipient_details": "Card ****4321"})
 
         expected = {**FIELDS, "comment": "Test payout, changed", "recipient_details": "Card ****4321"}
         assert (updated.status_code, fields_of(updated.json())) == (200, expected)
-        assert fields_of(merchant.get(path).json()) == expected
+        assert fields_of(paused.get(path).json()) == expected
 
-    @pytest.mark.usefixtures("held_back")
-    def test_deletes_a_payout(self, merchant: httpx.Client) -> None:
-        made = post(merchant)
+    def test_deletes_a_payout(self, paused: httpx.Client) -> None:
+        made = post(paused)
         path = made.headers["Location"]
 
-        deleted = merchant.delete(path)
+        deleted = paused.delete(path)
 
         assert (deleted.status_code, deleted.content) == (204, b"")
-        assert merchant.get(path).status_code == 404
-        assert made.json()["id"] not in {payout["id"] for payout in merchant.get("/api/payouts/").json()["results"]}
+        assert paused.get(path).status_code == 404
+        assert made.json()["id"] not in {payout["id"] for payout in paused.get("/api/payouts/").json()["results"]}
 
     def test_is_processed_to_its_end(self, merchant: httpx.Client) -> None:
         path = post(merchant).headers["Location"]
@@ -196,36 +176,6 @@ class TestIdempotencyKey:
         first, second = post(merchant), post(merchant)
 
         assert first.json()["id"] != second.json()["id"]
-
-
-@pytest.mark.django_db(transaction=True)
-class TestOnCommit:
-    @pytest.fixture
-    def doorbell(self) -> Doorbell:
-        return Doorbell(redis.Redis.from_url(django_settings.CELERY_BROKER_URL))
-
-    def test_enqueues_after_the_commit_and_not_before(
-        self, doorbell: Doorbell, make_payout: Callable[..., Payout]
-    ) -> None:
-        with transaction.atomic():
-            make_payout(recipient_details=FIELDS["recipient_details"])
-            before = doorbell.rung()
-
-        assert (before, doorbell.rung()) == (0, 1)
-
-    def test_enqueues_nothing_on_rollback(self, doorbell: Doorbell, make_payout: Callable[..., Payout]) -> None:
-        with transaction.atomic():
-            make_payout(recipient_details=FIELDS["recipient_details"])
-            transaction.set_rollback(True)
-
-        assert doorbell.rung() == 0
-        assert Payout.objects.count() == 0
-
-    def test_enqueues_for_the_request_once(self, doorbell: Doorbell, api: Client) -> None:
-        answers = [factories.post_payout(api, BODY, key="first") for _ in range(2)]
-
-        assert [answer.status_code for answer in answers] == [201, 201]
-        assert doorbell.rung() == 1
 
 
 class TestDocumentation:
