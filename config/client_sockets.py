@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Self
 
 from django.conf import settings
@@ -30,7 +30,9 @@ class ClientSocket(socket.socket):
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         connection = cls(family, kind, protocol, fileno=accepted.detach())
         if family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
+            # The client may be gone already, which the first read finds out.
+            with suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
         return connection
 
     def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the method of every socket.

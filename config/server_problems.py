@@ -57,7 +57,7 @@ def status_of(error: Exception, *, chosen: int) -> int:
 
 def document(error: Exception, *, status: int, request_id: str) -> dict[str, Any]:
     """Return the problem document of what gunicorn answers with this status."""
-    problem = PROBLEMS[status]
+    problem = PROBLEMS.get(status) or PROBLEMS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
     detail = problem.detail or _detail(error)
     body = {
         "type": "about:blank",
