@@ -9,7 +9,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from kombu import Connection
 
-from payouts import heartbeats, replica
+from payouts import heartbeats
+from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "sweeper": OK if database and _sweeper_is_at_work() else DEGRADED,
     }
     more = {}
-    if replica.is_configured():
-        health = replica.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
+    if routing.is_configured():
+        health = routing.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
         checks["replica"] = OK if health.usable else DEGRADED
         more["replica_lag_seconds"] = health.lag_seconds
     status = next((state for state in (FAILED, DEGRADED) if state in checks.values()), OK)

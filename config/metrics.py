@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts import heartbeats, replica, reporting, rollup
+from payouts import heartbeats, reporting, rollup
+from postgres.replica import routing
 
 # A process that has just begun has not looked at its replica yet.
 REPLICA_PATIENCE_SECONDS = 1.0
@@ -79,9 +80,9 @@ class ReplicaCollector(Collector):
     """Whether lists, sums and exports come from the replica, and how old they may be; nothing where there is none."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        if not replica.is_configured():
+        if not routing.is_configured():
             return
-        health = replica.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
+        health = routing.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
         yield _gauge("payouts_replica_in_use", "1 while lists, sums and exports come from the replica.", health.usable)
         # No figure at all while nobody knows.
         if health.lag_seconds is not None:

@@ -94,7 +94,7 @@ TEMPLATES = [
 # for connecting nor fails on a connection that a restart of PostgreSQL has closed.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        "ENGINE": "config.postgresql",
+        "ENGINE": "postgres",
         "NAME": env.text("POSTGRES_DB", "payouts"),
         "USER": env.text("POSTGRES_USER", "payouts"),
         "PASSWORD": env.text("POSTGRES_PASSWORD"),
@@ -126,7 +126,7 @@ if REPLICA_HOST:
     _primary = DATABASES["default"]
     DATABASES["replica"] = {
         **_primary,
-        "ENGINE": "config.read_only",
+        "ENGINE": "postgres.replica",
         "HOST": REPLICA_HOST,
         "PORT": env.integer("PAYOUTS_REPLICA_PORT", default=_primary["PORT"], minimum=1, maximum=65535),
         "USER": env.text("PAYOUTS_REPLICA_USER", _primary["USER"]),
@@ -136,7 +136,7 @@ if REPLICA_HOST:
         # Tests that want one make it.
         "TEST": {"MIRROR": "default"},
     }
-DATABASE_ROUTERS = ["payouts.replica.ReplicaRouter"]
+DATABASE_ROUTERS = ["postgres.replica.routing.ReplicaRouter"]
 
 # What workers and sweepers may wait for in the database, as libpq reads it (PGOPTIONS; deploy/gunicorn.conf.py has that
 # of the web processes). A process that is frozen inside a transaction holds locks that others wait for: the server ends

@@ -14,10 +14,11 @@ from typing import Final
 
 from rest_framework.exceptions import ValidationError
 
-from payouts import export_filters, export_formats, export_reading, export_records, replica
+from payouts import export_filters, export_formats, export_reading, export_records
 from payouts.export_models import Export
 from payouts.export_reading import Reading
 from payouts.models import PayoutQuerySet
+from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _make(export: Export) -> None:
 def _read(export: Export) -> Reading:
     try:
         payouts = export_filters.payouts_of(export)
-        return replica.read(lambda: _find(export, payouts))
+        return routing.read(lambda: _find(export, payouts))
     except ValidationError as error:
         raise Unmakeable("Its filters are no longer understood. Ask for it again.") from error
     except export_reading.TookTooLong as error:

@@ -11,10 +11,11 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from payouts import errors, export_formats, export_reading, export_records, replica
+from payouts import errors, export_formats, export_reading, export_records
 from payouts.export_models import Export
 from payouts.export_reading import Reading
 from payouts.models import PayoutQuerySet
+from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
     Raises ExportTooLarge where they cannot be found in time.
     """
     try:
-        reading = replica.read(lambda: _find(export, payouts))
+        reading = routing.read(lambda: _find(export, payouts))
     except export_reading.TookTooLong as error:
         export_records.fail(export, errors.ExportTooLarge().message)
         raise errors.ExportTooLarge from error

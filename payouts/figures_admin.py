@@ -26,9 +26,10 @@ from accounts.admin import ReadOnly
 from accounts.errors import Refusal
 from accounts.fields import MerchantField
 from accounts.models import Merchant, Mode
-from payouts import filter_fields, filters, grouping, replica, summaries
+from payouts import filter_fields, filters, grouping, summaries
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from postgres.replica import routing
 
 METHODS: Final = ("GET", "HEAD")
 #: A figure of a row, and its heading.
@@ -118,7 +119,7 @@ def _tables(form: FiguresForm, given: QueryDict) -> list[dict[str, Any]] | None:
     try:
         selection = filters.select(parameters, merchant_id=merchant.pk, mode=mode, known=grouping.PARAMETERS)
         asked_for = grouping.grouping_of(parameters)
-        summary = replica.read(lambda: summaries.summarize(selection, asked_for))
+        summary = routing.read(lambda: summaries.summarize(selection, asked_for))
     except ValidationError as error:
         # Both functions name each parameter with its sentences.
         for name, messages in cast("dict[str, list[str]]", error.detail).items():

@@ -29,9 +29,10 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
 from django.db.models import Min
 from psycopg.errors import LockNotAvailable
 
-from payouts import rollup_days, snapshots
+from payouts import rollup_days
 from payouts.rollup_days import DayOfMerchant, Difference
 from payouts.rollup_models import RollupCell, RollupMark, RollupState
+from postgres import snapshots
 
 logger = logging.getLogger(__name__)
 

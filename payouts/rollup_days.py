@@ -1,6 +1,6 @@
 """The SQL of the roll-up: what the payouts of a day say, written to its cells, or compared with them.
 
-Everything here runs in a transaction of the caller's, which sees one moment of the database (payouts/snapshots.py) and
+Everything here runs in a transaction of the caller's, which sees one moment of the database (postgres/snapshots.py) and
 is the only one at work: `TAKE_TURN`.
 """
 

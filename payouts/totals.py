@@ -7,8 +7,9 @@ from typing import Final
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from payouts import errors, planning
+from payouts import errors
 from payouts.models import Payout
+from postgres import plans
 
 #: Milliseconds. Whoever looks at a page would rather have it than its length, and a database that counts for everybody
 #: does nothing else. It is enough for about a million payouts.
@@ -19,7 +20,7 @@ def count(payouts: QuerySet[Payout]) -> int | None:
     """Return how many payouts the query selects, or None where PostgreSQL cannot tell within COUNTING_MS_MAX."""
     using = payouts.db
     try:
-        with transaction.atomic(using=using), planning.for_these_values(using):
+        with transaction.atomic(using=using), plans.for_these_values(using):
             _limit(str(COUNTING_MS_MAX), using)
             total = payouts.order_by().count()
             # Where the transaction is the caller's, the limit would outlive the count.

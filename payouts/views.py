@@ -34,7 +34,6 @@ from payouts import (
     openapi,
     polling,
     receipts,
-    replica,
     serializers,
     services,
     summaries,
@@ -42,6 +41,7 @@ from payouts import (
 )
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
+from postgres.replica import routing
 
 READ = (Scope.PAYOUTS_READ,)
 WRITE = (Scope.PAYOUTS_WRITE,)
@@ -133,7 +133,7 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
         with_total = filters.wants_total(request)
         if selection.updated_after is not None:
             return self._answer_poll(selection, selection.updated_after, with_total=with_total)
-        return self._answer_page(selection.payouts, read=replica.read, with_total=with_total)
+        return self._answer_page(selection.payouts, read=routing.read, with_total=with_total)
 
     def _answer_page(
         self, payouts: QuerySet[Payout], *, read: Callable[[Callable[[], Any]], Any], with_total: bool
@@ -242,4 +242,4 @@ class PayoutSummaryView(PayoutsAPIView):
     def get(self, request: Request) -> Response:
         selection = self.selection(known=grouping.PARAMETERS)
         asked_for = grouping.grouping_of(request.query_params)
-        return Response(replica.read(lambda: summaries.summarize(selection, asked_for)))
+        return Response(routing.read(lambda: summaries.summarize(selection, asked_for)))

@@ -19,8 +19,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import StateApps
 
 from accounts import names
-from accounts.migrations import _locking
 from accounts.validators import validate_line, validate_merchant_name
+from postgres import migration_locks
 
 #: Merchants of one UPDATE.
 BATCH = 500
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("accounts", "0002_scope_labels")]
 
     operations: ClassVar[list[Operation]] = [
-        migrations.RunPython(_locking.lock("accounts_merchant"), migrations.RunPython.noop),
+        migrations.RunPython(migration_locks.lock("accounts_merchant"), migrations.RunPython.noop),
         migrations.AlterField(
             "merchant", "name", models.CharField(max_length=100, validators=[validate_merchant_name])
         ),
@@ -68,5 +68,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             "merchant", models.UniqueConstraint(fields=["name_key"], name="merchant_name_key_unique")
         ),
-        migrations.RunPython(migrations.RunPython.noop, _locking.lock("accounts_merchant")),
+        migrations.RunPython(migrations.RunPython.noop, migration_locks.lock("accounts_merchant")),
     ]

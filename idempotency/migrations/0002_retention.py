@@ -14,7 +14,7 @@ from django.db import connection, migrations, models
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
+from postgres import migration_locks
 
 # OR REPLACE: a dump of version 0.1 that is restored over this schema leaves the functions behind.
 # Version 0.1 takes keys for this one operation, and its answer is always a payout with its id.
@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("idempotency", "0001_initial")]
 
     operations: ClassVar[list[Operation]] = [
-        migrations.RunPython(_locking.lock("idempotency_idempotencyrecord"), migrations.RunPython.noop),
+        migrations.RunPython(migration_locks.lock("idempotency_idempotencyrecord"), migrations.RunPython.noop),
         migrations.AddField("idempotencyrecord", "method", models.CharField(db_default="", max_length=8)),
         migrations.AddField("idempotencyrecord", "path", models.CharField(db_default="", max_length=255)),
         migrations.AddField("idempotencyrecord", "resource_type", models.CharField(db_default="", max_length=32)),
@@ -135,5 +135,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(GUARD, UNGUARD),
         # On the way back from here upwards: nothing may be written between the check and the end.
         migrations.RunPython(migrations.RunPython.noop, refuse_to_forget),
-        migrations.RunPython(migrations.RunPython.noop, _locking.lock("idempotency_idempotencyrecord")),
+        migrations.RunPython(migrations.RunPython.noop, migration_locks.lock("idempotency_idempotencyrecord")),
     ]

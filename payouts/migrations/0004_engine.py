@@ -13,7 +13,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
+from postgres import migration_locks
 
 
 class Migration(migrations.Migration):
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
     ]
 
     operations: ClassVar[list[Operation]] = [
-        migrations.RunPython(_locking.lock("payouts_payout"), migrations.RunPython.noop),
+        migrations.RunPython(migration_locks.lock("payouts_payout"), migrations.RunPython.noop),
         migrations.AlterModelOptions(
             name="payout",
             options={
@@ -140,5 +140,5 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("provider", "event_id"), name="provider_callback_stored_once"),
         ),
         # The way back begins here.
-        migrations.RunPython(migrations.RunPython.noop, _locking.lock("payouts_payout")),
+        migrations.RunPython(migrations.RunPython.noop, migration_locks.lock("payouts_payout")),
     ]

@@ -12,8 +12,8 @@ from django.db import connection, migrations, models
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
 from payouts.migrations import _guards
+from postgres import migration_locks
 
 
 def refuse_to_forget(apps: Any, schema_editor: Any) -> None:
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("payouts", "0004_engine")]
 
     operations: ClassVar[list[Operation]] = [
-        migrations.RunPython(_locking.lock("payouts_payoutattempt"), migrations.RunPython.noop),
+        migrations.RunPython(migration_locks.lock("payouts_payoutattempt"), migrations.RunPython.noop),
         migrations.AddField(
             model_name="payoutattempt",
             name="actor",
@@ -76,6 +76,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(_guards.MAYBE_SENT, _guards.FORGET_MAYBE_SENT),
         migrations.RunSQL(_guards.PAYOUT, _guards.PAYOUT_OF_0002),
         # The way back begins here.
-        migrations.RunPython(migrations.RunPython.noop, _locking.lock("payouts_payoutattempt")),
+        migrations.RunPython(migrations.RunPython.noop, migration_locks.lock("payouts_payoutattempt")),
         migrations.RunPython(migrations.RunPython.noop, refuse_to_forget),
     ]

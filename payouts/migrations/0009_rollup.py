@@ -11,7 +11,7 @@ from typing import ClassVar
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
+from postgres import migration_locks
 
 # A payout of today costs nothing: its day is closed only once every transaction has ended that found it to be today
 # (Note [Closing a day] in payouts/rollup.py). The columns are those that a cell is made of; that of another day must be
@@ -108,8 +108,8 @@ class Migration(migrations.Migration):
             },
         ),
         # Last, so that payouts are held up for no longer than it takes.
-        migrations.RunPython(_locking.lock("payouts_payout"), migrations.RunPython.noop),
+        migrations.RunPython(migration_locks.lock("payouts_payout"), migrations.RunPython.noop),
         migrations.RunSQL(TRIGGERS, UNDO_TRIGGERS),
         # The way back begins here.
-        migrations.RunPython(migrations.RunPython.noop, _locking.lock("payouts_payout")),
+        migrations.RunPython(migrations.RunPython.noop, migration_locks.lock("payouts_payout")),
     ]

@@ -13,8 +13,8 @@ from django.contrib.postgres.operations import ValidateConstraint
 from django.db import connection, migrations, models, transaction
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
 from payouts.migrations import _completion, _guards
+from postgres import migration_locks
 
 #: Rows of one transaction. A worker that wants one of them waits for some tens of milliseconds.
 BATCH: Final = 2_000
@@ -52,7 +52,7 @@ def alter(*statements: str) -> Any:
 
     def step(apps: Any, schema_editor: Any) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            _locking.lock("payouts_payout")(apps, schema_editor)
+            migration_locks.lock("payouts_payout")(apps, schema_editor)
             for statement in statements:
                 cursor.execute(statement)
 

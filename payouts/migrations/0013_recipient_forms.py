@@ -12,7 +12,7 @@ from django.contrib.postgres.operations import ValidateConstraint
 from django.db import migrations, models, transaction
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
+from postgres import migration_locks
 
 NAME = "payout_recipient_text_or_object"
 DROP = f"ALTER TABLE payouts_payout DROP CONSTRAINT IF EXISTS {NAME}"
@@ -21,7 +21,7 @@ ADD = (
     "CHECK (jsonb_typeof(recipient_details) IN ('string', 'object')) NOT VALID"
 )
 
-lock_payouts = _locking.lock("payouts_payout")
+lock_payouts = migration_locks.lock("payouts_payout")
 
 
 def add(apps: Any, schema_editor: Any) -> None:

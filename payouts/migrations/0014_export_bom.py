@@ -7,9 +7,9 @@ from typing import ClassVar
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from accounts.migrations import _locking
+from postgres import migration_locks
 
-lock_exports = _locking.lock("payouts_export")
+lock_exports = migration_locks.lock("payouts_export")
 
 
 class Migration(migrations.Migration):

@@ -14,11 +14,11 @@ from django.db import connection, transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.models.functions import Now
 
-from accounts.migrations import _locking
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import fingerprint, retention
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
+from postgres import migration_locks
 from tests import factories
 from tests.integration import racing
 from tests.integration.idempotency.conftest import AT_ONCE
@@ -159,8 +159,8 @@ class TestUpgrade:
         assert indexes() == expected
 
     def test_does_not_wait_for_ever_for_who_uses_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_locking, "TRIES", 2)
-        monkeypatch.setattr(_locking, "PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(migration_locks, "TRIES", 2)
+        monkeypatch.setattr(migration_locks, "PAUSE_SECONDS", 0.0)
         reading, done = threading.Event(), threading.Event()
 
         def read() -> None:

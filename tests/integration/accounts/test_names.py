@@ -13,9 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Concat
 
 from accounts import errors, services
-from accounts.migrations import _locking
 from accounts.models import Merchant, MerchantAPIKey
 from payouts.models import Pause
+from postgres import migration_locks
 
 DOTTED, DOTLESS = "Kirmizi", "K\u0131rm\u0131z\u0131"
 NIKOS, NIKOS_IN_CAPITALS = "\u039d\u03af\u03ba\u03bf\u03c2", "\u039d\u038a\u039a\u039f\u03a3"
@@ -305,9 +305,9 @@ class TestUpgrade:
     def test_does_not_hold_requests_up_while_something_long_has_the_table(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_locking, "TRIES", 1)
-        monkeypatch.setattr(_locking, "PAUSE_SECONDS", 0.0)
-        monkeypatch.setattr(_locking, "LOCK_TIMEOUT_MS", 100)
+        monkeypatch.setattr(migration_locks, "TRIES", 1)
+        monkeypatch.setattr(migration_locks, "PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(migration_locks, "LOCK_TIMEOUT_MS", 100)
         dump = connection.copy()
         try:
             dump.set_autocommit(False)

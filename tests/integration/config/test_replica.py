@@ -20,9 +20,10 @@ from django.db import DataError, OperationalError, connections, transaction
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import checks, errors, heartbeats, replica, replica_looks, replica_watch
+from payouts import checks, errors, heartbeats
 from payouts.models import Payout
-from payouts.replica_watch import Health, Watch
+from postgres.replica import lag, monitor, routing
+from postgres.replica.monitor import Health, Watch
 from tests import factories
 from tests.integration.config import processes
 
@@ -75,15 +76,15 @@ class Statements:
 def looks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[Looks]:
     """A replica that is well, as far as the test does not say otherwise."""
     primary = connections["default"].settings_dict
-    monkeypatch.setitem(connections.settings, "replica", {**primary, "ENGINE": "config.read_only"})
+    monkeypatch.setitem(connections.settings, "replica", {**primary, "ENGINE": "postgres.replica"})
     # Django forbids a test the databases that it did not name beforehand.
     monkeypatch.setattr(connections["replica"], "ensure_connection", connect)
     server = Looks()
-    monkeypatch.setattr(replica, "watch", Watch(server.look))
-    assert replica.health(patience_seconds=PATIENCE) == WELL
+    monkeypatch.setattr(routing, "watch", Watch(server.look))
+    assert routing.health(patience_seconds=PATIENCE) == WELL
     yield server
-    monkeypatch.setattr(replica_watch, "IDLE_SECONDS", -1.0)
-    replica.watch.suspect(OperationalError("only to wake its thread, so that it ends"))
+    monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
+    routing.watch.suspect(OperationalError("only to wake its thread, so that it ends"))
     connections["replica"].close()
     del connections["replica"]
 
@@ -115,9 +116,9 @@ def connect() -> None:
 def wait_for(looks: Looks, shown: Health) -> None:
     looks.shown = shown
     # Looked at again at once, which it would be after 2 s by itself.
-    replica.watch.suspect(OperationalError("only to have it looked at"))
+    routing.watch.suspect(OperationalError("only to have it looked at"))
     deadline = time.monotonic() + PATIENCE
-    while replica.health() != shown:
+    while routing.health() != shown:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -125,7 +126,7 @@ def wait_for(looks: Looks, shown: Health) -> None:
 class TestReading:
     def test_goes_to_the_replica_inside_the_block_alone(self, of_replica: Statements, of_primary: Statements) -> None:
         list(Payout.objects.all())
-        with replica.reading() as alias:
+        with routing.reading() as alias:
             list(Payout.objects.all())
             inside = (of_replica.count, of_primary.count)
         list(Payout.objects.all())
@@ -137,31 +138,31 @@ class TestReading:
     def test_goes_to_the_primary_while_the_replica_is_away(self, looks: Looks, of_replica: Statements) -> None:
         wait_for(looks, GONE)
 
-        with replica.reading() as alias:
+        with routing.reading() as alias:
             list(Payout.objects.all())
 
         assert (alias, of_replica.count) == ("default", 0)
         wait_for(looks, WELL)
-        assert replica.choose() == "replica"
+        assert routing.choose() == "replica"
 
     def test_stays_where_it_began(self, looks: Looks) -> None:
         """The parts of an answer must not come from two databases."""
-        with replica.reading():
+        with routing.reading():
             wait_for(looks, GONE)
-            with replica.reading() as inner:
-                assert (inner, replica.choose()) == ("replica", "replica")
+            with routing.reading() as inner:
+                assert (inner, routing.choose()) == ("replica", "replica")
 
-        assert replica.choose() == "default"
+        assert routing.choose() == "default"
 
     def test_reads_what_its_own_transaction_wrote(self, acme: Merchant, of_replica: Statements) -> None:
-        with transaction.atomic(), replica.reading() as alias:
+        with transaction.atomic(), routing.reading() as alias:
             Merchant.objects.filter(pk=acme.pk).update(name="acme and sons")
             name = Merchant.objects.get(pk=acme.pk).name
 
         assert (alias, name, of_replica.count) == ("default", "acme and sons", 0)
 
     def test_writes_to_the_primary_all_the_same(self, acme: Merchant, of_replica: Statements) -> None:
-        with replica.reading():
+        with routing.reading():
             merchant = Merchant.objects.get(pk=acme.pk)
             merchant.name = "acme and sons"
             merchant.save()
@@ -189,9 +190,9 @@ class TestReading:
             assert cursor.fetchone() == ("4321ms", "on")
 
     def test_is_nowhere_else_without_a_replica(self, transactional_db: None) -> None:
-        with replica.reading() as alias:
+        with routing.reading() as alias:
             assert alias == "default"
-        assert (replica.is_configured(), replica.choose(), replica.read(replica.choose)) == (
+        assert (routing.is_configured(), routing.choose(), routing.read(routing.choose)) == (
             False,
             "default",
             "default",
@@ -214,10 +215,10 @@ class TestRead:
         looks.shown = GONE
         of_replica.fail_with = failure
 
-        names = replica.read(lambda: list(Merchant.objects.values_list("name", flat=True)))
+        names = routing.read(lambda: list(Merchant.objects.values_list("name", flat=True)))
 
         assert (names, of_replica.count) == (["acme"], 1)
-        assert replica.choose() == "default"
+        assert routing.choose() == "default"
 
     @pytest.mark.parametrize(
         "failure",
@@ -233,10 +234,10 @@ class TestRead:
     ) -> None:
         of_replica.fail_with = failure
 
-        names = replica.read(lambda: list(Merchant.objects.values_list("name", flat=True)))
+        names = routing.read(lambda: list(Merchant.objects.values_list("name", flat=True)))
 
         assert names == ["acme"]
-        assert replica.choose() == "replica"
+        assert routing.choose() == "replica"
         assert [vars(record)["sqlstate"] for record in caplog.records if record.message == "replica.read.failed"] == [
             failure.sqlstate
         ]
@@ -245,16 +246,16 @@ class TestRead:
         of_replica.fail_with = psycopg.errors.QueryCanceled
 
         with pytest.raises(OperationalError):
-            replica.read(lambda: list(Payout.objects.all()))
+            routing.read(lambda: list(Payout.objects.all()))
 
         assert (of_replica.count, of_primary.count) == (1, 0)
-        assert replica.choose() == "replica"
+        assert routing.choose() == "replica"
 
     def test_fails_when_both_do(self, of_replica: Statements, of_primary: Statements) -> None:
         of_replica.fail_with, of_primary.fail_with = psycopg.errors.UndefinedColumn, psycopg.DataError
 
         with pytest.raises(DataError):
-            replica.read(lambda: list(Payout.objects.all()))
+            routing.read(lambda: list(Payout.objects.all()))
 
         assert (of_replica.count, of_primary.count) == (1, 1)
 
@@ -262,11 +263,11 @@ class TestRead:
         calls: list[str] = []
 
         def fail() -> None:
-            calls.append(replica.choose())
+            calls.append(routing.choose())
             raise errors.TimeZoneUnknown
 
         with pytest.raises(errors.TimeZoneUnknown):
-            replica.read(fail)
+            routing.read(fail)
 
         assert calls == ["replica"]
         assert of_replica.count == 0
@@ -277,11 +278,11 @@ class TestRead:
         chosen: list[str] = []
 
         def function() -> None:
-            with replica.reading() as alias:
+            with routing.reading() as alias:
                 chosen.append(alias)
                 list(Payout.objects.all())
 
-        replica.read(function)
+        routing.read(function)
 
         assert chosen == ["replica", "default"]
         assert looks.shown == WELL
@@ -335,7 +336,7 @@ class TestApi:
 
 class TestRouter:
     def test_migrates_the_primary_alone(self, of_replica: Statements) -> None:
-        router = replica.ReplicaRouter()
+        router = routing.ReplicaRouter()
 
         assert router.allow_migrate("default", "payouts") is True
         assert router.allow_migrate("replica", "payouts") is False
@@ -348,14 +349,14 @@ class TestLooker:
         """Somebody has named a primary, or has promoted the standby: it would show the same for ever."""
         del looks
 
-        assert replica_looks.Looker().look() == Health(usable=False, reason="not_a_replica")
+        assert lag.Looker().look() == Health(usable=False, reason="not_a_replica")
 
     def test_tells_of_one_that_is_not_there(self, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
         del looks
         connections["replica"].close()
         monkeypatch.setitem(connections["replica"].settings_dict, "PORT", 1)
 
-        health = replica_looks.Looker().look()
+        health = lag.Looker().look()
 
         assert (health.usable, health.reason, health.lag_seconds) == (False, "unreachable", None)
         assert "refused" in health.error
@@ -364,7 +365,7 @@ class TestLooker:
         del looks
         of_primary.fail_with = psycopg.OperationalError
 
-        health = replica_looks.Looker().look()
+        health = lag.Looker().look()
 
         assert (health.usable, health.reason, health.is_gone) == (False, "unmeasured", False)
 

@@ -3,15 +3,16 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError, connection
 
-from payouts import errors, planning
+from payouts import errors
 from payouts.models import Payout
+from postgres import plans
 
 
 class TestForTheseValues:
     def test_prepares_nothing_meanwhile_and_goes_on_afterwards(self, db: None) -> None:
         before = connection.connection.prepare_threshold
 
-        with planning.for_these_values("default"):
+        with plans.for_these_values("default"):
             for _ in range(10):
                 list(Payout.objects.filter(currency="EUR"))
             prepared = self.prepared()
@@ -21,11 +22,11 @@ class TestForTheseValues:
     def test_tells_that_it_took_too_long(self, db: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 20")
-            with pytest.raises(errors.SelectionTooSlow), planning.for_these_values("default"):
+            with pytest.raises(errors.SelectionTooSlow), plans.for_these_values("default"):
                 cursor.execute("SELECT pg_sleep(5)")
 
     def test_lets_other_failures_through(self, db: None) -> None:
-        with pytest.raises(OperationalError, match="nothing of the kind"), planning.for_these_values("default"):
+        with pytest.raises(OperationalError, match="nothing of the kind"), plans.for_these_values("default"):
             raise OperationalError("nothing of the kind")
 
     def prepared(self) -> int:

@@ -18,10 +18,11 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import MerchantAPIKey
-from payouts import rollup, rollup_days, services, snapshots
+from payouts import rollup, rollup_days, services
 from payouts.models import Payout
 from payouts.rollup import Horizon
 from payouts.rollup_models import RollupCell, RollupMark
+from postgres import snapshots
 from tests.integration import racing
 from tests.integration.payouts import database, rolling
 from tests.integration.payouts.rolling import ALIAS, at, day_ago

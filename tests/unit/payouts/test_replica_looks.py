@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from payouts.replica_looks import POSITIONS_MAX, Positions, Shown, Written, is_replica
+from postgres.replica.lag import POSITIONS_MAX, Positions, Shown, Written, is_replica
 
 # When the primary was where: at 100 from 10 s on, at 200 from 20 s on, at 300 at 30 s.
 SEEN = [(100, 10.0), (100, 12.0), (200, 20.0), (300, 30.0)]

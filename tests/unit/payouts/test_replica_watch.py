@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from payouts import replica_watch
-from payouts.replica_watch import Health, Watch
+from postgres.replica import monitor
+from postgres.replica.monitor import Health, Watch
 
 WELL = Health(usable=True, lag_seconds=0.0)
 LAGGING = Health(usable=False, reason="lagging", lag_seconds=40.0)
@@ -46,9 +46,9 @@ class Server:
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Looks follow each other at once, what they show holds for 0.2 s, and no thread outlives its test for long."""
-    monkeypatch.setattr(replica_watch, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(replica_watch, "FRESH_SECONDS", 0.2)
-    monkeypatch.setattr(replica_watch, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(monitor, "FRESH_SECONDS", 0.2)
+    monkeypatch.setattr(monitor, "IDLE_SECONDS", 0.3)
     yield
     for thread in threading.enumerate():
         if thread.name == "replica-watch":
@@ -63,7 +63,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(record.levelname, record.message) for record in caplog.records if record.name == replica_watch.__name__]
+    return [(record.levelname, record.message) for record in caplog.records if record.name == monitor.__name__]
 
 
 class TestHealth:
@@ -71,7 +71,7 @@ class TestHealth:
         server = Server(WELL)
 
         with server.frozen():
-            assert Watch(server.look).health() is replica_watch.UNKNOWN
+            assert Watch(server.look).health() is monitor.UNKNOWN
 
     def test_is_waited_for_on_request(self) -> None:
         assert Watch(Server(WELL).look).health(patience_seconds=PATIENCE) == WELL
@@ -80,7 +80,7 @@ class TestHealth:
         server = Server(WELL)
 
         with server.frozen():
-            assert Watch(server.look).health(patience_seconds=0.05) is replica_watch.UNKNOWN
+            assert Watch(server.look).health(patience_seconds=0.05) is monitor.UNKNOWN
 
     @pytest.mark.parametrize("shown", [LAGGING, GONE])
     def test_follows_the_looks(self, shown: Health) -> None:
@@ -99,7 +99,7 @@ class TestHealth:
         assert watch.health(patience_seconds=PATIENCE).usable
 
         with server.frozen():
-            wait_until(lambda: watch.health() is replica_watch.SILENT)
+            wait_until(lambda: watch.health() is monitor.SILENT)
             assert watch.health().is_gone
         wait_until(lambda: watch.health() == WELL)
 
@@ -111,8 +111,8 @@ class TestHealth:
             (WELL, False),
             (LAGGING, False),
             (GONE, True),
-            (replica_watch.SILENT, True),
-            (replica_watch.UNKNOWN, False),
+            (monitor.SILENT, True),
+            (monitor.UNKNOWN, False),
         ],
     )
     def test_tells_whether_the_rest_of_an_answer_will_come(self, health: Health, *, gone: bool) -> None:
@@ -130,7 +130,7 @@ class TestThread:
         assert threading.active_count() == before + 1
 
     def test_ends_when_nobody_asks_and_begins_anew(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, replica_watch.__name__)
+        caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
         watch = Watch(server.look)
         watch.health(patience_seconds=PATIENCE)
@@ -139,7 +139,7 @@ class TestThread:
 
         # What it knew is too old to be believed, and that is no news.
         with server.frozen():
-            assert watch.health() is replica_watch.UNKNOWN
+            assert watch.health() is monitor.UNKNOWN
         assert watch.health(patience_seconds=PATIENCE) == WELL
 
         assert server.looks > looks
@@ -148,8 +148,8 @@ class TestThread:
 
 class TestSuspect:
     def test_takes_it_out_of_use_until_the_next_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(replica_watch, "INTERVAL_SECONDS", 2 * PATIENCE)
-        monkeypatch.setattr(replica_watch, "FRESH_SECONDS", 3 * PATIENCE)
+        monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 2 * PATIENCE)
+        monkeypatch.setattr(monitor, "FRESH_SECONDS", 3 * PATIENCE)
         server = Server(WELL)
         watch = Watch(server.look)
         assert watch.health(patience_seconds=PATIENCE) == WELL
@@ -161,13 +161,13 @@ class TestSuspect:
         assert suspected == Health(usable=False, reason="unreachable", error="server closed the connection")
         # At once, not after the interval.
         wait_until(lambda: watch.health() == WELL)
-        monkeypatch.setattr(replica_watch, "IDLE_SECONDS", -1.0)
+        monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
         watch.suspect(OSError("only to wake the thread, so that it ends"))
 
 
 class TestLog:
     def test_has_a_line_for_each_change(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, replica_watch.__name__)
+        caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
         watch = Watch(server.look)
         watch.health(patience_seconds=PATIENCE)

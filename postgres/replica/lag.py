@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
-from payouts import replica_watch
-from payouts.replica_watch import Health
+from postgres.replica import monitor
+from postgres.replica.monitor import Health
 
 PRIMARY: Final = DEFAULT_DB_ALIAS
 REPLICA: Final = "replica"
@@ -60,8 +60,8 @@ class LookFailedError(Exception):
 
     def __init__(self, alias: str, error: Exception) -> None:
         super().__init__(str(error))
-        unmeasured = Health(usable=False, reason="unmeasured", error=replica_watch.sentence(error))
-        self.health = replica_watch.unreachable(error) if alias == REPLICA else unmeasured
+        unmeasured = Health(usable=False, reason="unmeasured", error=monitor.sentence(error))
+        self.health = monitor.unreachable(error) if alias == REPLICA else unmeasured
 
 
 class Positions:

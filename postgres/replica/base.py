@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 from psycopg import waiting
 
-from config.postgresql import base
-from payouts import replica
+from postgres import base
+from postgres.replica import routing
 
 
 class Connection(psycopg.Connection[Any]):
@@ -28,7 +28,7 @@ def _attentive(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         wanted = next(steps)
         while True:
             ready = yield wanted
-            if ready == waiting.READY_NONE and replica.health().is_gone:
+            if ready == waiting.READY_NONE and routing.health().is_gone:
                 raise psycopg.OperationalError("the replica has fallen silent")
             wanted = steps.send(ready)
     except StopIteration as done:

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.models import Model
 
-from payouts import replica_watch
-from payouts.replica_looks import PRIMARY, REPLICA, Looker
-from payouts.replica_watch import Health, Watch
+from postgres.replica import monitor
+from postgres.replica.lag import PRIMARY, REPLICA, Looker
+from postgres.replica.monitor import Health, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def read(function: Callable[[], Result]) -> Result:
 def report(error: DatabaseError | InterfaceError) -> None:
     """Note that a read from the replica has failed with this. If its connection or its server did, it is out of use."""
     sqlstate = _sqlstate(error)
-    logger.warning("replica.read.failed", extra={"sqlstate": sqlstate, "error": replica_watch.sentence(error)})
+    logger.warning("replica.read.failed", extra={"sqlstate": sqlstate, "error": monitor.sentence(error)})
     if isinstance(error, OperationalError | InterfaceError) and (sqlstate is None or sqlstate.startswith(BROKEN)):
         connections[REPLICA].close()
         watch.suspect(error)
