@@ -38,9 +38,10 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from accounts import errors, services, texts
+from accounts import errors, services
 from accounts.fields import LineField, MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
+from rest import texts
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from django import forms
 
-from accounts import texts
 from accounts.validators import validate_line
+from rest import texts
 
 
 class LineField(forms.CharField):
-    """One line of text (accounts/texts.py)."""
+    """One line of text (rest/texts.py)."""
 
     #: What an earlier version stored. It is taken again, so that the rest of the form can be changed.
     kept: str = ""

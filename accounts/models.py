@@ -12,8 +12,9 @@ from django.db.models.functions import Lower, Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 from uuid_utils.compat import uuid7
 
-from accounts import addresses, names, texts
+from accounts import addresses, names
 from accounts.validators import validate_line, validate_merchant_name
+from rest import texts
 
 
 class Mode(models.TextChoices):

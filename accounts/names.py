@@ -12,8 +12,8 @@ import unicodedata
 import uuid
 from typing import Final
 
-from accounts import texts
-from accounts.texts import Problem
+from rest import texts
+from rest.texts import Problem
 
 #: Four for each character of a name. 1,600 bytes of UTF-8 fit into an index of PostgreSQL, whose limit is 2,704.
 KEY_LENGTH_MAX: Final = 400

@@ -14,8 +14,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import errors, names, texts
+from accounts import errors, names
 from accounts.models import Merchant, MerchantAPIKey, Mode, every_scope
+from rest import texts
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,11 @@
-"""The rule of accounts/texts.py for the fields of models and forms: a refusal reads as a sentence there."""
+"""The rule of rest/texts.py for the fields of models and forms: a refusal reads as a sentence there."""
 
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
-from accounts import names, texts
+from accounts import names
+from rest import texts
 
 
 def validate_line(value: str) -> None:

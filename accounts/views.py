@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import parameters
 from accounts.authentication import api_key_of
 from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
+from rest import parameters
 
 
 class MerchantSerializer(serializers.Serializer[Any]):

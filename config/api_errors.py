@@ -30,13 +30,13 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import bodies, ids
 from accounts import errors as accounts_errors
 from accounts.authentication import SCHEME
 from config import pages
 from config.logs import current_request_id
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
+from rest import bodies, ids
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from backoffice.theme import FORMAT_MODULE_PATH, UNFOLD  # noqa: F401 - settings of Django and django-unfold
 from config import env
-from config.admin_theme import FORMAT_MODULE_PATH, UNFOLD  # noqa: F401 - settings of Django and django-unfold
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,8 @@ if not ALLOWED_HOSTS:
     )
 
 INSTALLED_APPS = [
-    # unfold comes before the admin, whose templates it replaces.
+    # backoffice replaces templates of unfold, and unfold those of the admin.
+    "backoffice",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -247,10 +248,10 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.APIKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.APIKeyThrottle"],
-    "DEFAULT_PARSER_CLASSES": ["config.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.negotiation.AlwaysJSON",
-    "DEFAULT_PAGINATION_CLASS": "config.pagination.CursorPagination",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "rest.negotiation.AlwaysJSON",
+    "DEFAULT_PAGINATION_CLASS": "rest.pagination.CursorPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.api_errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -280,7 +281,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_SUFFIX": "",
     # config/openapi_enums.py describes them.
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    # accounts/ids.py.
+    # rest/ids.py.
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "ENUM_NAME_OVERRIDES": {
         "PayoutStatus": "payouts.states.PayoutStatus",

@@ -27,9 +27,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import ids
 from accounts.authentication import api_key_of
 from idempotency import errors, fingerprint, keys, services
+from rest import ids
 
 FIRST_ERROR_STATUS: Final = 400
 

@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import parameters
 from accounts.authentication import api_key_of
 from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
 from idempotency import services
+from rest import parameters
 
 
 class IdempotencyRequestSerializer(serializers.Serializer[Any]):

@@ -26,10 +26,9 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from accounts import ids, texts
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
-from payouts import admission, export_admin, figures_admin, moments, money, operator_admin, pause_admin, provider_admin
+from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
 from payouts.export_models import Export
 from payouts.models import (
     Pause,
@@ -42,6 +41,7 @@ from payouts.models import (
 )
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
+from rest import ids, moments, texts
 
 STATUS_LABELS = {
     PayoutStatus.PROCESSING.label: "info",

@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import bodies
 from payouts import services
+from rest import bodies
 
 
 class CallbackView(APIView):

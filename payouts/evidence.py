@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from accounts import texts
 from payouts import recipient_details, states
 from payouts.models import AttemptOutcome
 from payouts.providers import bank_words, base
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
+from rest import texts
 
 CODE_LENGTH_MAX: Final = 64
 MESSAGE_LENGTH_MAX: Final = 500

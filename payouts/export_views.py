@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from accounts import parameters
 from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey
 from accounts.permissions import Scopes
@@ -38,6 +37,7 @@ from payouts.export_records import Wish
 from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.serializers import StrictSerializer
 from payouts.views import REPORT, PayoutsAPIView
+from rest import parameters
 
 #: The parameters of a streamed export that are no filters.
 STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})

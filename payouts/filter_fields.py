@@ -18,13 +18,13 @@ from django.core.validators import RegexValidator
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Upper
 
-from accounts import texts
 from accounts.fields import LineField
 from idempotency import keys
-from payouts import moments, money
+from payouts import money
 from payouts.indexes import SearchCode, SearchText
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from rest import moments, texts
 
 #: Of Chinese, Japanese and Korean. Of other scripts it takes three.
 SEARCH_LENGTH_MIN: Final = 2

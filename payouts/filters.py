@@ -17,11 +17,11 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts import parameters
 from payouts import filter_fields as fields
 from payouts import filter_openapi
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
+from rest import parameters
 
 ORDERINGS: Final = ("-created_at", "created_at", "-amount", "amount")
 TIMES_OF_CREATION: Final = frozenset({"created_after", "created_before"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts import texts
 from payouts import errors
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
+from rest import texts
 
 MESSAGE_LENGTH_MAX = 500
 

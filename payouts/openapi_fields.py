@@ -1,6 +1,6 @@
 """What the API documentation says of a text that is sent: the characters that it may have.
 
-A pattern here says what the check of the field says (accounts/texts.py), as far as one can. What none can say (a
+A pattern here says what the check of the field says (rest/texts.py), as far as one can. What none can say (a
 currency that exists, the decimals of an amount, a mark without its letter) the server refuses by itself.
 """
 

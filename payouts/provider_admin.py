@@ -15,9 +15,9 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
-from accounts import ids
 from accounts.admin import ReadOnly
 from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
+from rest import ids
 
 #: More than any provider's report; what is longer was not meant to be read by a person.
 BODY_SHOWN_BYTES: Final = 4096

@@ -10,13 +10,13 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from accounts import texts
 from accounts.models import Mode
 from payouts import card_numbers, countries, money, recipient_details
 from payouts.admission import Holds, WaitingReason
 from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
+from rest import texts
 
 METADATA_PAIRS_MAX = 50
 METADATA_NAME_LENGTH_MAX = 40
@@ -57,7 +57,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictCharField(serializers.CharField):
-    """One line of text that was sent as a string (accounts/texts.py). REST framework would take 5 for "5".
+    """One line of text that was sent as a string (rest/texts.py). REST framework would take 5 for "5".
 
     It is normalised (NFC) first of all, so that limits count what is stored.
     """

@@ -15,11 +15,11 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
-from accounts import texts
 from accounts.models import MerchantAPIKey, Mode
 from payouts import claims, errors, inbox, money, recipient_needs, states, tasks, transitions
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
+from rest import texts
 
 #: What may be changed only before anything is sent.
 PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from accounts import ids
 from payouts import callbacks, export_views, views
+from rest import ids
 
 register_converter(ids.IdConverter, "id")
 

@@ -20,7 +20,6 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
-from accounts import parameters
 from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
@@ -42,6 +41,7 @@ from payouts import (
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
 from postgres.replica import routing
+from rest import parameters
 
 READ = (Scope.PAYOUTS_READ,)
 WRITE = (Scope.PAYOUTS_WRITE,)

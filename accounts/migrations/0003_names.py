@@ -1,4 +1,4 @@
-"""Names of merchants are unique, and found, by one rule (accounts/names.py), and are one line (accounts/texts.py).
+"""Names of merchants are unique, and found, by one rule (accounts/names.py), and are one line (rest/texts.py).
 
 All or nothing. The version before goes on: it writes no key, which is written for it later (services.key_names), and
 its own constraint `merchant_name_unique` stays for it.

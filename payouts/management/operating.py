@@ -14,11 +14,11 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from accounts import ids, texts
 from accounts import services as accounts_services
 from accounts.errors import MerchantNotFound, Refusal
-from payouts import moments, operators, pausing
+from payouts import operators, pausing
 from payouts.models import Payout
+from rest import ids, moments, texts
 
 # Django's longest user name, so that both hands of an operator fit into the same column.
 _USER_LENGTH_MAX: Final = 150

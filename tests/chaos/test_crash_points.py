@@ -334,7 +334,7 @@ class TestProduction:
 
     def test_has_no_place_for_it(self) -> None:
         """Nothing that is installed names the header, or could import what does."""
-        folders = ("accounts", "config", "deploy", "idempotency", "payouts", "postgres")
+        folders = ("accounts", "backoffice", "config", "deploy", "idempotency", "payouts", "postgres", "rest")
         files = [path for folder in folders for path in (children.CHECKOUT / folder).rglob("*") if path.is_file()]
         knowing = re.compile(
             rb"crash[-_]at|crash_markers|crashing_wsgi|^\s*(from|import) tests\b", re.IGNORECASE | re.MULTILINE

@@ -16,8 +16,9 @@ import yaml
 from django.conf import settings
 from rest_framework.exceptions import ValidationError
 
-from config import api_errors, pagination, request_ids, server_problems
-from config.parsers import StrictJSONParser
+from config import api_errors, request_ids, server_problems
+from rest import pagination
+from rest.parsers import StrictJSONParser
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -9,10 +9,10 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from accounts.models import Merchant
-from config.pagination import CURSOR_BYTES_MAX, REQUEST_LINE_BYTES_MAX
 from payouts.filters import ORDERINGS
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from rest.pagination import CURSOR_BYTES_MAX, REQUEST_LINE_BYTES_MAX
 from tests import factories
 from tests.chaos.server.conftest import Answer
 

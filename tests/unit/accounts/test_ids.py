@@ -9,7 +9,7 @@ import pytest
 from django.test import RequestFactory
 from django.urls import ResolverMatch
 
-from accounts import ids
+from rest import ids
 
 ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 SPELLINGS = [ID, ID.upper(), ID.replace("-", ""), ID.replace("-", "").upper(), "01936F3e-7c4a-7D2b-9e1f-3a5b6c7d8E9f"]

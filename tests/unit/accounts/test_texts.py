@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import texts
+from rest import texts
 
 NOT_IN_A_LINE = [
     *(chr(number) for number in (*range(0x20), *range(0x7F, 0xA0))),

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rest_framework.exceptions import ParseError, ValidationError
 
-from config import parsers
+from rest import parsers
 
 LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts import moments
+from rest import moments
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

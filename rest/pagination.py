@@ -22,7 +22,7 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.parsers import invalid
+from rest.parsers import invalid
 
 if TYPE_CHECKING:
     # REST framework reads this class from its settings while that module is being imported.

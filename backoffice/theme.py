@@ -17,7 +17,7 @@ FAVICON = (
     "stroke-linejoin='round'/%3E%3C/svg%3E"
 )
 
-FORMAT_MODULE_PATH = "config.formats"
+FORMAT_MODULE_PATH = "backoffice.formats"
 
 
 def environment(request: HttpRequest) -> list[str] | None:

@@ -12,7 +12,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from accounts import bodies
+from rest import bodies
 
 
 class AlwaysJSON(DefaultContentNegotiation):
@@ -23,7 +23,7 @@ class AlwaysJSON(DefaultContentNegotiation):
         return renderers[0], renderers[0].media_type
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser:
-        """Return the one parser. Called for a request with a body; raises what accounts/bodies.py refuses."""
+        """Return the one parser. Called for a request with a body; raises what rest/bodies.py refuses."""
         bodies.require_plain(request)
         bodies.require_json(request)
         parser: BaseParser = parsers[0]

@@ -14,7 +14,7 @@ from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
-from accounts import texts
+from rest import texts
 
 MALFORMED = "The body is not valid JSON"
 
