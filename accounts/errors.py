@@ -5,23 +5,7 @@
 
 from __future__ import annotations
 
-import inspect
-
-
-class Refusal(Exception):
-    """The request was refused."""
-
-    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
-        #: The field, parameter or header that is to blame, where one is.
-        self.field = field
-        self.message = message or " ".join(inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].split())
-        super().__init__(self.message)
-
-
-class HTTPSRequired(Refusal):
-    """Nothing was done: this API is used over https:// alone. Treat an API key that was sent over plain HTTP as leaked:
-    have it revoked, and use a new one.
-    """
+from rest.refusals import Refusal
 
 
 class APIKeyMissing(Refusal):
@@ -50,14 +34,6 @@ class NetworkNotAllowed(Refusal):
 
 class ScopeMissing(Refusal):
     """This API key lacks the scope that the request needs."""
-
-
-class MediaTypeUnsupported(Refusal):
-    """Send the body as JSON in UTF-8, with the header `Content-Type: application/json`."""
-
-
-class ContentEncodingUnsupported(Refusal):
-    """Send the body as it is: not compressed, and without a Content-Encoding header."""
 
 
 class MerchantNotFound(Refusal):

@@ -36,7 +36,7 @@ from config import pages
 from config.logs import current_request_id
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from rest import bodies, ids
+from rest import bodies, ids, refusals
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ DETAILS: Final[dict[Problem, str]] = {
 
 #: Looked up along the class's bases, so that a subclass without a row of its own gets that of its base.
 PROBLEMS: Final[dict[type[Exception], Problem]] = {
-    accounts_errors.HTTPSRequired: Problem(403, "https_required", "HTTPS is required"),
+    refusals.HTTPSRequired: Problem(403, "https_required", "HTTPS is required"),
     accounts_errors.APIKeyMissing: Problem(401, "api_key_missing", "No API key was sent"),
     accounts_errors.APIKeyInvalid: Problem(401, "api_key_invalid", "The API key is not valid"),
     accounts_errors.APIKeyExpired: Problem(401, "api_key_expired", "The API key has expired"),
@@ -94,8 +94,8 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     accounts_errors.MerchantSuspended: Problem(403, "merchant_suspended", "The merchant is suspended"),
     accounts_errors.NetworkNotAllowed: Problem(403, "network_not_allowed", "The network is not allowed"),
     accounts_errors.ScopeMissing: Problem(403, "scope_missing", "The API key lacks a scope"),
-    accounts_errors.MediaTypeUnsupported: UNSUPPORTED_MEDIA_TYPE,
-    accounts_errors.ContentEncodingUnsupported: Problem(
+    refusals.MediaTypeUnsupported: UNSUPPORTED_MEDIA_TYPE,
+    refusals.ContentEncodingUnsupported: Problem(
         415, "unsupported_content_encoding", "The body is compressed or encoded"
     ),
     idempotency_errors.IdempotencyKeyMalformed: Problem(400, "idempotency_key_malformed", "Malformed Idempotency-Key"),
@@ -119,8 +119,8 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.PayoutNotCancelable: Problem(409, "payout_not_cancelable", "The payout can no longer be canceled"),
     payouts_errors.PayoutNotDeletable: Problem(409, "payout_not_deletable", "The payout cannot be deleted"),
     payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
-    payouts_errors.IfMatchMalformed: Problem(400, "if_match_malformed", "Malformed If-Match"),
-    payouts_errors.IfNoneMatchMalformed: Problem(400, "if_none_match_malformed", "Malformed If-None-Match"),
+    refusals.IfMatchMalformed: Problem(400, "if_match_malformed", "Malformed If-Match"),
+    refusals.IfNoneMatchMalformed: Problem(400, "if_none_match_malformed", "Malformed If-None-Match"),
     payouts_errors.SummaryTooLarge: Problem(400, "summary_too_large", "The summary would be too large"),
     payouts_errors.TimeZoneUnknown: Problem(400, "time_zone_unknown", "There is no such time zone"),
     payouts_errors.ExportNotFound: Problem(404, "not_found", "Not found"),
@@ -202,7 +202,7 @@ def instance_of(request: HttpRequest | Request) -> str:
 
 
 def _detail(error: Exception, problem: Problem) -> str:
-    if isinstance(error, accounts_errors.Refusal):
+    if isinstance(error, refusals.Refusal):
         return error.message
     if problem in DETAILS:
         return DETAILS[problem]
@@ -215,9 +215,9 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
         headers["WWW-Authenticate"] = SCHEME
     if problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(problem.retry_after_seconds)
-    if isinstance(error, accounts_errors.MediaTypeUnsupported):
+    if isinstance(error, refusals.MediaTypeUnsupported):
         headers[f"Accept-{str(context['request'].method).capitalize()}"] = bodies.MEDIA_TYPE
-    if isinstance(error, accounts_errors.ContentEncodingUnsupported):
+    if isinstance(error, refusals.ContentEncodingUnsupported):
         headers["Accept-Encoding"] = "identity"
     if isinstance(error, exceptions.Throttled):
         seconds = str(max(1, round(getattr(error, "wait", None) or 1)))
@@ -234,7 +234,7 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
     match error:
         case exceptions.ValidationError():
             return list(_flatten(error.detail))
-        case accounts_errors.Refusal():
+        case refusals.Refusal():
             return _refused_field(error)
         case exceptions.ParseError():
             row = ("body", "malformed_json", str(error.detail))
@@ -249,7 +249,7 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
     return [_field_error(*row)]
 
 
-def _refused_field(error: accounts_errors.Refusal) -> list[dict[str, str]]:
+def _refused_field(error: refusals.Refusal) -> list[dict[str, str]]:
     problem = problem_of_class(type(error))
     if error.field is None or problem.status != INVALID_REQUEST.status:
         return []
@@ -302,7 +302,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _outside_views(request, PROBLEMS[Http404], f"There is nothing at {request.path}.{hint}")
 
 
-def refusal(request: HttpRequest, error: accounts_errors.Refusal) -> HttpResponse:
+def refusal(request: HttpRequest, error: refusals.Refusal) -> HttpResponse:
     """Answer what a middleware refuses, before a view is reached."""
     response = _outside_views(request, problem_of_class(type(error)), error.message)
     # Nothing of a later middleware is on it.

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from accounts import errors
 from config import api_errors, pages
+from rest import refusals
 
 
 class HTTPSMiddleware:
@@ -24,7 +24,7 @@ class HTTPSMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if settings.SECURE_SSL_REDIRECT and not request.is_secure() and not self._is_answered(request):
-            return api_errors.refusal(request, errors.HTTPSRequired())
+            return api_errors.refusal(request, refusals.HTTPSRequired())
         return self.get_response(request)
 
     def _is_answered(self, request: HttpRequest) -> bool:

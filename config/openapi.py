@@ -14,11 +14,12 @@ from config import api_errors, server_problems
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
 from payouts import openapi_fields, recipient_details, serializers
+from rest import refusals as rest_refusals
 
 OperationErrors = tuple[type[Exception], ...]
 
 COMMON_ERRORS: Final[OperationErrors] = (
-    accounts_errors.HTTPSRequired,
+    rest_refusals.HTTPSRequired,
     accounts_errors.APIKeyMissing,
     accounts_errors.APIKeyInvalid,
     accounts_errors.APIKeyExpired,
@@ -29,7 +30,7 @@ COMMON_ERRORS: Final[OperationErrors] = (
     exceptions.Throttled,
 )
 #: Of each operation that takes a body.
-BODY_ERRORS: Final[OperationErrors] = (accounts_errors.MediaTypeUnsupported, accounts_errors.ContentEncodingUnsupported)
+BODY_ERRORS: Final[OperationErrors] = (rest_refusals.MediaTypeUnsupported, rest_refusals.ContentEncodingUnsupported)
 # A query parameter that the operation does not have is refused by each of them.
 _FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
 
@@ -61,25 +62,25 @@ OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
         payouts_errors.RecipientNotStructured,
         payouts_errors.LiveProviderMissing,
     ),
-    "retrieve_payout": (*_FIND, payouts_errors.IfNoneMatchMalformed),
+    "retrieve_payout": (*_FIND, rest_refusals.IfNoneMatchMalformed),
     "update_payout": (
         *_FIND,
         *_KEY,
-        payouts_errors.IfMatchMalformed,
+        rest_refusals.IfMatchMalformed,
         payouts_errors.PayoutNotChangeable,
         payouts_errors.PayoutChanged,
         payouts_errors.RecipientNotStructured,
     ),
     "delete_payout": (
         *_FIND,
-        payouts_errors.IfMatchMalformed,
+        rest_refusals.IfMatchMalformed,
         payouts_errors.PayoutNotDeletable,
         payouts_errors.PayoutChanged,
     ),
     "cancel_payout": (
         *_FIND,
         *_KEY,
-        payouts_errors.IfMatchMalformed,
+        rest_refusals.IfMatchMalformed,
         payouts_errors.PayoutNotCancelable,
         payouts_errors.PayoutChanged,
     ),
@@ -173,7 +174,7 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             # One that asks for no API key has nothing to say about it.
-            common = COMMON_ERRORS if operation.get("security") else (accounts_errors.HTTPSRequired,)
+            common = COMMON_ERRORS if operation.get("security") else (rest_refusals.HTTPSRequired,)
             classes = (*OPERATION_ERRORS[operation["operationId"]], *_errors_of_shape(path, method), *common)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
             operation["responses"] |= dict(_responses_of_server(with_query=method == "get"))
@@ -235,7 +236,7 @@ def _responses_of_server(*, with_query: bool) -> Iterator[tuple[str, dict[str, A
 
 
 def _detail(cls: type[Exception]) -> str:
-    if issubclass(cls, accounts_errors.Refusal):
+    if issubclass(cls, rest_refusals.Refusal):
         return cls().message
     problem = api_errors.problem_of_class(cls)
     return api_errors.DETAILS.get(problem, f"{problem.title}.")

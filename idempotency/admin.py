@@ -11,7 +11,8 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.decorators import display
 
-from accounts.admin import MODE_LABELS, ReadOnly
+from accounts.admin import MODE_LABELS
+from backoffice.base import ReadOnly
 from idempotency import keys
 from idempotency.models import IdempotencyRecord
 

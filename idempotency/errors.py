@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import Refusal
+from rest.refusals import Refusal
 
 
 class IdempotencyKeyMalformed(Refusal):

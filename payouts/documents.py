@@ -20,12 +20,11 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
-from payouts import export_formats, money, recipient_details
+from payouts import export_formats, money, recipient_details, selections
 from payouts.admission import Holds
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
-from postgres import plans
 
 #: What may wait for something that has a name.
 _HELD_UP: Final = frozenset({PayoutStatus.PENDING.value, PayoutStatus.UNKNOWN.value})
@@ -66,7 +65,7 @@ class Row(NamedTuple):
             sql, parameters = payouts.values_list(*cls._fields).query.get_compiler(payouts.db).as_sql()
         except EmptyResultSet:
             return []
-        with plans.for_these_values(payouts.db), connections[payouts.db].cursor() as cursor:
+        with selections.finding(payouts.db), connections[payouts.db].cursor() as cursor:
             cursor.adapters.register_loader("timestamptz", TextLoader)
             cursor.execute(sql, parameters)
             return [cls._read(columns) for columns in cursor.fetchall()]

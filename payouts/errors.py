@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import Refusal
+from rest.refusals import Refusal
 
 
 class PayoutNotFound(Refusal):
@@ -101,14 +101,6 @@ class PausedAlready(Refusal):
 
 class NotPaused(Refusal):
     """This is not paused."""
-
-
-class IfMatchMalformed(Refusal):
-    """If-Match takes the ETag as it was sent, with its quotes, such as "3"; or a list of them; or an asterisk."""
-
-
-class IfNoneMatchMalformed(Refusal):
-    """If-None-Match takes the ETag as it was sent, with its quotes; or a list of them; or an asterisk."""
 
 
 class SummaryTooLarge(Refusal):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from payouts import errors
+from rest import refusals
 
 #: 64 bits: two documents of one version have the same by chance once in 10^19.
 DIGEST_LENGTH: Final = 16
@@ -45,7 +45,7 @@ def expected_versions(if_match: str | None) -> frozenset[int] | None:
     if if_match is None or if_match.strip() == "*":
         return None
     if not _TAGS.fullmatch(if_match):
-        raise errors.IfMatchMalformed(field="If-Match")
+        raise refusals.IfMatchMalformed(field="If-Match")
     named = (_OURS.fullmatch(opaque) for weak, opaque in _TAG.findall(if_match) if not weak)
     return frozenset(int(ours[1]) for ours in named if ours)
 
@@ -60,5 +60,5 @@ def is_known(etag: str, *, if_none_match: str | None) -> bool:
     if if_none_match.strip() == "*":
         return True
     if not _TAGS.fullmatch(if_none_match):
-        raise errors.IfNoneMatchMalformed(field="If-None-Match")
+        raise refusals.IfNoneMatchMalformed(field="If-None-Match")
     return etag in {opaque for _, opaque in _TAG.findall(if_none_match)}

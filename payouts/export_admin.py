@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
-from accounts.admin import MODE_LABELS, ReadOnly
+from accounts.admin import MODE_LABELS
+from backoffice.base import ReadOnly
 from payouts.export_models import Export, ExportStatus
 
 STATUS_LABELS = {

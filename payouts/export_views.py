@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -14,7 +14,6 @@ from rest_framework.pagination import BasePagination
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from accounts.authentication import api_key_of
@@ -38,6 +37,7 @@ from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, 
 from payouts.serializers import StrictSerializer
 from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters
+from rest.pagination import CursorPagination
 
 #: The parameters of a streamed export that are no filters.
 STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
@@ -88,7 +88,7 @@ class ExportsAPIView(GenericAPIView[Export]):
         known = self.list_parameters if request.method in SAFE_METHODS else frozenset[str]()
         # A method that there is not is refused as such.
         if request.method in self.allowed_methods:
-            parameters.refuse_misunderstood(request.query_params, known=known)
+            parameters.refuse_misunderstood(request.query_params, known=known, repeatable=frozenset({"status"}))
 
     def get_queryset(self) -> ExportQuerySet:
         return Export.objects.visible_to(self.api_key)
@@ -123,8 +123,7 @@ class ExportsAPIView(GenericAPIView[Export]):
 
 class ExportListView(ExportsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": REPORT}
-    # By name from the settings: the class is in config, which no app imports.
-    pagination_class = cast("type[BasePagination]", api_settings.DEFAULT_PAGINATION_CLASS)
+    pagination_class = CursorPagination
     list_parameters = frozenset({"cursor", "page_size", "status"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:

@@ -22,14 +22,14 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from accounts.admin import ReadOnly
-from accounts.errors import Refusal
 from accounts.fields import MerchantField
 from accounts.models import Merchant, Mode
+from backoffice.base import ReadOnly
 from payouts import filter_fields, filters, grouping, summaries
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from postgres.replica import routing
+from rest.refusals import Refusal
 
 METHODS: Final = ("GET", "HEAD")
 #: A figure of a row, and its heading.

@@ -57,6 +57,10 @@ class PayoutFilterSet(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
+#: Parameters that may be given several times, or once with commas.
+REPEATABLE: Final = frozenset({"status", "group_by", "include"})
+
+
 class StrictFilterBackend(BaseFilterBackend):
     """Tells the schema which filters there are. The views call `select`."""
 
@@ -76,7 +80,7 @@ def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[st
     """
     metadata = _metadata_in(given)
     filters = PayoutFilterSet.base_filters.keys() - {"metadata"} | {"metadata[name]"}
-    parameters.refuse_misunderstood(given, known=known | filters, more=metadata)
+    parameters.refuse_misunderstood(given, known=known | filters, more=metadata, repeatable=REPEATABLE)
     payouts = Payout.objects.of_merchant(merchant_id, mode)
     if not given.keys() - known:
         # django-filter builds a form for each request: a tenth of what a page costs, which a plain list need not pay.

@@ -22,12 +22,12 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.admin import ReadOnly
-from accounts.errors import Refusal
 from accounts.fields import LineField
+from backoffice.base import ReadOnly
 from payouts import claims, errors, journal, money, operators, recipient_details
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from rest.refusals import Refusal
 
 # How PostgreSQL says that others hold what we need.
 _BUSY: Final = (LockNotAvailable, DeadlockDetected, QueryCanceled)

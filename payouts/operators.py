@@ -11,10 +11,10 @@ from typing import Any, Final
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from accounts.errors import Refusal
 from payouts import claims, errors, journal, tasks, transitions
 from payouts.models import AttemptKind, AttemptOutcome, Payout
 from payouts.states import PayoutStatus
+from rest.refusals import Refusal
 
 #: Our own reason for `failed`: an operator knows that no money moved.
 RESOLVED: Final = "resolved_by_operator"

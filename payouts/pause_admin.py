@@ -19,8 +19,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
-from accounts.admin import KeptForAudit
 from accounts.fields import MerchantField
+from backoffice.base import KeptForAudit
 from payouts import errors, operator_admin, pausing
 from payouts.models import Pause
 

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
-from accounts.admin import ReadOnly
+from backoffice.base import ReadOnly
 from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
 from rest import ids
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
 
+from payouts import errors
 from payouts.models import PayoutQuerySet
+from postgres import plans
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,16 @@ class Selection:
     def payouts(self) -> PayoutQuerySet:
         """Those that all filters select."""
         return self.at_any_time.created_within(self.created_after, self.created_before)
+
+
+@contextmanager
+def finding(using: str) -> Iterator[None]:
+    """Plan the statements inside for the values of the selection.
+
+    Raises SelectionTooSlow if PostgreSQL ends one because of its time limit.
+    """
+    try:
+        with plans.for_these_values(using):
+            yield
+    except plans.StatementTimedOut as error:
+        raise errors.SelectionTooSlow from error

@@ -16,11 +16,11 @@ from typing import Any, Final, NotRequired, TypedDict, cast
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, DateField, Func, Max, Min, Q, QuerySet, Sum
 
-from payouts import errors, money, rollup_coverage, time_zones
+from payouts import errors, money, rollup_coverage, selections, time_zones
 from payouts.rollup_coverage import Coverage, Range
 from payouts.rollup_models import RollupCell, RollupMark, RollupState
 from payouts.selections import Selection
-from postgres import plans, snapshots
+from postgres import snapshots
 
 #: What the rows can be grouped by, in the order by which they are sorted.
 COLUMNS: Final = ("day", "status", "currency", "provider")
@@ -119,7 +119,7 @@ def summarize(selection: Selection, grouping: Grouping) -> Summary:
     columns = grouping.columns
     currency_at = columns.index("currency")
     using = selection.at_any_time.db
-    with localcontext(prec=_DIGITS, rounding=ROUND_HALF_EVEN), plans.for_these_values(using):
+    with localcontext(prec=_DIGITS, rounding=ROUND_HALF_EVEN), selections.finding(using):
         rows = _added(_rows(selection, grouping, using))
         if len(rows) > ROWS_MAX:
             raise errors.SummaryTooLarge

@@ -7,7 +7,6 @@ from typing import Final
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from payouts import errors
 from payouts.models import Payout
 from postgres import plans
 
@@ -25,7 +24,7 @@ def count(payouts: QuerySet[Payout]) -> int | None:
             total = payouts.order_by().count()
             # Where the transaction is the caller's, the limit would outlive the count.
             _limit("DEFAULT", using)
-    except errors.SelectionTooSlow:
+    except plans.StatementTimedOut:
         return None
     return total
 

@@ -18,7 +18,6 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.settings import api_settings
 
 from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
@@ -42,6 +41,7 @@ from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
 from postgres.replica import routing
 from rest import parameters
+from rest.pagination import CursorPagination
 
 READ = (Scope.PAYOUTS_READ,)
 WRITE = (Scope.PAYOUTS_WRITE,)
@@ -120,8 +120,7 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
     filter_backends = (filters.StrictFilterBackend,)
     filterset_class = filters.PayoutFilterSet
-    # By name from the settings: the class is in config, which no app imports.
-    pagination_class = cast("type[BasePagination]", api_settings.DEFAULT_PAGINATION_CLASS)
+    pagination_class = CursorPagination
     list_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:

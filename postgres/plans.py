@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from django.db import OperationalError, connections
 from psycopg.errors import QueryCanceled
 
-from payouts import errors
+
+class StatementTimedOut(Exception):
+    """PostgreSQL has ended a statement because it took longer than `statement_timeout`."""
 
 
 @contextmanager
 def for_these_values(using: str) -> Iterator[None]:
     """Prepare no statement of this connection meanwhile. The parameters travel apart from the SQL all the same.
 
-    Raises SelectionTooSlow where PostgreSQL ends one because of its time limit.
+    Raises StatementTimedOut if PostgreSQL ends one because of its time limit.
     """
     connection = connections[using]
     connection.ensure_connection()
@@ -29,7 +31,7 @@ def for_these_values(using: str) -> Iterator[None]:
         yield
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
-            raise errors.SelectionTooSlow from error
+            raise StatementTimedOut from error
         raise
     finally:
         raw.prepare_threshold = threshold

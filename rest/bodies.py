@@ -7,7 +7,7 @@ from typing import Final
 from django.utils.http import parse_header_parameters
 from rest_framework.request import Request
 
-from accounts import errors
+from rest import refusals
 
 MEDIA_TYPE: Final = "application/json"
 #: Names of UTF-8, and of ASCII, which is a part of it.
@@ -22,14 +22,14 @@ def require_json(request: Request) -> None:
     try:
         media_type, parameters = parse_header_parameters(header)
     except ValueError as error:
-        raise errors.MediaTypeUnsupported from error
+        raise refusals.MediaTypeUnsupported from error
     # Two headers arrive joined by a comma.
     if media_type != MEDIA_TYPE or "," in header or parameters.get("charset", "utf-8").lower() not in CHARSETS:
-        raise errors.MediaTypeUnsupported
+        raise refusals.MediaTypeUnsupported
 
 
 def require_plain(request: Request) -> None:
     """Raise ContentEncodingUnsupported if the body is compressed, or encoded in another way."""
     codings = {coding.strip().lower() for coding in request.headers.get("Content-Encoding", "").split(",")}
     if codings - PLAIN:
-        raise errors.ContentEncodingUnsupported
+        raise refusals.ContentEncodingUnsupported

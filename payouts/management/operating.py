@@ -15,10 +15,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
 from accounts import services as accounts_services
-from accounts.errors import MerchantNotFound, Refusal
+from accounts.errors import MerchantNotFound
 from payouts import operators, pausing
 from payouts.models import Payout
 from rest import ids, moments, texts
+from rest.refusals import Refusal
 
 # Django's longest user name, so that both hands of an operator fit into the same column.
 _USER_LENGTH_MAX: Final = 150

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import errors, services
 from accounts.models import Merchant
+from rest import refusals
 
 
 class Command(BaseCommand):
@@ -46,5 +47,5 @@ class Command(BaseCommand):
     def _existing(self, name: str) -> Merchant:
         try:
             return services.get_merchant(name)
-        except errors.Refusal as error:
+        except refusals.Refusal as error:
             raise CommandError(error.message) from error

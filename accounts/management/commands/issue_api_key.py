@@ -7,8 +7,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts import errors, services
+from accounts import services
 from accounts.models import Mode, Scope
+from rest import refusals
 
 # A hundred years; beyond it the date would not fit the database's calendar for long.
 EXPIRES_IN_DAYS_MAX = 36_500
@@ -52,7 +53,7 @@ class Command(BaseCommand):
                 expires_at=None if days is None else timezone.now() + timedelta(days=days),
                 allowed_networks=options["allow_network"],
             )
-        except errors.Refusal as error:
+        except refusals.Refusal as error:
             raise CommandError(error.message) from error
         self.stdout.write(secret)
         if api_key.mode == Mode.LIVE and not settings.LIVE_PROVIDER:

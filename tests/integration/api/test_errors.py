@@ -22,6 +22,7 @@ from config import api_errors, urls
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
 from payouts.models import Payout
+from rest import refusals
 from tests import factories
 from tests.integration.api import answers
 
@@ -38,7 +39,7 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"
 
 # Of commands, the admin and our own code; no request of the API ends in one of these.
 NOT_OF_THE_API = {
-    accounts_errors.Refusal,
+    refusals.Refusal,
     accounts_errors.MerchantNotFound,
     accounts_errors.MerchantAmbiguous,
     accounts_errors.MerchantExists,
@@ -106,8 +107,8 @@ class TestTable:
             assert re.fullmatch(r"[a-z]+(_[a-z]+)*", problem.code)
             assert 400 <= problem.status <= 503
 
-    @pytest.mark.parametrize("cls", [cls for cls in ERRORS if issubclass(cls, accounts_errors.Refusal)])
-    def test_tells_the_caller_a_sentence(self, cls: type[accounts_errors.Refusal]) -> None:
+    @pytest.mark.parametrize("cls", [cls for cls in ERRORS if issubclass(cls, refusals.Refusal)])
+    def test_tells_the_caller_a_sentence(self, cls: type[refusals.Refusal]) -> None:
         assert re.fullmatch(r"[A-Z`].{10,200}[.:]", cls().message)
 
 

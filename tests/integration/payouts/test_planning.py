@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError, connection
 
-from payouts import errors
 from payouts.models import Payout
 from postgres import plans
 
@@ -22,7 +21,7 @@ class TestForTheseValues:
     def test_tells_that_it_took_too_long(self, db: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 20")
-            with pytest.raises(errors.SelectionTooSlow), plans.for_these_values("default"):
+            with pytest.raises(plans.StatementTimedOut), plans.for_these_values("default"):
                 cursor.execute("SELECT pg_sleep(5)")
 
     def test_lets_other_failures_through(self, db: None) -> None:

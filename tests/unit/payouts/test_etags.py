@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from payouts import errors, etags
+from payouts import etags
+from rest import refusals
 
 DOCUMENT = {"id": "1", "status": "pending", "waiting_reason": ""}
 ETAG = etags.of_document(3, DOCUMENT)
@@ -77,20 +78,20 @@ class TestExpectedVersions:
     )
     def test_are_those_of_the_strong_tags(self, header: str, versions: set[int] | None) -> None:
         if versions is None:
-            with pytest.raises(errors.IfMatchMalformed):
+            with pytest.raises(refusals.IfMatchMalformed):
                 etags.expected_versions(header)
         else:
             assert etags.expected_versions(header) == frozenset(versions)
 
     @pytest.mark.parametrize("header", MALFORMED)
     def test_refuses_what_is_no_etag(self, header: str) -> None:
-        with pytest.raises(errors.IfMatchMalformed) as refused:
+        with pytest.raises(refusals.IfMatchMalformed) as refused:
             etags.expected_versions(header)
 
         assert refused.value.field == "If-Match"
 
     def test_takes_no_time_for_a_long_header(self) -> None:
-        with pytest.raises(errors.IfMatchMalformed):
+        with pytest.raises(refusals.IfMatchMalformed):
             etags.expected_versions('"1",' * 20_000 + " " * 20_000 + "x")
 
 
@@ -107,7 +108,7 @@ class TestIsKnown:
 
     @pytest.mark.parametrize("header", MALFORMED)
     def test_refuses_what_is_no_etag(self, header: str) -> None:
-        with pytest.raises(errors.IfNoneMatchMalformed) as refused:
+        with pytest.raises(refusals.IfNoneMatchMalformed) as refused:
             etags.is_known(ETAG, if_none_match=header)
 
         assert refused.value.field == "If-None-Match"
