@@ -1,6 +1,6 @@
 """Input to the admin that no page expects: an answer to its sender, and not a defect of ours.
 
-A form says what is wrong with its fields, and a list leads back to the whole list (accounts/admin.py). This is for the
+A form says what is wrong with its fields, and a list leads back to the whole list (backoffice/base.py). This is for the
 rest, such as an address that was typed: the id of an object, or what a field with suggestions looks for.
 """
 

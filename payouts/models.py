@@ -80,7 +80,7 @@ class Payout(models.Model):
     turned_away_at = models.DateTimeField(null=True)
     #: Since when evidence contradicts the status. An operator clears it, having looked.
     contradicted_at = models.DateTimeField(null=True)
-    #: Counts every change that the merchant is shown; ETags are made of it (payouts/etags.py).
+    #: Counts every change that the merchant is shown; ETags are made of it (rest/etags.py).
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())

@@ -26,7 +26,6 @@ from idempotency.decorators import idempotent
 from payouts import (
     documents,
     errors,
-    etags,
     filters,
     grouping,
     openapi,
@@ -40,7 +39,7 @@ from payouts import (
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
 from postgres.replica import routing
-from rest import parameters
+from rest import etags, parameters
 from rest.pagination import CursorPagination
 
 READ = (Scope.PAYOUTS_READ,)

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from payouts import etags
-from rest import refusals
+from rest import etags, refusals
 
 DOCUMENT = {"id": "1", "status": "pending", "waiting_reason": ""}
 ETAG = etags.of_document(3, DOCUMENT)
