@@ -38,7 +38,7 @@ from django.test import Client
 from accounts import services as accounts_services
 from accounts.models import Merchant
 from bench import databases, plain, seed
-from payouts import indexes
+from payouts.models import indexes
 
 SMALL = 10_100
 ROUNDS = 10

@@ -285,9 +285,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "PayoutStatus": "payouts.states.PayoutStatus",
         "Mode": "accounts.models.Mode",
-        "ExportStatus": "payouts.export_models.ExportStatus",
-        "ExportKind": "payouts.export_models.ExportKind",
-        "ExportFormat": "payouts.export_models.ExportFormat",
+        "ExportStatus": "payouts.models.ExportStatus",
+        "ExportKind": "payouts.models.ExportKind",
+        "ExportFormat": "payouts.models.ExportFormat",
         "Ordering": [(name, name) for name in ("-created_at", "created_at", "-amount", "amount")],
         "AttemptKind": "payouts.models.AttemptKind",
         "AttemptOutcome": "payouts.models.AttemptOutcome",

@@ -29,8 +29,8 @@ from unfold.forms import PaginationInlineFormSet
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
-from payouts.export_models import Export
 from payouts.models import (
+    Export,
     Pause,
     Payout,
     PayoutAttempt,

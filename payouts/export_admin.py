@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from accounts.admin import MODE_LABELS
 from backoffice.base import ReadOnly
-from payouts.export_models import Export, ExportStatus
+from payouts.models import Export, ExportStatus
 
 STATUS_LABELS = {
     ExportStatus.RUNNING.label: "info",

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.errors import MerchantSuspended
 from payouts import errors, export_links
-from payouts.export_models import Export, ExportChunk, ExportKind, ExportStatus
+from payouts.models import Export, ExportChunk, ExportKind, ExportStatus
 
 
 def is_kept(export: Export) -> bool:

@@ -12,9 +12,8 @@ from typing import Any, Final
 from django.http import QueryDict
 
 from payouts import filters
-from payouts.export_models import Export
 from payouts.filter_fields import metadata_name
-from payouts.models import PayoutQuerySet
+from payouts.models import Export, PayoutQuerySet
 from payouts.selections import Selection
 
 #: The filter that may have several values.

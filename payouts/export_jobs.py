@@ -15,9 +15,8 @@ from typing import Final
 from rest_framework.exceptions import ValidationError
 
 from payouts import export_filters, export_formats, export_reading, export_records
-from payouts.export_models import Export
 from payouts.export_reading import Reading
-from payouts.models import PayoutQuerySet
+from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from payouts import export_serializers, openapi
-from payouts.export_models import ExportFormat, ExportStatus
+from payouts.models import ExportFormat, ExportStatus
 
 EXPORT_ID: Final = "01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f"
 SHA256: Final = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Merchant, MerchantAPIKey
 from payouts import errors, export_formats
-from payouts.export_models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
+from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
 
 #: Longer than PostgreSQL may take to find the rows of a job (export_jobs.READING_SECONDS), and than a client may take
 #: for a piece of a streamed one: 64 kB at a quarter of a kilobyte a second.

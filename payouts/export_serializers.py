@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.models import Mode
 from payouts import export_filters, filter_openapi, filters
 from payouts.export_filters import PAIRS, SEVERAL
-from payouts.export_models import Export, ExportFormat, ExportKind, ExportStatus
+from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
 from payouts.serializers import StrictSerializer
 
 # The serializers have a field of the module's name.

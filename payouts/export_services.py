@@ -8,8 +8,8 @@ from django.db import transaction
 
 from accounts.models import MerchantAPIKey
 from payouts import export_filters, export_records, export_streams, services, tasks
-from payouts.export_models import Export
 from payouts.export_records import Wish
+from payouts.models import Export
 from payouts.selections import Selection
 
 

@@ -12,9 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from payouts import errors, export_formats, export_reading, export_records
-from payouts.export_models import Export
 from payouts.export_reading import Reading
-from payouts.models import PayoutQuerySet
+from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
 logger = logging.getLogger(__name__)

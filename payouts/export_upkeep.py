@@ -16,7 +16,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import export_records, tasks
-from payouts.export_models import UNWANTED, Export, ExportChunk, ExportStatus
+from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
 
 logger = logging.getLogger(__name__)
 

@@ -31,9 +31,9 @@ from payouts import (
     export_services,
     filters,
 )
-from payouts.export_models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from payouts.export_records import Wish
 from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
+from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from payouts.serializers import StrictSerializer
 from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters

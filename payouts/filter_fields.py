@@ -21,8 +21,8 @@ from django.db.models.functions import Upper
 from accounts.fields import LineField
 from idempotency import keys
 from payouts import money
-from payouts.indexes import SearchCode, SearchText
 from payouts.models import Payout
+from payouts.models.indexes import SearchCode, SearchText
 from payouts.states import PayoutStatus
 from rest import moments, texts
 
@@ -126,7 +126,7 @@ class SearchField(LineField):
     """Part of a text. The texts that are searched are divided by line feeds, which no term can have.
 
     The index is made of groups of three letters or digits: without one, all of the merchant's payouts would have to be
-    read. A Chinese, Japanese or Korean character counts as several (payouts/indexes.py).
+    read. A Chinese, Japanese or Korean character counts as several (payouts/models/indexes.py).
     """
 
     default_validators = [

@@ -30,8 +30,8 @@ from django.db.models import Min
 from psycopg.errors import LockNotAvailable
 
 from payouts import rollup_days
+from payouts.models import RollupCell, RollupMark, RollupState
 from payouts.rollup_days import DayOfMerchant, Difference
-from payouts.rollup_models import RollupCell, RollupMark, RollupState
 from postgres import snapshots
 
 logger = logging.getLogger(__name__)

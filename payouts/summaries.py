@@ -17,8 +17,8 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, DateField, Func, Max, Min, Q, QuerySet, Sum
 
 from payouts import errors, money, rollup_coverage, selections, time_zones
+from payouts.models import RollupCell, RollupMark, RollupState
 from payouts.rollup_coverage import Coverage, Range
-from payouts.rollup_models import RollupCell, RollupMark, RollupState
 from payouts.selections import Selection
 from postgres import snapshots
 

@@ -15,7 +15,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 from django.db.models.functions import Upper
 
-from payouts.indexes import SearchText
+from payouts.models.indexes import SearchText
 
 _LISTED = "WHERE deleted_at IS NULL"
 _NEWEST_FIRST = "created_at DESC, id DESC"

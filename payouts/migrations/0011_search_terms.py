@@ -12,7 +12,7 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
-from payouts.indexes import SearchText
+from payouts.models.indexes import SearchText
 
 _LISTED = "WHERE deleted_at IS NULL"
 _LINES = (

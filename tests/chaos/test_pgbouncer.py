@@ -22,8 +22,7 @@ from django.db import connection
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests import factories
 from tests.chaos.crashing_servers import Server, wait_until
 from tests.chaos.pgbouncer import running_pgbouncer

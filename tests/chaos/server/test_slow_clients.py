@@ -11,8 +11,7 @@ import pytest
 
 from accounts.models import Merchant
 from payouts import export_jobs
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests import factories
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.server.conftest import SEND_TIMEOUT_SECONDS, Raw

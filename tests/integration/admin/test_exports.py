@@ -9,8 +9,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import export_jobs
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests.integration.admin import pages
 from tests.integration.admin.test_payouts import listed, statements
 from tests.integration.payouts import exporting

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests import factories
 from tests.integration.api import answers
 

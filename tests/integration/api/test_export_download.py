@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import export_jobs, export_links, export_reading, export_records
-from payouts.export_models import Export, ExportChunk
+from payouts.models import Export, ExportChunk
 from tests.integration.api import answers
 from tests.integration.api.test_list_payouts import MakePayout
 from tests.integration.payouts import exporting

@@ -20,8 +20,7 @@ from psycopg.errors import QueryCanceled
 
 from accounts.models import Merchant
 from payouts import export_reading, export_records, export_streams
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests import factories
 from tests.integration import racing
 from tests.integration.api import answers

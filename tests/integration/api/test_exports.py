@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.models import Merchant
 from idempotency import retention
 from payouts import export_jobs
-from payouts.export_models import Export
+from payouts.models import Export
 from tests import factories
 from tests.integration import racing
 from tests.integration.api import answers

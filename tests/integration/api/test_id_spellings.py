@@ -12,8 +12,7 @@ from django.test import Client
 
 from idempotency.models import IdempotencyRecord
 from payouts import export_jobs
-from payouts.export_models import Export
-from payouts.models import Payout
+from payouts.models import Export, Payout
 from tests import factories
 from tests.integration.api import answers
 

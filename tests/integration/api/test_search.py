@@ -15,8 +15,8 @@ from django.db.models.functions import Upper
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts.indexes import SearchCode
 from payouts.models import Payout
+from payouts.models.indexes import SearchCode
 from tests.integration.api import answers
 
 LIST = "/api/payouts/"

@@ -11,9 +11,8 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import rollup, summaries
-from payouts.models import Payout
+from payouts.models import Payout, RollupCell, RollupMark, RollupState
 from payouts.rollup import Horizon
-from payouts.rollup_models import RollupCell, RollupMark, RollupState
 from tests import factories
 from tests.integration.api import answers
 

@@ -11,8 +11,7 @@ from django.urls import URLResolver, get_resolver
 
 from accounts.models import Merchant
 from payouts import export_formats
-from payouts.export_models import Export
-from payouts.models import Payout, PayoutTransition
+from payouts.models import Export, Payout, PayoutTransition
 from tests import factories
 from tests.integration.api import answers
 

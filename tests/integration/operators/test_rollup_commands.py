@@ -12,8 +12,7 @@ from django.db import transaction
 from accounts.models import Merchant, MerchantAPIKey
 from payouts import rollup, services
 from payouts.management.commands import rebuild_rollup, verify_rollup
-from payouts.models import Payout
-from payouts.rollup_models import RollupCell, RollupMark
+from payouts.models import Payout, RollupCell, RollupMark
 from tests.integration.operators import commands
 from tests.integration.payouts import rolling
 from tests.integration.payouts.rolling import at, day_ago

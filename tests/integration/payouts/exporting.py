@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts import export_records
-from payouts.export_models import Export, ExportChunk
 from payouts.export_records import Wish
+from payouts.models import Export, ExportChunk
 
 
 def make_job(merchant: Merchant, **columns: Any) -> Export:

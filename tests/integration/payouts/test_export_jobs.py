@@ -17,8 +17,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import export_jobs, export_reading, export_records, tasks
-from payouts.export_models import Export, ExportChunk
-from payouts.models import Payout
+from payouts.models import Export, ExportChunk, Payout
 from tests.integration import racing
 from tests.integration.payouts import database, exporting
 from tests.integration.payouts.conftest import Doorbell

@@ -10,9 +10,8 @@ from django.core.management import call_command
 
 from accounts.models import Merchant
 from payouts import export_jobs, export_records, export_upkeep
-from payouts.export_models import Export, ExportChunk
 from payouts.export_upkeep import Upkeep
-from payouts.models import Payout
+from payouts.models import Export, ExportChunk, Payout
 from tests.integration import racing
 from tests.integration.payouts import exporting
 from tests.integration.payouts.conftest import Doorbell

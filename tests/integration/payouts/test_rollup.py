@@ -18,9 +18,8 @@ from django.db.models.functions import Now
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
 from payouts import rollup, services
-from payouts.models import Payout
+from payouts.models import Payout, RollupCell, RollupMark, RollupState
 from payouts.rollup import Horizon
-from payouts.rollup_models import RollupCell, RollupMark, RollupState
 from tests.integration.payouts import database, rolling
 from tests.integration.payouts.rolling import at, day_ago
 

@@ -15,9 +15,8 @@ import pytest
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
 from payouts import errors, operators, rollup, services, summaries, transitions
-from payouts.models import Payout
+from payouts.models import Payout, RollupMark
 from payouts.rollup import Horizon
-from payouts.rollup_models import RollupMark
 from payouts.states import TRANSITIONS, PayoutStatus
 from payouts.summaries import COLUMNS, Grouping
 from tests.integration.payouts import rolling

@@ -9,8 +9,7 @@ from django.db import transaction
 
 from accounts.models import MerchantAPIKey
 from payouts import services
-from payouts.models import Payout
-from payouts.rollup_models import RollupCell, RollupMark
+from payouts.models import Payout, RollupCell, RollupMark
 from tests.integration.payouts import database, rolling, test_migrations
 from tests.integration.payouts.rolling import at, day_ago
 

@@ -19,9 +19,8 @@ from django.db.models.functions import Now
 
 from accounts.models import MerchantAPIKey
 from payouts import rollup, rollup_days, services
-from payouts.models import Payout
+from payouts.models import Payout, RollupCell, RollupMark
 from payouts.rollup import Horizon
-from payouts.rollup_models import RollupCell, RollupMark
 from postgres import snapshots
 from tests.integration import racing
 from tests.integration.payouts import database, rolling

@@ -53,7 +53,7 @@ class SearchText(models.Func):
         super().__init__("comment", "reference", "recipient_details")
 
     def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        return "payouts.indexes.SearchText", (), {}
+        return "payouts.models.indexes.SearchText", (), {}
 
     # It takes none of the options of Func that the stubs name.
     def as_sql(self, compiler: Any, connection: Any, **options: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]

@@ -10,9 +10,8 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from payouts import indexes, money, states
-from payouts.export_models import Export, ExportChunk  # noqa: F401 - Django finds models here
-from payouts.rollup_models import RollupCell, RollupMark, RollupState  # noqa: F401 - Django finds models here
+from payouts import money, states
+from payouts.models import indexes
 from payouts.states import PayoutStatus
 
 

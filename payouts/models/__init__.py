@@ -1,0 +1,54 @@
+"""The models of the app. Each is imported from here."""
+
+from payouts.models.export import (
+    UNFINISHED,
+    UNWANTED,
+    Export,
+    ExportChunk,
+    ExportFormat,
+    ExportKind,
+    ExportQuerySet,
+    ExportStatus,
+)
+from payouts.models.payout import (
+    AttemptKind,
+    AttemptOutcome,
+    AttemptQuerySet,
+    CallbackResult,
+    Heartbeat,
+    Pause,
+    Payout,
+    PayoutAttempt,
+    PayoutQuerySet,
+    PayoutTransition,
+    ProviderCallback,
+    ProviderCircuit,
+)
+from payouts.models.rollup import SUM_DIGITS_MAX, RollupCell, RollupMark, RollupState
+
+__all__ = [
+    "SUM_DIGITS_MAX",
+    "UNFINISHED",
+    "UNWANTED",
+    "AttemptKind",
+    "AttemptOutcome",
+    "AttemptQuerySet",
+    "CallbackResult",
+    "Export",
+    "ExportChunk",
+    "ExportFormat",
+    "ExportKind",
+    "ExportQuerySet",
+    "ExportStatus",
+    "Heartbeat",
+    "Pause",
+    "Payout",
+    "PayoutAttempt",
+    "PayoutQuerySet",
+    "PayoutTransition",
+    "ProviderCallback",
+    "ProviderCircuit",
+    "RollupCell",
+    "RollupMark",
+    "RollupState",
+]
