@@ -18,9 +18,9 @@ from django.db import models, transaction
 from django.db.models.functions import Coalesce, Now
 
 from payouts import admission, circuits, transitions
-from payouts.models import AttemptKind, Payout, PayoutAttempt
+from payouts.models import Payout, PayoutAttempt
 from payouts.providers import base, registry
-from payouts.states import PayoutStatus
+from payouts.states import AttemptKind, PayoutStatus
 
 logger = logging.getLogger(__name__)
 

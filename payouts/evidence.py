@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from payouts import recipient_details, states
-from payouts.models import AttemptOutcome
 from payouts.providers import bank_words, base
 from payouts.recipient_details import RecipientDetails
-from payouts.states import PayoutStatus
+from payouts.states import AttemptOutcome, PayoutStatus
 from rest import texts
 
 CODE_LENGTH_MAX: Final = 64

@@ -17,8 +17,9 @@ from django.db.models.functions import Now
 
 from payouts import errors, evidence, journal, settling
 from payouts.evidence import Evidence, Reading
-from payouts.models import AttemptKind, AttemptOutcome, CallbackResult, Payout, ProviderCallback
+from payouts.models import CallbackResult, Payout, ProviderCallback
 from payouts.providers import base, registry
+from payouts.states import AttemptKind, AttemptOutcome
 
 logger = logging.getLogger(__name__)
 

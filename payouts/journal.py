@@ -6,7 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 
 from payouts import errors
-from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
+from payouts.models import Payout, PayoutAttempt
+from payouts.states import AttemptKind, AttemptOutcome
 from rest import texts
 
 MESSAGE_LENGTH_MAX = 500

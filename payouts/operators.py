@@ -12,8 +12,8 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import claims, errors, journal, tasks, transitions
-from payouts.models import AttemptKind, AttemptOutcome, Payout
-from payouts.states import PayoutStatus
+from payouts.models import Payout
+from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 from rest.refusals import Refusal
 
 #: Our own reason for `failed`: an operator knows that no money moved.

@@ -20,9 +20,9 @@ from django.db import InterfaceError, OperationalError, connection
 from payouts import admission, circuits, claims, evidence, settling
 from payouts.claims import Claim
 from payouts.evidence import Evidence
-from payouts.models import AttemptKind, AttemptOutcome, Payout
+from payouts.models import Payout
 from payouts.providers import base, registry
-from payouts.states import PayoutStatus
+from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from rest_framework.fields import empty
 from accounts.models import Mode
 from payouts import card_numbers, countries, money, recipient_details
 from payouts.admission import Holds, WaitingReason
-from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt, PayoutTransition
+from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
-from payouts.states import PayoutStatus
+from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 from rest import texts
 
 METADATA_PAIRS_MAX = 50

@@ -18,9 +18,9 @@ from django.db.models.functions import Now
 from payouts import claims, evidence, retries, transitions
 from payouts.claims import Claim
 from payouts.evidence import Evidence, Reading
-from payouts.models import AttemptKind, AttemptOutcome, Payout, PayoutAttempt
+from payouts.models import Payout, PayoutAttempt
 from payouts.providers import registry
-from payouts.states import PayoutStatus, path_of_evidence
+from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus, path_of_evidence
 
 logger = logging.getLogger(__name__)
 

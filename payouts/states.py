@@ -74,3 +74,33 @@ def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
     if source == PayoutStatus.PENDING:
         path.insert(0, PayoutStatus.PROCESSING)
     return tuple(path) if may_become(source, path[0]) else ()
+
+
+class AttemptKind(models.TextChoices):
+    #: We told the provider to pay.
+    SEND = "send", "Send"
+    #: We asked it what became of the payout.
+    ASK = "ask", "Ask"
+    #: It told us by itself.
+    CALLBACK = "callback", "Callback"
+    #: A person decided.
+    OPERATOR = "operator", "Operator"
+
+
+class AttemptOutcome(models.TextChoices):
+    """What one try at the provider showed."""
+
+    PAID = "paid", "Paid"
+    ACCEPTED = "accepted", "Accepted"
+    REJECTED = "rejected", "Rejected"
+    RETURNED = "returned", "Returned"
+    NOT_FOUND = "not_found", "Not found"
+    #: The request cannot have reached the provider.
+    NOT_SENT = "not_sent", "Not sent"
+    UNKNOWN = "unknown", "Unknown"
+    #: An operator had it sent again.
+    RETRIED = "retried", "Retried"
+    #: An operator had the provider asked again.
+    ASKED = "asked", "Asked"
+    #: An operator has looked at a contradiction.
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"

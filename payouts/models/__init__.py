@@ -10,28 +10,17 @@ from payouts.models.export import (
     ExportQuerySet,
     ExportStatus,
 )
-from payouts.models.payout import (
-    AttemptKind,
-    AttemptOutcome,
-    AttemptQuerySet,
-    CallbackResult,
-    Heartbeat,
-    Pause,
-    Payout,
-    PayoutAttempt,
-    PayoutQuerySet,
-    PayoutTransition,
-    ProviderCallback,
-    ProviderCircuit,
-)
+from payouts.models.heartbeat import Heartbeat
+from payouts.models.history import AttemptQuerySet, PayoutAttempt, PayoutTransition
+from payouts.models.pause import Pause
+from payouts.models.payout import Payout, PayoutQuerySet
+from payouts.models.provider import CallbackResult, ProviderCallback, ProviderCircuit
 from payouts.models.rollup import SUM_DIGITS_MAX, RollupCell, RollupMark, RollupState
 
 __all__ = [
     "SUM_DIGITS_MAX",
     "UNFINISHED",
     "UNWANTED",
-    "AttemptKind",
-    "AttemptOutcome",
     "AttemptQuerySet",
     "CallbackResult",
     "Export",

@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 
 from payouts import circuits, processing, retries
 from payouts.evidence import Evidence
-from payouts.models import AttemptOutcome, Payout, PayoutAttempt, ProviderCircuit
+from payouts.models import Payout, PayoutAttempt, ProviderCircuit
 from payouts.providers import base
+from payouts.states import AttemptOutcome
 from tests.integration import racing
 from tests.integration.payouts import database, fake_provider, telling
 from tests.integration.payouts.fake_provider import Answer, FakeProvider

@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts import errors, states, transitions
-from payouts.models import AttemptOutcome, Payout, PayoutAttempt, ProviderCallback
-from payouts.states import PayoutStatus
+from payouts.models import Payout, PayoutAttempt, ProviderCallback
+from payouts.states import AttemptOutcome, PayoutStatus
 from tests.integration.payouts import database
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 
 from payouts import claims, evidence, processing, settling
-from payouts.models import AttemptOutcome, Payout
+from payouts.models import Payout
 from payouts.providers import base
+from payouts.states import AttemptOutcome
 from tests.integration.payouts import database, fake_provider
 from tests.integration.payouts.fake_provider import Answer, FakeProvider, WorkerKilled
 

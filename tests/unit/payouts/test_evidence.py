@@ -10,9 +10,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from payouts import evidence
 from payouts.evidence import Evidence, Reading
-from payouts.models import AttemptOutcome
 from payouts.providers import base
-from payouts.states import PayoutStatus
+from payouts.states import AttemptOutcome, PayoutStatus
 
 INSTRUCTION = base.Instruction(
     reference="r-1",

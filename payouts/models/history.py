@@ -1,0 +1,69 @@
+"""What was done about a payout: its attempts and its changes of status."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models.functions import Now
+
+from payouts.models.payout import Payout
+from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
+
+
+class AttemptQuerySet(models.QuerySet["PayoutAttempt"]):
+    def maybe_sent(self) -> Self:
+        """Sends that may have reached the provider."""
+        return self.filter(kind=AttemptKind.SEND).exclude(outcome=AttemptOutcome.NOT_SENT)
+
+
+class PayoutAttempt(models.Model):
+    """One try at the provider, or one word from it or from an operator. Append-only: a trigger sees to it.
+
+    A try is written before the call and completed after it; one without an outcome is under way, or its worker died.
+    """
+
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="attempts", db_index=False)
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=8, choices=AttemptKind)
+    #: Which of the payout's references it is about.
+    reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
+    #: Whose word it is where it is no worker's: `operator:<user name>`, `provider:<name>`.
+    actor = models.CharField(max_length=200, blank=True, db_default="")
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
+    code = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=500, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["payout", "number"], name="payout_attempt_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} ({self.kind})"
+
+
+class PayoutTransition(models.Model):
+    """One change of status. Append-only: a trigger refuses to change or delete it."""
+
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="transitions", db_index=False)
+    #: Empty for the first, which created the payout.
+    from_status = models.CharField(max_length=24, blank=True)
+    to_status = models.CharField(max_length=24, choices=PayoutStatus)
+    #: Who did it: `merchant:<key prefix>`, `worker`, `operator:<user name>`.
+    actor = models.CharField(max_length=200)
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes: ClassVar = [
+            # The history of one payout, in order.
+            models.Index(fields=["payout", "id"], name="payout_transition_history"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_status or 'new'} -> {self.to_status}"
