@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.db import transaction
 
 from accounts.models import MerchantAPIKey
-from payouts import export_filters, export_records, export_streams, services, tasks
+from payouts import dispatch, export_filters, export_records, export_streams, services
 from payouts.export_records import Wish
 from payouts.models import Export
 from payouts.selections import Selection
@@ -30,5 +30,5 @@ def ask_for(wish: Wish, *, api_key: MerchantAPIKey) -> Export:
     with transaction.atomic():
         export = export_records.ask_for(wish, api_key=api_key, actor=services.actor_of(api_key))
         # It must not raise, or the answer for a committed export would be a 500.
-        transaction.on_commit(lambda: tasks.ring_for_export(export.pk), robust=True)
+        transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
     return export

@@ -15,7 +15,7 @@ from typing import Final
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import export_records, tasks
+from payouts import dispatch, export_records
 from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _ring() -> int:
     rung = 0
     for export_id in _take_unheard():
         # One failure is enough to know: each further one would take half a second.
-        if not tasks.ring_for_export(export_id):
+        if not dispatch.enqueue_export(export_id):
             break
         rung += 1
     return rung

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import claims, errors, journal, tasks, transitions
+from payouts import claims, dispatch, errors, journal, transitions
 from payouts.models import Payout
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 from rest.refusals import Refusal
@@ -70,7 +70,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             reference_number=models.F("reference_number") + (1 if _needs_new_reference(current) else 0),
         )
         assert retried is not None  # The row is locked.
-        transaction.on_commit(lambda: tasks.ring(current.pk), robust=True)
+        transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
         return retried
 
 
@@ -137,7 +137,7 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             raise errors.PayoutNotAskable(_sentence(current, errors.PayoutNotAskable))
         journal.append(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
         Payout.objects.filter(pk=current.pk).update(due_at=Now(), rung_at=None)
-        transaction.on_commit(lambda: tasks.ring(current.pk), robust=True)
+        transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
         return Payout.objects.get(pk=current.pk)
 
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
-from payouts import claims, errors, inbox, money, recipient_needs, states, tasks, transitions
+from payouts import claims, dispatch, errors, inbox, money, recipient_needs, states, transitions
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
 from rest import texts
@@ -48,7 +48,7 @@ def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fie
             payout.id, from_status="", to_status=payout.status, actor=actor_of(api_key), reason="created"
         )
         # `robust` alone would not do: ring() must not raise, or the answer for a committed payout would be a 500.
-        transaction.on_commit(lambda: tasks.ring(payout.id), robust=True)
+        transaction.on_commit(lambda: dispatch.enqueue_payout(payout.id), robust=True)
     return payout
 
 
@@ -152,7 +152,7 @@ def receive_callback(provider_name: str, *, headers: Mapping[str, str], body: by
     """
     callback_id = inbox.store(provider_name, headers=headers, body=body)
     if callback_id is not None:
-        tasks.ring_for_callback(callback_id)
+        dispatch.enqueue_callback(callback_id)
 
 
 def _lock(payout: Payout, expected_versions: Collection[int] | None) -> Payout:

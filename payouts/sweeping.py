@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
 
-from payouts import admission, claims, inbox, processing, tasks
+from payouts import admission, claims, dispatch, inbox, processing
 from payouts.models import Payout, ProviderCallback
 from payouts.states import PayoutStatus
 
@@ -91,7 +91,7 @@ class _Hands:
 
     def ring(self, payout_id: uuid.UUID) -> bool:
         """Ring until it fails: one failure is enough to know, and each further one would take half a second."""
-        self._bell_works = self._bell_works and tasks.ring(payout_id)
+        self._bell_works = self._bell_works and dispatch.enqueue_payout(payout_id)
         return self._bell_works
 
     @property

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from config import celery
 from config.celery import app
-from payouts import tasks
+from payouts import dispatch, tasks
 
 
 class TestPublishing:
@@ -58,3 +58,16 @@ class TestTasks:
 
     def test_keep_their_database_connection(self) -> None:
         assert app.conf.get("db_reuse_max") == 1000
+
+
+class TestNames:
+    def test_of_messages_are_those_of_the_tasks(self) -> None:
+        enqueued = {dispatch.PROCESS_PAYOUT, dispatch.APPLY_CALLBACK, dispatch.RUN_EXPORT}
+
+        assert {name for name in app.tasks if not name.startswith("celery.")} == enqueued
+
+    def test_are_an_interface(self) -> None:
+        """Messages of the version before are in the queue while a new one starts."""
+        assert tasks.process_payout.name == "payouts.process_payout"
+        assert tasks.apply_callback.name == "payouts.apply_callback"
+        assert tasks.run_export.name == "payouts.run_export"

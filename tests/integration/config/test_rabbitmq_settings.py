@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from payouts import tasks
+from payouts import dispatch
 from tests.integration.config import scripted_rabbitmq as rabbitmq
 from tests.integration.config.scripted_rabbitmq import scripted_rabbitmq
 from tests.integration.payouts.conftest import forget_connections
@@ -47,7 +47,7 @@ def point_broker_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str],
 def ring() -> tuple[bool, bool]:
     """Ring once; return whether it was heard, and whether that was known soon enough."""
     started = time.monotonic()
-    heard = tasks.ring(uuid.uuid4())
+    heard = dispatch.enqueue_payout(uuid.uuid4())
     return heard, time.monotonic() - started < PATIENCE_SECONDS
 
 

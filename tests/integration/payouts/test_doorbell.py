@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from payouts import tasks
+from payouts import dispatch, tasks
 from payouts.models import Payout
 from tests import factories
 from tests.integration import racing
@@ -80,7 +80,7 @@ class TestWithoutBroker:
         request.getfixturevalue(broker)
         started = time.monotonic()
 
-        heard = tasks.ring(payout.pk)
+        heard = dispatch.enqueue_payout(payout.pk)
 
         assert heard is False
         assert time.monotonic() - started < PATIENCE_SECONDS
@@ -97,7 +97,7 @@ class TestWithoutBroker:
         assert response.status_code == 201
         assert time.monotonic() - started < PATIENCE_SECONDS
         assert Payout.objects.get().status == "pending"
-        assert caplog.messages.count("ring.failed") == 1
+        assert caplog.messages.count("enqueue.failed") == 1
 
     def test_a_malformed_address_fails_quietly(
         self, make_payout: Callable[..., Payout], point_broker_to: Callable[[str], None]
@@ -105,7 +105,7 @@ class TestWithoutBroker:
         payout = make_payout()
         point_broker_to("nonsense://x")
 
-        assert tasks.ring(payout.pk) is False
+        assert dispatch.enqueue_payout(payout.pk) is False
 
 
 class TestTask:

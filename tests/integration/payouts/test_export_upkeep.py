@@ -70,7 +70,7 @@ class TestRinging:
         assert export_upkeep.keep_up().rung == 0
 
         # One failure is enough to know.
-        assert caplog.messages.count("ring.failed") == 1
+        assert caplog.messages.count("enqueue.failed") == 1
         assert statuses() == ["pending"] * 3
 
     @pytest.mark.django_db(transaction=True)

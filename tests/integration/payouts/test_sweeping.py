@@ -214,7 +214,7 @@ class TestDeadBell:
             database.make_due(make_payout())
 
         assert sweeping.sweep() == sweeping.Sweep(due=3, processed=3)
-        assert caplog.messages.count("ring.failed") == 1
+        assert caplog.messages.count("enqueue.failed") == 1
 
     def test_oldest_first(self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         payouts = [make_live_payout() for _ in range(3)]
