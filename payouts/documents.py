@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
-from payouts import export_formats, money, recipient_details, selections
+from payouts import money, recipient_details, representation, selections
 from payouts.admission import Holds
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
@@ -120,7 +120,7 @@ def format_time(moment: datetime | str) -> str:
     """Return the time, an object or the database's text, as RFC 3339 in UTC, such as 2026-11-23T12:00:00.250000Z."""
     if isinstance(moment, datetime):
         return moment.isoformat().replace("+00:00", "Z")
-    return export_formats.format_time(moment)
+    return representation.format_time(moment)
 
 
 def _waiting_reason(payout: Payout | Row, holds: Holds | None) -> str:

@@ -19,6 +19,7 @@ from json.encoder import encode_basestring as quoted
 from typing import Any, Final
 
 from payouts import money, recipient_details
+from payouts.representation import format_time
 
 #: What is read of a payout, in this order.
 COLUMNS: Final = (
@@ -199,9 +200,3 @@ def _line(row: Row) -> str:
 
 def _recipient(text: str) -> str:
     return _json(recipient_details.shown(json.loads(text)))
-
-
-def format_time(text: str) -> str:
-    """Return `2026-11-23 12:00:00.25+00` as RFC 3339, with six decimals of the second or none."""
-    clock = text[11:-3]
-    return f"{text[:10]}T{clock:0<15}Z" if len(clock) > 8 else f"{text[:10]}T{clock}Z"

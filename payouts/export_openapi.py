@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from payouts import export_serializers, openapi
 from payouts.models import ExportFormat, ExportStatus
+from rest import openapi as rest_openapi
 
 EXPORT_ID: Final = "01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f"
 SHA256: Final = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -182,7 +183,7 @@ create_export = extend_schema(
         "begins. Ask for the export until it is `completed`, and follow its `download_url`. You may have five of them "
         "under way; each is kept for some days."
     ),
-    parameters=[openapi.OPTIONAL_KEY, REPLAYED, LOCATION],
+    parameters=[rest_openapi.OPTIONAL_KEY, REPLAYED, LOCATION],
     request=export_serializers.ExportWriteSerializer,
     examples=[OpenApiExample("paid", REQUEST, request_only=True)],
     responses={
@@ -208,7 +209,7 @@ cancel_export = extend_schema(
         "Calls off one that is `pending` or `running`; one that is being streamed breaks off soon. One that is "
         "`canceled` already is answered the same; any other is 409."
     ),
-    parameters=[openapi.OPTIONAL_KEY, REPLAYED],
+    parameters=[rest_openapi.OPTIONAL_KEY, REPLAYED],
     request=None,
     responses={200: _answer("The export, canceled by this request or before.", CANCELED)},
 )

@@ -11,7 +11,7 @@ from accounts.models import Mode
 from payouts import export_filters, filter_openapi, filters
 from payouts.export_filters import PAIRS, SEVERAL
 from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
-from payouts.serializers import StrictSerializer
+from rest.serializers import StrictSerializer
 
 # The serializers have a field of the module's name.
 _ORDERINGS = filters.ORDERINGS

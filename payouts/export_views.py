@@ -34,10 +34,10 @@ from payouts import (
 from payouts.export_records import Wish
 from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
-from payouts.serializers import StrictSerializer
 from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters
 from rest.pagination import CursorPagination
+from rest.serializers import StrictSerializer
 
 #: The parameters of a streamed export that are no filters.
 STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})

@@ -13,8 +13,8 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 
-from payouts import filters, grouping, receipts, serializers
-from payouts.summaries import DEFAULT_GROUPS
+from payouts import filters, receipts, serializers
+from rest.openapi import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, OPTIONAL_KEY, REPLAYED
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 
@@ -56,14 +56,6 @@ _PAID: Final = {"status": "paid", "provider_reference": f"sandbox-{PAYOUT_ID}", 
 PAID: Final = {**PAYOUT, **_PAID}
 STRUCTURED_PAID: Final = {**STRUCTURED_PAYOUT, **_PAID}
 CANCELED: Final = {**PAYOUT, "status": "canceled", **_COMPLETED}
-_SUMS: Final = {
-    "currency": "EUR",
-    "count": 2,
-    "amount": "21.00",
-    "average": "10.50",
-    "min": "8.00",
-    "max": "13.00",
-}
 HISTORY: Final = {
     "transitions": [
         {
@@ -101,55 +93,6 @@ HISTORY: Final = {
     ],
 }
 
-KEY_FORM: Final = "1 to 255 visible ASCII characters without quote, comma and backslash, or a quoted string."
-# Bare or quoted, as idempotency/keys.py reads the header.
-KEY_SCHEMA: Final = {
-    "type": "string",
-    "pattern": r'^([!#-+\--\[\]-~]{1,255}|"([ !#-\[\]-~]|\\["\\]){1,255}")$',
-}
-KEY_EXAMPLES: Final = [OpenApiExample("key", "order-4711-refund")]
-IDEMPOTENCY_KEY: Final = OpenApiParameter(
-    "Idempotency-Key",
-    KEY_SCHEMA,
-    OpenApiParameter.HEADER,
-    description=(
-        "Make one up for each payout, such as a UUID, and send the same one when you try again: at most one payout is "
-        f"created for it, for ever. {KEY_FORM}"
-    ),
-    examples=KEY_EXAMPLES,
-)
-OPTIONAL_KEY: Final = OpenApiParameter(
-    "Idempotency-Key",
-    KEY_SCHEMA,
-    OpenApiParameter.HEADER,
-    description=(
-        "A key of its own for this request, which is then carried out once; the same request with the key again gets "
-        f"the same answer. {KEY_FORM}"
-    ),
-    examples=[OpenApiExample("key", "order-4711-correction")],
-)
-_ETAGS: Final = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
-IF_MATCH: Final = OpenApiParameter(
-    "If-Match",
-    _ETAGS,
-    OpenApiParameter.HEADER,
-    description="The ETag that you read. If the payout has changed since, nothing is done and the answer is 412.",
-    examples=[OpenApiExample("etag", '"1"')],
-)
-IF_NONE_MATCH: Final = OpenApiParameter(
-    "If-None-Match",
-    _ETAGS,
-    OpenApiParameter.HEADER,
-    description="The ETag of the last GET: where nothing of the answer has changed since, it is 304 without a body.",
-    examples=[OpenApiExample("etag", '"1-9f86d081884c7d65"')],
-)
-REPLAYED: Final = OpenApiParameter(
-    "Idempotent-Replayed",
-    str,
-    OpenApiParameter.HEADER,
-    response=[200, 201],
-    description="`true` if an earlier request with the key did the work.",
-)
 LOCATION: Final = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[200, 201], description="Path of the payout."
 )
@@ -164,31 +107,6 @@ ETAG_OF_DOCUMENT: Final = OpenApiParameter(
     description="Version of the payout and of this answer, for If-None-Match and for If-Match.",
 )
 _RECEIPT: Final = "To an API key without the scope `payouts:read`: its id and status only."
-GROUP_BY: Final = OpenApiParameter(
-    "group_by",
-    {
-        "type": "array",
-        "items": {"type": "string", "enum": list(grouping.CHOICES)},
-        "minItems": 1,
-        "uniqueItems": True,
-        "default": [name for name in grouping.CHOICES if name in DEFAULT_GROUPS],
-    },
-    explode=True,
-    description=(
-        "What the rows are split by, repeated or separated by commas. By currency they are split in any case, for "
-        "amounts of two currencies have no sum."
-    ),
-    examples=[OpenApiExample("days", ["day", "status"])],
-)
-TIMEZONE: Final = OpenApiParameter(
-    "timezone",
-    {"type": "string", "pattern": "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", "maxLength": 64},
-    description=(
-        "The time zone whose days are meant, by its name in the IANA database. Without it they are those of UTC. For "
-        "`group_by=day` alone."
-    ),
-    examples=[OpenApiExample("zone", "America/New_York")],
-)
 INCLUDE: Final = OpenApiParameter(
     "include",
     str,
@@ -234,7 +152,7 @@ def _answer_to_change(description: str, text: dict[str, Any], structured: dict[s
     return OpenApiResponse(ANSWER, f"{description} {_RECEIPT}", examples)
 
 
-def _answer(description: str, example: object, serializer: object = serializers.PayoutSerializer) -> OpenApiResponse:
+def answer(description: str, example: object, serializer: object = serializers.PayoutSerializer) -> OpenApiResponse:
     return OpenApiResponse(serializer, description, [OpenApiExample("answer", example)])
 
 
@@ -353,29 +271,5 @@ payout_history = extend_schema(
     tags=["payouts"],
     summary="See what happened to a payout",
     description="Each change of status with who made it and why, and each attempt at the provider, oldest first.",
-    responses={200: _answer("The history.", HISTORY, serializers.HistorySerializer)},
-)
-payout_summary = extend_schema(
-    operation_id="summarize_payouts",
-    tags=["reports"],
-    summary="Count and sum payouts",
-    # It takes those of the list, which are found by themselves only where a list is answered.
-    filters=True,
-    description=(
-        "Number and sum, average, least and greatest amount of the payouts that the filters of the list select, exact "
-        "as of one moment. `results` has a row for each group, ordered by day, status, currency and provider as far as "
-        "they were asked for; `totals` has one for each currency. Amounts are never summed across currencies. At most "
-        "10000 rows: for more, ask for a shorter time or group by less."
-    ),
-    parameters=[GROUP_BY, TIMEZONE],
-    responses={
-        200: _answer(
-            "The rows and the totals.",
-            {
-                "results": [{"day": "2026-11-23", "status": "paid", **_SUMS}],
-                "totals": [_SUMS],
-            },
-            serializers.SummarySerializer,
-        )
-    },
+    responses={200: answer("The history.", HISTORY, serializers.HistorySerializer)},
 )

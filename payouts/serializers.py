@@ -8,7 +8,6 @@ from typing import Any
 from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.fields import empty
 
 from accounts.models import Mode
 from payouts import card_numbers, countries, money, recipient_details
@@ -17,71 +16,11 @@ from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 from rest import texts
+from rest.serializers import StrictCharField, StrictSerializer, TextField
 
 METADATA_PAIRS_MAX = 50
 METADATA_NAME_LENGTH_MAX = 40
 METADATA_VALUE_LENGTH_MAX = 500
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses a field that it does not know: a misspelt one that is ignored is a payout that is not as meant.
-
-    Null for an optional field is as if the field were left out: clients that were generated from the schema send it.
-    """
-
-    @cached_property
-    def fields(self) -> Any:
-        fields = super().fields
-        for field in fields.values():
-            # For the schema. The field itself is given no null.
-            field.allow_null = not (field.required or field.read_only or self.read_only)
-        return fields
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            optional = {name for name, field in self.fields.items() if not field.required}
-            data = {name: value for name, value in data.items() if value is not None or name not in optional}
-        unknown = sorted(data.keys() - self.fields.keys()) if isinstance(data, dict) else []
-        problems: dict[str, Any] = {
-            name: [serializers.ErrorDetail("There is no such field.", code="unknown_field")] for name in unknown
-        }
-        try:
-            known = super().to_internal_value(data)
-        except serializers.ValidationError as error:
-            # Everything that is wrong in one answer, so that nobody mends one field at a time.
-            found = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
-            raise serializers.ValidationError({**found, **problems}) from error
-        if problems:
-            raise serializers.ValidationError(problems)
-        return known
-
-
-class StrictCharField(serializers.CharField):
-    """One line of text that was sent as a string (rest/texts.py). REST framework would take 5 for "5".
-
-    It is normalised (NFC) first of all, so that limits count what is stored.
-    """
-
-    def run_validation(self, data: Any = empty) -> Any:
-        # First of all: REST framework cuts white space off, and with it characters that are to be refused.
-        if isinstance(data, str) and (problem := self.problem_of(data)):
-            raise serializers.ValidationError(problem.message, code=problem.code)
-        return super().run_validation(texts.normalised(data) if isinstance(data, str) else data)
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            raise serializers.ValidationError("Send it as a string.", code="not_a_string")
-        return super().to_internal_value(data)
-
-    def problem_of(self, text: str) -> texts.Problem | None:
-        return texts.problem_of_line(text, may_be_blank=self.allow_blank)
-
-
-class TextField(StrictCharField):
-    """Text of any number of lines."""
-
-    def problem_of(self, text: str) -> texts.Problem | None:
-        return texts.problem_of_text(text, may_be_blank=self.allow_blank)
 
 
 @extend_schema_field({"type": "string", "pattern": money.AMOUNT_PATTERN, "example": "10.50"})
@@ -344,29 +283,3 @@ class HistorySerializer(serializers.Serializer[Any]):
 
     transitions = TransitionSerializer(many=True)
     attempts = AttemptSerializer(many=True)
-
-
-class SummaryTotalSerializer(serializers.Serializer[Any]):
-    """The payouts of one currency, counted and summed."""
-
-    currency = serializers.CharField()
-    count = serializers.IntegerField()
-    amount = serializers.CharField(help_text="Sum, in units of the currency.")
-    average = serializers.CharField(help_text="Rounded half to even, to the decimals of the currency.")
-    min = serializers.CharField(help_text="The least amount.")
-    max = serializers.CharField(help_text="The greatest amount.")
-
-
-class SummaryRowSerializer(SummaryTotalSerializer):
-    """The payouts of one group, counted and summed."""
-
-    day = serializers.DateField(required=False, help_text="If `group_by` has `day`.")
-    status = serializers.ChoiceField(choices=PayoutStatus.choices, required=False)
-    provider = serializers.CharField(required=False, help_text="If `group_by` has `provider`.")
-
-
-class SummarySerializer(serializers.Serializer[Any]):
-    """Payouts, counted and summed."""
-
-    results = SummaryRowSerializer(many=True)
-    totals = SummaryTotalSerializer(many=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from payouts import callbacks, export_views, views
+from payouts import callbacks, export_views, summary_views, views
 from rest import ids
 
 register_converter(ids.IdConverter, "id")
@@ -10,7 +10,7 @@ register_converter(ids.IdConverter, "id")
 urlpatterns = [
     path("", views.PayoutListView.as_view(), name="payouts"),
     path("export/", export_views.PayoutExportView.as_view(), name="payout-export"),
-    path("summary/", views.PayoutSummaryView.as_view(), name="payout-summary"),
+    path("summary/", summary_views.PayoutSummaryView.as_view(), name="payout-summary"),
     path("<id:payout_id>/", views.PayoutView.as_view(), name="payout"),
     path("<id:payout_id>/cancel/", views.PayoutCancelView.as_view(), name="payout-cancel"),
     path("<id:payout_id>/history/", views.PayoutHistoryView.as_view(), name="payout-history"),

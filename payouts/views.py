@@ -27,19 +27,18 @@ from payouts import (
     documents,
     errors,
     filters,
-    grouping,
     openapi,
     polling,
     receipts,
     serializers,
     services,
-    summaries,
     totals,
 )
 from payouts.models import Payout, PayoutQuerySet
 from payouts.selections import Selection
 from postgres.replica import routing
 from rest import etags, parameters
+from rest import serializers as rest_serializers
 from rest.pagination import CursorPagination
 
 READ = (Scope.PAYOUTS_READ,)
@@ -211,7 +210,7 @@ class PayoutCancelView(PayoutsAPIView):
     def post(self, request: Request, payout_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
         del idempotency_key
         payout = self.get_payout(payout_id)
-        self.validated(request, serializers.StrictSerializer(data=request.data))
+        self.validated(request, rest_serializers.StrictSerializer(data=request.data))
         actor = services.actor_of(self.api_key)
         return self.answer(services.cancel_payout(payout, actor=actor, expected_versions=self.expected_versions))
 
@@ -228,16 +227,3 @@ class PayoutHistoryView(PayoutsAPIView):
             "attempts": payout.attempts.order_by("number"),
         }
         return Response(serializers.HistorySerializer(history).data)
-
-
-class PayoutSummaryView(PayoutsAPIView):
-    scopes: Scopes = {"GET": REPORT}
-    serializer_class = serializers.SummarySerializer
-    filter_backends = (filters.StrictFilterBackend,)
-    filterset_class = filters.PayoutFilterSet
-
-    @openapi.payout_summary
-    def get(self, request: Request) -> Response:
-        selection = self.selection(known=grouping.PARAMETERS)
-        asked_for = grouping.grouping_of(request.query_params)
-        return Response(routing.read(lambda: summaries.summarize(selection, asked_for)))
