@@ -233,7 +233,7 @@ SESSION_COOKIE_AGE = 8 * 60 * 60
 X_FRAME_OPTIONS = "DENY"
 APPEND_SLASH = False
 # Seconds for which a client may take nothing of its answer; one that takes it slowly is waited for. Less than the lease
-# of an export (payouts/export_records.py), so that it is known who ended one.
+# of an export (payouts/exports/lifecycle.py), so that it is known who ended one.
 SEND_TIMEOUT_SECONDS = env.integer("PAYOUTS_SEND_TIMEOUT_SECONDS", default=60, minimum=1, maximum=240)
 # Bytes. A payout with everything filled in to its limit has under 50 kB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024

@@ -8,7 +8,8 @@ from typing import Final
 from celery import shared_task
 from django.db import close_old_connections
 
-from payouts import admission, dispatch, export_jobs, inbox, processing
+from payouts import admission, dispatch, inbox, processing
+from payouts.exports import jobs
 
 #: An export is given up by itself before that (export_jobs.JOB_SECONDS). A call of a provider has less (settings.py).
 EXPORT_SOFT_SECONDS: Final = 30 * 60
@@ -39,7 +40,7 @@ def apply_callback(callback_id: int) -> None:
 def run_export(export_id: str) -> None:
     """Make an export, and enqueue the next one."""
     close_old_connections()
-    next_id = export_jobs.run(uuid.UUID(export_id))
+    next_id = jobs.run(uuid.UUID(export_id))
     if next_id is not None:
         dispatch.enqueue_export(next_id)
 

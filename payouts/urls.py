@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from payouts import callbacks, export_views, summary_views, views
+from payouts import callbacks, summary_views, views
+from payouts.exports import views as export_views
 from rest import ids
 
 register_converter(ids.IdConverter, "id")

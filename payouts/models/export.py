@@ -72,8 +72,8 @@ class ExportQuerySet(models.QuerySet["Export"]):
 class Export(models.Model):
     """Payouts of one moment as a file, and what they add up to.
 
-    Its status is changed by payouts/export_records.py alone. Rows are kept: they tell who took which payouts out of the
-    platform, and when.
+    Its status is changed by payouts/exports/lifecycle.py alone. Rows are kept: they tell who took which payouts out of
+    the platform, and when.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -84,7 +84,7 @@ class Export(models.Model):
     format = models.CharField(max_length=6, choices=ExportFormat)
     #: Whether a CSV begins with a byte order mark.
     bom = models.BooleanField(default=False, db_default=False)
-    #: As the API takes and shows them (payouts/export_filters.py).
+    #: As the API takes and shows them (payouts/exports/filters.py).
     filters = models.JSONField(default=dict)
     ordering = models.CharField(max_length=16)
     #: Who asked for it, such as `merchant:<key prefix>`.

@@ -16,7 +16,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from idempotency import retention
-from payouts import export_upkeep, heartbeats, rollup, sweeping
+from payouts import heartbeats, rollup, sweeping
+from payouts.exports import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             done = sweeping.sweep()
             purged = _purge()
             rollup.maintain(None)
-            export_upkeep.keep_up()
+            sweep.keep_up()
             self.stderr.write(
                 f"{done.due} due: {done.rung} rung for, {done.processed} processed here. "
                 f"{done.expired} leases ran out. {done.callbacks} callbacks applied. {purged} old answers erased."
@@ -96,7 +97,7 @@ def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
         _logging_failure("heartbeat.failed", lambda: heartbeats.beat(PROCESS))
         swept = _logging_failure("sweep.failed", sweeping.sweep)
         _logging_failure("idempotency.purge.failed", _purge)
-        _logging_failure("exports.upkeep.failed", export_upkeep.keep_up)
+        _logging_failure("exports.upkeep.failed", sweep.keep_up)
         horizon = _logging_failure("rollup.failed", partial(rollup.maintain, horizon))
         stop.pause(0.0 if swept and swept.has_more else interval_seconds)
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from accounts.models import Merchant
-from payouts import export_jobs
+from payouts.exports import jobs
 from payouts.models import Export, Payout
 from tests import factories
 from tests.chaos.crashing_servers import wait_until
@@ -101,7 +101,7 @@ class Slow:
 @pytest.mark.usefixtures("payouts")
 def test_takes_whatever_it_asks_for(connect: Callable[..., Raw], secret: str, acme: Merchant) -> None:
     job = exporting.make_job(acme, format="ndjson")
-    export_jobs.run(job.pk)
+    jobs.run(job.pk)
     asking = connect()
     get(asking, f"/api/exports/{job.pk}/", secret)
     download = asking.answer().document["download_url"].removeprefix("http://127.0.0.1")

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import export_jobs
+from payouts.exports import jobs
 from payouts.models import Export, Payout
 from tests.integration.admin import pages
 from tests.integration.admin.test_payouts import listed, statements
@@ -20,7 +20,7 @@ def exports(acme: Merchant, make_payout: Callable[..., Payout]) -> list[Export]:
     """A completed one, and a newer one that is pending."""
     make_payout(comment="<b>rent</b>, very private")
     made = exporting.make_job(acme, actor="merchant:aB3dE5gH", filters={"search": "<b>rent</b>", "status": ["pending"]})
-    export_jobs.run(made.pk)
+    jobs.run(made.pk)
     return [made, exporting.make_job(acme)]
 
 

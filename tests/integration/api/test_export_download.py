@@ -13,7 +13,7 @@ from django.core import signing
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import export_jobs, export_links, export_reading, export_records
+from payouts.exports import cursor, jobs, lifecycle, links
 from payouts.models import Export, ExportChunk
 from tests.integration.api import answers
 from tests.integration.api.test_list_payouts import MakePayout
@@ -23,12 +23,12 @@ from tests.integration.payouts import exporting
 @pytest.fixture
 def export(acme: Merchant, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> Export:
     """A completed export of five payouts, in three chunks."""
-    monkeypatch.setattr(export_reading, "ROWS", 2)
-    monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    monkeypatch.setattr(cursor, "ROWS", 2)
+    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
     for _ in range(5):
         make_payout()
     made = exporting.make_job(acme)
-    export_jobs.run(made.pk)
+    jobs.run(made.pk)
     made.refresh_from_db()
     return made
 
@@ -56,7 +56,7 @@ def signed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[Export, timedelt
         with monkeypatch.context() as patched:
             patched.setattr(At, "age", age)
             patched.setattr(signing, "TimestampSigner", At)
-            return f"/api/exports/{export.pk}/download/?token={export_links.token_of(export.pk)}"
+            return f"/api/exports/{export.pk}/download/?token={links.token_of(export.pk)}"
 
     return sign
 
@@ -130,7 +130,7 @@ class TestLink:
 
     def test_of_another_export_is_refused(self, client: Client, acme: Merchant, export: Export, link: str) -> None:
         other = exporting.make_job(acme)
-        export_jobs.run(other.pk)
+        jobs.run(other.pk)
 
         response = client.get(link.replace(str(export.pk), str(other.pk)))
 
@@ -139,7 +139,7 @@ class TestLink:
     def test_of_nothing_is_refused(self, client: Client, db: None) -> None:
         unknown = uuid.uuid4()
 
-        response = client.get(f"/api/exports/{unknown}/download/?token={export_links.token_of(unknown)}")
+        response = client.get(f"/api/exports/{unknown}/download/?token={links.token_of(unknown)}")
 
         assert answers.code(response) == (410, "export_not_kept")
 
@@ -151,7 +151,7 @@ class TestLink:
     def test_ends_with_what_it_leads_to(self, client: Client, api: Client, export: Export, link: str) -> None:
         exporting.age(export, seconds=8 * 86400)
         before_the_sweeper = answers.code(client.get(link))
-        export_records.expire()
+        lifecycle.expire()
 
         assert before_the_sweeper == answers.code(client.get(link)) == (410, "export_not_kept")
         shown = api.get(f"/api/exports/{export.pk}/").json()
@@ -162,7 +162,7 @@ class TestLink:
         finished = {"finished_at": "2026-01-31T12:00:00Z"} if "status" in columns else {}
         made = exporting.make_job(acme, **columns, **finished)
 
-        response = client.get(f"/api/exports/{made.pk}/download/?token={export_links.token_of(made.pk)}")
+        response = client.get(f"/api/exports/{made.pk}/download/?token={links.token_of(made.pk)}")
 
         assert answers.code(response) == (410, "export_not_kept")
 

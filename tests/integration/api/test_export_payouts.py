@@ -19,7 +19,7 @@ from django.test import Client
 from psycopg.errors import QueryCanceled
 
 from accounts.models import Merchant
-from payouts import export_reading, export_records, export_streams
+from payouts.exports import cursor, lifecycle, streams
 from payouts.models import Export, Payout
 from tests import factories
 from tests.integration import racing
@@ -48,8 +48,8 @@ def status_of(response: Any) -> tuple[str, str]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece for each payout."""
-    monkeypatch.setattr(export_reading, "ROWS", 1)
-    monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    monkeypatch.setattr(cursor, "ROWS", 1)
+    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
 
 
 class TestByteOrderMark:
@@ -345,7 +345,7 @@ class TestBreakingOff:
         response: Any = api.get(URL, {"format": "ndjson"})
         body = iter(response.streaming_content)
         data = next(body)
-        monkeypatch.setattr(export_reading.Reading, "_fetch", broken)
+        monkeypatch.setattr(cursor.Reading, "_fetch", broken)
 
         with pytest.raises(OperationalError):
             data += b"".join(body)
@@ -359,8 +359,8 @@ class TestBreakingOff:
         make_payout()
         response: Any = api.get(URL)
         body = iter(response.streaming_content)
-        monkeypatch.setattr(export_reading.Reading, "_fetch", broken)
-        monkeypatch.setattr(export_records, "fail", unnoted)
+        monkeypatch.setattr(cursor.Reading, "_fetch", broken)
+        monkeypatch.setattr(lifecycle, "fail", unnoted)
 
         # Not that the note failed: that is in the log, and the sweeper sees to the export.
         with pytest.raises(OperationalError, match="the connection is lost"):
@@ -380,7 +380,7 @@ class TestBreakingOff:
         canceled = api.post(
             f"/api/exports/{response.headers['Payouts-Export-Id']}/cancel/", content_type="application/json"
         )
-        with pytest.raises(export_records.LeaseLost):
+        with pytest.raises(lifecycle.LeaseLost):
             data += b"".join(body)
 
         assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
@@ -397,7 +397,7 @@ class TestBreakingOff:
         api.post(f"/api/exports/{response.headers['Payouts-Export-Id']}/cancel/", content_type="application/json")
 
         # All rows are out, but the answer must not end as if it were whole.
-        with pytest.raises(export_records.LeaseLost):
+        with pytest.raises(lifecycle.LeaseLost):
             list(body)
 
         assert status_of(response) == ("canceled", "")
@@ -410,9 +410,9 @@ class TestBreakingOff:
         body = iter(response.streaming_content)
         next(body)
         exporting.run_out(Export.objects.get())
-        assert export_records.fail_abandoned() == 1
+        assert lifecycle.fail_abandoned() == 1
 
-        with pytest.raises(export_records.LeaseLost):
+        with pytest.raises(lifecycle.LeaseLost):
             list(body)
 
         assert status_of(response) == ("failed", "It could not be finished.")
@@ -437,7 +437,7 @@ class TestBreakingOff:
 
 @pytest.fixture
 def _renewed_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_streams, "RENEWAL_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "RENEWAL_SECONDS", 0.0)
 
 
 def broken(*_: Any) -> None:
@@ -454,7 +454,7 @@ class TestTooLarge:
         self, api: Client, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make_payout()
-        monkeypatch.setattr(export_streams, "READING_SECONDS", 0.2)
+        monkeypatch.setattr(streams, "READING_SECONDS", 0.2)
         with holding("payouts_payout"):
             response = api.get(URL)
 
@@ -473,7 +473,7 @@ class TestTooLarge:
         def canceled(*_: Any, **__: Any) -> None:
             raise OperationalError("canceling statement") from QueryCanceled("canceling statement")
 
-        monkeypatch.setattr(export_reading, "read", canceled)
+        monkeypatch.setattr(cursor, "read", canceled)
 
         assert answers.code(api.get(URL)) == (503, "database_busy")
         assert Export.objects.get().status == "failed"
@@ -527,7 +527,7 @@ class TestAtOnce:
         key = make_payout().merchant.api_keys.get()
 
         def begin() -> Export:
-            return export_records.begin_stream(exporting.wish(), api_key=key, actor="merchant:test")
+            return lifecycle.begin_stream(exporting.wish(), api_key=key, actor="merchant:test")
 
         results = racing.run_together(*[begin] * 5)
 

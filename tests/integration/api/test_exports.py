@@ -12,7 +12,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from idempotency import retention
-from payouts import export_jobs
+from payouts.exports import jobs
 from payouts.models import Export
 from tests import factories
 from tests.integration import racing
@@ -211,7 +211,7 @@ class TestRetrieveExport:
     def test_offers_what_was_made(self, api: Client, acme: Merchant, make_payout: MakePayout) -> None:
         make_payout()
         export = exporting.make_job(acme)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         shown = api.get(f"{URL}{export.pk}/").json()
 
@@ -248,7 +248,7 @@ class TestListExports:
         exporting.make_job(acme)
         canceled, completed = exporting.make_job(acme), exporting.make_job(acme)
         cancel(api, canceled)
-        export_jobs.run(completed.pk)
+        jobs.run(completed.pk)
 
         listed = api.get(URL, {"status": statuses}).json()["results"]
 
@@ -277,7 +277,7 @@ class TestCancelExport:
 
         assert (response.status_code, response.json()["status"]) == (200, "canceled")
         assert response.json()["finished_at"] is not None
-        assert export_jobs.run(export.pk) is None
+        assert jobs.run(export.pk) is None
         assert Export.objects.get().status == "canceled"
 
     def test_again_is_answered_the_same(self, api: Client, acme: Merchant) -> None:
@@ -296,7 +296,7 @@ class TestCancelExport:
 
     def test_refuses_one_that_has_ended(self, api: Client, acme: Merchant) -> None:
         export = exporting.make_job(acme)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         response = cancel(api, export)
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from idempotency.models import IdempotencyRecord
-from payouts import export_jobs
+from payouts.exports import jobs
 from payouts.models import Export, Payout
 from tests import factories
 from tests.integration.api import answers
@@ -108,7 +108,7 @@ class TestExports:
         asked = send(api, "post", "/api/exports/", {"format": "csv"}).json()
         path = f"/api/exports/{spell(asked['id'])}/"
         assert api.get(path).json()["id"] == asked["id"]
-        export_jobs.run(Export.objects.get().pk)
+        jobs.run(Export.objects.get().pk)
 
         link = api.get(path).json()["download_url"]
         response: Any = Client().get(link.replace(asked["id"], spell(asked["id"])))

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 
 from accounts.models import Merchant
-from payouts import export_formats
+from payouts.exports import formats
 from payouts.models import Export, Payout, PayoutTransition
 from tests import factories
 from tests.integration.api import answers
@@ -142,7 +142,7 @@ def test_exports_nothing_of_other_merchants_and_of_the_other_mode(
     for stranger in (factories.client_of(globex), factories.client_of(acme, mode="live")):
         response = send(stranger, "get", route, payout)
         assert response.status_code == 200
-        assert response.getvalue().decode().splitlines() == [",".join(export_formats.CSV_COLUMNS)]
+        assert response.getvalue().decode().splitlines() == [",".join(formats.CSV_COLUMNS)]
 
 
 @pytest.mark.parametrize("route", sorted(PUBLIC))

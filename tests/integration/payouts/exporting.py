@@ -14,8 +14,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import Merchant
-from payouts import export_records
-from payouts.export_records import Wish
+from payouts.exports import lifecycle
+from payouts.exports.lifecycle import Wish
 from payouts.models import Export, ExportChunk
 
 
@@ -31,7 +31,7 @@ def wish(**fields: Any) -> Wish:
 
 def claimed(export: Export) -> Export:
     """Claim it, as a worker does."""
-    taken = export_records.claim(export.pk)
+    taken = lifecycle.claim(export.pk)
     assert taken is not None
     return taken
 

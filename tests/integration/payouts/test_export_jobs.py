@@ -16,7 +16,8 @@ from django.db import OperationalError
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import export_jobs, export_reading, export_records, tasks
+from payouts import tasks
+from payouts.exports import cursor, jobs, lifecycle
 from payouts.models import Export, ExportChunk, Payout
 from tests.integration import racing
 from tests.integration.payouts import database, exporting
@@ -40,8 +41,8 @@ def chunks(export: Export) -> list[int]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk for each payout."""
-    monkeypatch.setattr(export_reading, "ROWS", 1)
-    monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    monkeypatch.setattr(cursor, "ROWS", 1)
+    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
 
 
 @pytest.fixture
@@ -49,15 +50,15 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], objec
     """Have something happen before the chunk of this number is stored, in the middle of a worker's task."""
 
     def arrange(number: int, act: Callable[[], object]) -> None:
-        store = export_records.store
+        store = lifecycle.store
 
         def interrupted(export: Export, **arguments: Any) -> None:
             if arguments["number"] == number:
-                monkeypatch.setattr(export_records, "store", store)
+                monkeypatch.setattr(lifecycle, "store", store)
                 act()
             store(export, **arguments)
 
-        monkeypatch.setattr(export_records, "store", interrupted)
+        monkeypatch.setattr(lifecycle, "store", interrupted)
 
     return arrange
 
@@ -77,7 +78,7 @@ class TestRun:
         made = [make_payout(amount=Decimal("0.10")), make_payout(amount=Decimal(7), currency="JPY")]
         export = exporting.make_job(acme, format="ndjson", ordering="created_at")
 
-        assert export_jobs.run(export.pk) is None
+        assert jobs.run(export.pk) is None
 
         export.refresh_from_db()
         data = exporting.stored(export)
@@ -97,8 +98,8 @@ class TestRun:
         make_payout()
         export, plain = exporting.make_job(acme, bom=True), exporting.make_job(acme)
 
-        export_jobs.run(export.pk)
-        export_jobs.run(plain.pk)
+        jobs.run(export.pk)
+        jobs.run(plain.pk)
 
         export.refresh_from_db()
         data = exporting.stored(export)
@@ -119,47 +120,47 @@ class TestRun:
         ]
 
         for export in exports:
-            export_jobs.run(export.pk)
+            jobs.run(export.pk)
 
         assert [exporting.ids(exporting.stored(export)) for export in exports] == [[wanted.id], [], []]
 
     def test_does_nothing_a_second_time(self, acme: Merchant, make_payout: MakePayout) -> None:
         make_payout()
         export = exporting.make_job(acme)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
         before = Export.objects.values().get()
 
-        assert export_jobs.run(export.pk) is None
+        assert jobs.run(export.pk) is None
 
         assert Export.objects.values().get() == before
 
     def test_does_nothing_about_what_is_unknown(self, db: None) -> None:
-        assert export_jobs.run(uuid.uuid4()) is None
+        assert jobs.run(uuid.uuid4()) is None
 
     def test_leaves_streams_alone(self, acme_key: Any) -> None:
-        stream = export_records.begin_stream(exporting.wish(), api_key=acme_key, actor="merchant:test")
+        stream = lifecycle.begin_stream(exporting.wish(), api_key=acme_key, actor="merchant:test")
         exporting.run_out(stream)
 
-        assert export_jobs.run(stream.pk) is None
+        assert jobs.run(stream.pk) is None
 
         assert Export.objects.get().lease_token == stream.lease_token
 
     def test_gives_up_filters_that_are_no_longer_understood(self, acme: Merchant) -> None:
         export = exporting.make_job(acme, filters={"colour": "red"})
 
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, export.error) == ("failed", "Its filters are no longer understood. Ask for it again.")
 
     def test_gives_up_what_cannot_be_found_in_time(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
         def late(*_: Any, **__: Any) -> None:
-            raise export_reading.TookTooLong
+            raise cursor.TookTooLong
 
-        monkeypatch.setattr(export_reading, "read", late)
+        monkeypatch.setattr(cursor, "read", late)
         export = exporting.make_job(acme)
 
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, export.error) == (
@@ -168,18 +169,18 @@ class TestRun:
         )
 
     def test_gives_up_what_takes_longer_than_a_task_may(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(export_jobs, "JOB_SECONDS", -1.0)
+        monkeypatch.setattr(jobs, "JOB_SECONDS", -1.0)
         export = exporting.make_job(acme)
 
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, chunks(export)) == ("failed", [])
 
     def test_ends_before_celery_ends_it_and_reads_for_less_than_a_lease(self) -> None:
-        assert export_jobs.JOB_SECONDS < tasks.EXPORT_SOFT_SECONDS == tasks.run_export.soft_time_limit
+        assert jobs.JOB_SECONDS < tasks.EXPORT_SOFT_SECONDS == tasks.run_export.soft_time_limit
         assert tasks.EXPORT_SOFT_SECONDS < tasks.EXPORT_SECONDS == tasks.run_export.time_limit
-        assert export_records.LEASE.total_seconds() > export_jobs.READING_SECONDS
+        assert lifecycle.LEASE.total_seconds() > jobs.READING_SECONDS
 
 
 @pytest.mark.django_db
@@ -194,9 +195,9 @@ class TestFailure:
             raise OperationalError("the connection is lost")
 
         during(1, breaks)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
         between = Export.objects.abandoned().count(), chunks(export)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert between == (1, [0])
@@ -207,15 +208,15 @@ class TestFailure:
         def breaks(*_: Any, **__: Any) -> None:
             raise OperationalError("the connection is lost")
 
-        monkeypatch.setattr(export_reading, "read", breaks)
+        monkeypatch.setattr(cursor, "read", breaks)
         export = exporting.make_job(acme)
 
         for _ in range(5):
-            export_jobs.run(export.pk)
+            jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.attempts_count, export.status) == (3, "running")
-        assert export_records.fail_abandoned() == 1
+        assert lifecycle.fail_abandoned() == 1
         export.refresh_from_db()
         assert (export.status, export.error) == ("failed", "It could not be finished.")
 
@@ -226,14 +227,14 @@ class TestFailure:
         export = exporting.make_job(acme, ordering="created_at")
         during(2, dies)
         with pytest.raises(SystemExit):
-            export_jobs.run(export.pk)
+            jobs.run(export.pk)
         assert chunks(export) == [0, 1]
 
         # Nobody else may take it as long as the dead one's time has not run out.
-        assert export_jobs.run(export.pk) is None
+        assert jobs.run(export.pk) is None
         assert chunks(export) == [0, 1]
         exporting.run_out(export)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, export.attempts_count, chunks(export)) == ("completed", 2, [0, 1, 2])
@@ -247,11 +248,11 @@ class TestFailure:
 
         def another_takes_over() -> None:
             exporting.run_out(export)
-            export_jobs.run(export.pk)
+            jobs.run(export.pk)
 
         # A worker that was frozen for longer than its lease, and wakes up.
         during(1, another_takes_over)
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, export.attempts_count, chunks(export)) == ("completed", 2, [0, 1, 2])
@@ -264,9 +265,9 @@ class TestFailure:
         for _ in range(3):
             make_payout()
         export = exporting.make_job(acme)
-        during(number, lambda: export_records.cancel(export))
+        during(number, lambda: lifecycle.cancel(export))
 
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert (export.status, export.error) == ("canceled", "")
@@ -281,13 +282,13 @@ class TestConcurrency:
         taken = exporting.claimed(first)
 
         assert django_settings.EXPORT_CONCURRENCY == 1
-        assert export_jobs.run(second.pk) is None
+        assert jobs.run(second.pk) is None
         second.refresh_from_db()
         assert (second.status, second.attempts_count) == ("pending", 0)
 
-        export_records.cancel(taken)
+        lifecycle.cancel(taken)
         # The oldest comes next.
-        assert export_jobs.run(second.pk) == third.pk
+        assert jobs.run(second.pk) == third.pk
         second.refresh_from_db()
         assert second.status == "completed"
 
@@ -295,7 +296,7 @@ class TestConcurrency:
         settings.EXPORT_CONCURRENCY = 2
         first, second, third = (exporting.make_job(acme) for _ in range(3))
 
-        taken = [export_records.claim(export.pk) for export in (first, second, third)]
+        taken = [lifecycle.claim(export.pk) for export in (first, second, third)]
 
         assert [export is not None for export in taken] == [True, True, False]
 
@@ -304,7 +305,7 @@ class TestConcurrency:
         exporting.claimed(dead)
         exporting.run_out(dead)
 
-        assert export_records.claim(waiting.pk) is not None
+        assert lifecycle.claim(waiting.pk) is not None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -313,7 +314,7 @@ class TestRaces:
         made = [make_payout() for _ in range(20)]
         export = exporting.make_job(acme, ordering="created_at")
 
-        results = racing.run_together(*[lambda: export_jobs.run(export.pk)] * 4)
+        results = racing.run_together(*[lambda: jobs.run(export.pk)] * 4)
 
         assert results == [None] * 4
         export.refresh_from_db()
@@ -324,7 +325,7 @@ class TestRaces:
         settings.EXPORT_CONCURRENCY = 2
         exports = [exporting.make_job(acme) for _ in range(5)]
 
-        results = racing.run_together(*[partial(export_records.claim, export.pk) for export in exports])
+        results = racing.run_together(*[partial(lifecycle.claim, export.pk) for export in exports])
 
         assert sum(result is not None for result in results) == 2
         assert Export.objects.held().count() == 2
@@ -333,9 +334,7 @@ class TestRaces:
         make_payout()
         for _ in range(5):
             export = exporting.make_job(acme)
-            _, canceled = racing.run_together(
-                partial(export_jobs.run, export.pk), partial(export_records.cancel, export)
-            )
+            _, canceled = racing.run_together(partial(jobs.run, export.pk), partial(lifecycle.cancel, export))
 
             export.refresh_from_db()
             if isinstance(canceled, Export):
@@ -354,7 +353,7 @@ class TestRaces:
             make_payout(comment="after")
 
         during(1, lambda: racing.run_together(change))
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         rows = exporting.csv_rows(exporting.stored(export))
         assert [row["id"] for row in rows] == [str(payout.id) for payout in before]
@@ -367,9 +366,9 @@ class TestRaces:
         export = exporting.make_job(acme, ordering="created_at")
         during(1, end_connection_of_this_thread)
 
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
         abandoned = Export.objects.abandoned().count()
-        export_jobs.run(export.pk)
+        jobs.run(export.pk)
 
         export.refresh_from_db()
         assert abandoned == 1

@@ -18,7 +18,9 @@ from django.db.models.functions import Cast
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from payouts import documents, export_formats, export_reading, recipient_details
+from payouts import documents, recipient_details
+from payouts.exports import cursor as export_reading
+from payouts.exports import formats
 from payouts.models import Payout
 from tests.integration import racing
 from tests.integration.payouts import database, exporting
@@ -41,7 +43,7 @@ def find(payouts: QuerySet[Payout], *, seconds_max: float = 30) -> export_readin
 def read(payouts: QuerySet[Payout], file_format: str = "ndjson") -> bytes:
     reading = find(payouts)
     try:
-        return b"".join(reading.pieces(export_formats.FORMATS[file_format]()))
+        return b"".join(reading.pieces(formats.FORMATS[file_format]()))
     finally:
         reading.close()
 
@@ -118,7 +120,7 @@ class TestPieces:
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 4000)
         reading = find(everything())
 
-        pieces = list(reading.pieces(export_formats.CSV()))
+        pieces = list(reading.pieces(formats.CSV()))
 
         reading.close()
         # Eight rows have over 4000 bytes: two fetches of four.
@@ -128,7 +130,7 @@ class TestPieces:
     def test_are_forgotten_when_the_last_is_made(self, make_payout: MakePayout) -> None:
         make_payout()
 
-        *_, _ = find(everything()).pieces(export_formats.CSV())
+        *_, _ = find(everything()).pieces(formats.CSV())
 
         assert cursors() == 0
 
@@ -161,7 +163,7 @@ class TestOwner:
         api_key, _ = accounts_services.issue_api_key(globex, name="test")
         own = [make_payout() for _ in range(3)]
         make_payout(api_key=api_key)
-        made = export_formats.NDJSON()
+        made = formats.NDJSON()
         reading = export_reading.read(everything(), merchant_id=own[0].merchant_id, mode="test", seconds_max=30)
         pieces = reading.pieces(made)
 
@@ -177,7 +179,7 @@ class TestOwner:
         reading = export_reading.read(everything(), merchant_id=merchant_id, mode="live", seconds_max=30)
 
         with pytest.raises(export_reading.ForeignRows):
-            next(reading.pieces(export_formats.CSV()))
+            next(reading.pieces(formats.CSV()))
 
         reading.close()
 
@@ -202,7 +204,7 @@ class TestOwner:
         make_payout()
         make_payout()
         reading = find(everything())
-        pieces = reading.pieces(export_formats.CSV())
+        pieces = reading.pieces(formats.CSV())
         next(pieces)
 
         with transaction.atomic():
@@ -222,7 +224,7 @@ class TestOneMoment:
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
         before = [make_payout(comment="before") for _ in range(9)]
         reading = find(everything())
-        pieces = reading.pieces(export_formats.CSV())
+        pieces = reading.pieces(formats.CSV())
         data = next(pieces)
 
         def change() -> None:

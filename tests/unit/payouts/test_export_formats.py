@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts import export_formats
-from payouts.export_formats import Row
+from payouts.exports import formats
+from payouts.exports.formats import Row
 
 ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 HEADER = (
@@ -60,11 +60,11 @@ def row(**columns: Any) -> Row:
         "completed_at": "2026-11-23 12:00:01.25+00",
         **columns,
     }
-    return cast("Row", tuple(values[name] for name in export_formats.COLUMNS))
+    return cast("Row", tuple(values[name] for name in formats.COLUMNS))
 
 
 def export(file_format: str, *rows: Row) -> bytes:
-    made = export_formats.FORMATS[file_format]()
+    made = formats.FORMATS[file_format]()
     return made.head() + made.lines(rows) + made.tail()
 
 
@@ -120,7 +120,7 @@ class TestCSV:
         of_an_object = [read[name] for name in read if name.startswith("recipient_") and name != "recipient_text"]
         assert of_an_object == [""] * 5
         assert read["recipient_text"] == "Card ****1234"
-        assert export_formats.CSV_COLUMNS[18:] == ("recipient_text", "provider", "provider_reference", "completed_at")
+        assert formats.CSV_COLUMNS[18:] == ("recipient_text", "provider", "provider_reference", "completed_at")
 
     @pytest.mark.parametrize("trigger", TRIGGERS)
     @pytest.mark.parametrize(
@@ -157,28 +157,28 @@ class TestCSV:
         ],
     )
     def test_touches_nothing_else(self, text: str, written: str) -> None:
-        assert export_formats.harmless(text) == written
+        assert formats.harmless(text) == written
 
     @pytest.mark.parametrize("blank", BLANKS)
     @pytest.mark.parametrize("trigger", TRIGGERS)
     def test_sees_a_formula_behind_what_is_not_seen(self, blank: str, trigger: str) -> None:
         for formula in (f"{blank}{trigger}1", f"{blank * 3}{trigger}1", f"'{blank}{trigger}1"):
-            assert export_formats.harmless(formula) == f"'{formula}"
+            assert formats.harmless(formula) == f"'{formula}"
             assert undone(f"'{formula}") == formula
 
     @pytest.mark.parametrize("text", [" a=1", "\u200b", "\ufeffJane", " 'a", "' '=1", "a \u200b=1"])
     def test_leaves_what_is_not_seen_before_other_things(self, text: str) -> None:
-        assert export_formats.harmless(text) == text
+        assert formats.harmless(text) == text
 
     @given(st.text(alphabet=st.sampled_from(["'", "=", "-", "a", " ", "\t", "\uff0b", "\u200b", "\ufeff"]), max_size=6))
     def test_can_be_undone(self, text: str) -> None:
-        written = export_formats.harmless(text)
+        written = formats.harmless(text)
 
         assert undone(written) == text
         assert not written.startswith(tuple(TRIGGERS))
 
     def test_may_begin_with_a_byte_order_mark(self) -> None:
-        made = export_formats.FORMATS["csv"](bom=True)
+        made = formats.FORMATS["csv"](bom=True)
 
         written = made.head() + made.lines([row()]) + made.tail()
 
@@ -246,7 +246,7 @@ class TestNDJSON:
 class TestTotals:
     @pytest.mark.parametrize("file_format", ["csv", "ndjson"])
     def test_are_of_all_pieces(self, file_format: str) -> None:
-        made = export_formats.FORMATS[file_format]()
+        made = formats.FORMATS[file_format]()
         rows = [
             row(amount=Decimal("999999999999.9900")),
             row(amount=Decimal("999999999999.9900")),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from payouts import export_http
+from payouts.exports import responses
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ from payouts import export_http
     ],
 )
 def test_gzip_is_sent_to_whom_it_was_asked_by(header: str, accepted: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert export_http.accepts_gzip(header) is accepted
+    assert responses.accepts_gzip(header) is accepted
 
 
 def test_a_file_is_named_after_what_it_is() -> None:
     moment = datetime(2026, 11, 23, 12, 5, 9, tzinfo=UTC)
 
-    response = export_http.file_response((), file_format="ndjson", mode="live", made_at=moment, compressed=False)
+    response = responses.file_response((), file_format="ndjson", mode="live", made_at=moment, compressed=False)
 
     assert dict(response.headers) == {
         "Content-Type": "application/x-ndjson",

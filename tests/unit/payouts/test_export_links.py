@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from payouts import errors, export_links
+from payouts import errors
+from payouts.exports import links
 
 EXPORT_ID = uuid.UUID("01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f")
 
 
 def test_a_token_is_taken() -> None:
-    export_links.check(EXPORT_ID, export_links.token_of(EXPORT_ID))
+    links.check(EXPORT_ID, links.token_of(EXPORT_ID))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,6 @@ def test_what_is_no_token_is_not_hashed(monkeypatch: pytest.MonkeyPatch, token: 
     monkeypatch.setattr(hmac, "new", lambda *given, **_: hashed.append(given))
 
     with pytest.raises(errors.DownloadLinkInvalid):
-        export_links.check(EXPORT_ID, token)
+        links.check(EXPORT_ID, token)
 
     assert hashed == []

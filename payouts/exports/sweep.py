@@ -15,7 +15,8 @@ from typing import Final
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import dispatch, export_records
+from payouts import dispatch
+from payouts.exports import lifecycle
 from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,9 @@ def keep_up() -> Upkeep:
     3. What has been kept for long enough expires.
     4. Of what nobody can have any more some chunks are erased.
     """
-    failed = export_records.fail_abandoned()
+    failed = lifecycle.fail_abandoned()
     rung = _ring()
-    done = Upkeep(rung=rung, failed=failed, expired=export_records.expire(), erased=_erase())
+    done = Upkeep(rung=rung, failed=failed, expired=lifecycle.expire(), erased=_erase())
     if done != Upkeep():
         logger.info("exports.kept_up", extra=vars(done))
     return done

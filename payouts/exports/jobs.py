@@ -14,8 +14,8 @@ from typing import Final
 
 from rest_framework.exceptions import ValidationError
 
-from payouts import export_filters, export_formats, export_reading, export_records
-from payouts.export_reading import Reading
+from payouts.exports import cursor, filters, formats, lifecycle
+from payouts.exports.cursor import Reading
 from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 READING_SECONDS: Final = 240.0
 #: What all of it may take; Celery would end it after half an hour (tasks.py).
 JOB_SECONDS: Final = 25 * 60.0
-#: As for streamed ones, export_streams.py.
+#: As for streamed ones, exports/streams.py.
 GZIP_LEVEL: Final = 1
 
 
@@ -35,7 +35,7 @@ class Unmakeable(Exception):
 
 def run(export_id: uuid.UUID) -> uuid.UUID | None:
     """Make this export, unless somebody else does, and return the one that comes next, if there is one."""
-    export = export_records.claim(export_id)
+    export = lifecycle.claim(export_id)
     if export is None:
         return None
     extra = {"export_id": str(export_id)}
@@ -44,15 +44,15 @@ def run(export_id: uuid.UUID) -> uuid.UUID | None:
         logger.info("export.completed", extra=extra)
     except Unmakeable as error:
         logger.warning("export.failed", extra={**extra, "error": str(error)})
-        export_records.fail(export, str(error))
-    except export_records.LeaseLost:
+        lifecycle.fail(export, str(error))
+    except lifecycle.LeaseLost:
         logger.info("export.lost", extra=extra)
     except Exception:
         # Whatever it was may pass: a restart of the database, a worker that is told to stop.
         logger.exception("export.attempt.failed", extra=extra)
-        export_records.leave_broken_connection()
-        export_records.give_back(export)
-    return export_records.next_pending()
+        lifecycle.leave_broken_connection()
+        lifecycle.give_back(export)
+    return lifecycle.next_pending()
 
 
 def _make(export: Export) -> None:
@@ -65,26 +65,26 @@ def _make(export: Export) -> None:
 
 def _read(export: Export) -> Reading:
     try:
-        payouts = export_filters.payouts_of(export)
+        payouts = filters.payouts_of(export)
         return routing.read(lambda: _find(export, payouts))
     except ValidationError as error:
         raise Unmakeable("Its filters are no longer understood. Ask for it again.") from error
-    except export_reading.TookTooLong as error:
+    except cursor.TookTooLong as error:
         raise Unmakeable("To find these payouts takes too long. Ask for those of a shorter time.") from error
 
 
 def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
-    return export_reading.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
+    return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
 def _store(export: Export, reading: Reading) -> None:
     ends_at = time.monotonic() + JOB_SECONDS
-    made = export_formats.FORMATS[export.format](bom=export.bom)
+    made = formats.FORMATS[export.format](bom=export.bom)
     stored_bytes = 0
     for number, piece in enumerate(reading.pieces(made)):
         if time.monotonic() > ends_at:
             raise Unmakeable("It took too long. Ask for the payouts of a shorter time.")
         body = gzip.compress(piece, GZIP_LEVEL, mtime=0)
-        export_records.store(export, number=number, body=body, rows_count=made.rows_count)
+        lifecycle.store(export, number=number, body=body, rows_count=made.rows_count)
         stored_bytes += len(body)
-    export_records.complete(export, made, stored_bytes=stored_bytes)
+    lifecycle.complete(export, made, stored_bytes=stored_bytes)

@@ -9,7 +9,8 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from payouts import export_serializers, openapi
+from payouts import openapi
+from payouts.exports import serializers
 from payouts.models import ExportFormat, ExportStatus
 from rest import openapi as rest_openapi
 
@@ -129,21 +130,19 @@ class FiltersExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
     config/openapi_requests.py closes the first.
     """
 
-    target_class = export_serializers.FiltersField
+    target_class = serializers.FiltersField
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         name = "ExportFiltersRequest" if direction == "request" else "ExportFilters"
         component: Any = ResolvedComponent
-        made = component(
-            name, component.SCHEMA, schema=deepcopy(export_serializers.FILTERS_SCHEMA), object=self.target_class
-        )
+        made = component(name, component.SCHEMA, schema=deepcopy(serializers.FILTERS_SCHEMA), object=self.target_class)
         auto_schema.registry.register_on_missing(made)
         reference: dict[str, Any] = made.ref
         return reference
 
 
 def _answer(description: str, example: object) -> OpenApiResponse:
-    return OpenApiResponse(export_serializers.ExportSerializer, description, [OpenApiExample("answer", example)])
+    return OpenApiResponse(serializers.ExportSerializer, description, [OpenApiExample("answer", example)])
 
 
 export_payouts = extend_schema(
@@ -170,7 +169,7 @@ list_exports = extend_schema(
     parameters=[STATUS],
     responses={
         200: OpenApiResponse(
-            export_serializers.ExportSerializer(many=True), "A page of exports.", [OpenApiExample("answer", COMPLETED)]
+            serializers.ExportSerializer(many=True), "A page of exports.", [OpenApiExample("answer", COMPLETED)]
         )
     },
 )
@@ -184,7 +183,7 @@ create_export = extend_schema(
         "under way; each is kept for some days."
     ),
     parameters=[rest_openapi.OPTIONAL_KEY, REPLAYED, LOCATION],
-    request=export_serializers.ExportWriteSerializer,
+    request=serializers.ExportWriteSerializer,
     examples=[OpenApiExample("paid", REQUEST, request_only=True)],
     responses={
         202: _answer("It will be made.", PENDING),

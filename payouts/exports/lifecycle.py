@@ -15,7 +15,8 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from accounts.models import Merchant, MerchantAPIKey
-from payouts import errors, export_formats
+from payouts import errors
+from payouts.exports import formats
 from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
 
 #: Longer than PostgreSQL may take to find the rows of a job (export_jobs.READING_SECONDS), and than a client may take
@@ -129,7 +130,7 @@ def store(export: Export, *, number: int, body: bytes, rows_count: int) -> None:
         ExportChunk.objects.create(export_id=export.pk, number=number, body=body)
 
 
-def complete(export: Export, made: export_formats.Export, *, stored_bytes: int = 0) -> None:
+def complete(export: Export, made: formats.Export, *, stored_bytes: int = 0) -> None:
     """Write down what was made. Raises LeaseLost."""
     kept = {"expires_at": Now() + timedelta(days=settings.EXPORT_DAYS)} if export.kind == ExportKind.JOB else {}
     if not _end(

@@ -8,8 +8,9 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts import export_filters, filter_openapi, filters
-from payouts.export_filters import PAIRS, SEVERAL
+from payouts import filter_openapi, filters
+from payouts.exports import filters as export_filters
+from payouts.exports.filters import PAIRS, SEVERAL
 from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
 from rest.serializers import StrictSerializer
 
@@ -19,7 +20,7 @@ _FILTERS = {
     name: {**filter_openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
     for name, one in filters.PayoutFilterSet.base_filters.items()
 }
-#: What FiltersField is in the API documentation (export_openapi.py).
+#: What FiltersField is in the API documentation (exports/openapi.py).
 FILTERS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "The filters of the list, by the same names.",

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from django.utils import timezone
 
 from accounts.errors import MerchantSuspended
-from payouts import errors, export_links
+from payouts import errors
+from payouts.exports import links
 from payouts.models import Export, ExportChunk, ExportKind, ExportStatus
 
 
@@ -46,7 +47,7 @@ def find(export_id: uuid.UUID, *, token: str) -> Export:
     Raises DownloadLinkInvalid, DownloadLinkExpired, MerchantSuspended (a suspension ends links as it does API keys) or
     ExportNotKept.
     """
-    export_links.check(export_id, token)
+    links.check(export_id, token)
     export = Export.objects.select_related("merchant").filter(pk=export_id).first()
     if export is not None and not export.merchant.is_active:
         raise MerchantSuspended

@@ -9,7 +9,7 @@ from typing import Final
 
 from django.http import StreamingHttpResponse
 
-from payouts import export_formats
+from payouts.exports import formats
 
 #: RFC 9110, section 12.4.2: a weight. Nought means "not this one".
 QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
@@ -29,7 +29,7 @@ def file_response(
     body: Iterable[bytes], *, file_format: str, mode: str, made_at: datetime, compressed: bool
 ) -> StreamingHttpResponse:
     """Return the answer with the file as its body."""
-    made = export_formats.FORMATS[file_format]
+    made = formats.FORMATS[file_format]
     response = StreamingHttpResponse(body, content_type=made.content_type)
     name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{made.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

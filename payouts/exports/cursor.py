@@ -31,8 +31,8 @@ from django.db import DatabaseError, connections
 from django.db.models import QuerySet
 from psycopg.types.string import TextLoader
 
-from payouts import export_formats
-from payouts.export_formats import Row
+from payouts.exports import formats
+from payouts.exports.formats import Row
 from payouts.models import Payout
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Reading:
         self._cursor = cursor
         self._owner = {(str(merchant_id), mode)}
 
-    def pieces(self, export: export_formats.Export) -> Iterator[bytes]:
+    def pieces(self, export: formats.Export) -> Iterator[bytes]:
         """Yield the whole export, in pieces of about PIECE_BYTES. Raises ForeignRows."""
         piece = bytearray(export.head())
         while rows := self._fetch():
@@ -99,7 +99,7 @@ def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, second
     See Note [One moment, no transaction] and Note [A cursor that is ours].
     """
     connection = connections[payouts.db]
-    selected = payouts.values_list(*export_formats.COLUMNS, *_OWNER)
+    selected = payouts.values_list(*formats.COLUMNS, *_OWNER)
     try:
         sql, parameters = selected.query.get_compiler(payouts.db).as_sql()
     except EmptyResultSet:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from django.db import transaction
 
 from accounts.models import MerchantAPIKey
-from payouts import dispatch, export_filters, export_records, export_streams, services
-from payouts.export_records import Wish
+from payouts import dispatch, services
+from payouts.exports import filters, lifecycle, streams
+from payouts.exports.lifecycle import Wish
 from payouts.models import Export
 from payouts.selections import Selection
 
@@ -20,15 +21,15 @@ def stream(
 
     Raises TooManyExports, and ExportTooLarge.
     """
-    export = export_records.begin_stream(wish, api_key=api_key, actor=services.actor_of(api_key))
-    payouts = export_filters.in_order(selection, wish.ordering)
-    return export, export_streams.stream(export, payouts, compressed=compressed)
+    export = lifecycle.begin_stream(wish, api_key=api_key, actor=services.actor_of(api_key))
+    payouts = filters.in_order(selection, wish.ordering)
+    return export, streams.stream(export, payouts, compressed=compressed)
 
 
 def ask_for(wish: Wish, *, api_key: MerchantAPIKey) -> Export:
     """Have an export made in the background; the doorbell is rung once that is committed. Raises TooManyExports."""
     with transaction.atomic():
-        export = export_records.ask_for(wish, api_key=api_key, actor=services.actor_of(api_key))
+        export = lifecycle.ask_for(wish, api_key=api_key, actor=services.actor_of(api_key))
         # It must not raise, or the answer for a committed export would be a 500.
         transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
     return export

@@ -20,19 +20,11 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import (
-    errors,
-    export_downloads,
-    export_filters,
-    export_http,
-    export_links,
-    export_openapi,
-    export_records,
-    export_services,
-    filters,
-)
-from payouts.export_records import Wish
-from payouts.export_serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
+from payouts import errors, filters
+from payouts.exports import downloads, lifecycle, links, openapi, responses, services
+from payouts.exports import filters as export_filters
+from payouts.exports.lifecycle import Wish
+from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters
@@ -48,7 +40,7 @@ class PayoutExportView(PayoutsAPIView):
     filter_backends = (filters.StrictFilterBackend,)
     filterset_class = filters.PayoutFilterSet
 
-    @export_openapi.export_payouts
+    @openapi.export_payouts
     def get(self, request: Request) -> HttpResponseBase:
         selection = self.selection(known=STREAM_PARAMETERS)
         ordering, *_ = filters.ordering_of(request)
@@ -58,17 +50,17 @@ class PayoutExportView(PayoutsAPIView):
         if bom:
             refuse_bom(file_format)
         wish = Wish(file_format, given, ordering, bom)
-        compressed = export_http.accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
             return self._file_response((), wish, compressed=compressed)
-        export, body = export_services.stream(wish, selection, api_key=self.api_key, compressed=compressed)
+        export, body = services.stream(wish, selection, api_key=self.api_key, compressed=compressed)
         response = self._file_response(body, wish, compressed=compressed)
         response.headers["Link"] = f'<{reverse("export", args=[export.pk])}>; rel="describedby"'
         response.headers["Payouts-Export-Id"] = str(export.pk)
         return response
 
     def _file_response(self, body: Any, wish: Wish, *, compressed: bool) -> HttpResponseBase:
-        return export_http.file_response(
+        return responses.file_response(
             body, file_format=wish.format, mode=self.api_key.mode, made_at=timezone.now(), compressed=compressed
         )
 
@@ -115,10 +107,10 @@ class ExportsAPIView(GenericAPIView[Export]):
         return ExportSerializer(exports, many=many, context={"link_to": self._link_to}).data
 
     def _link_to(self, export: Export) -> str | None:
-        if not export_downloads.is_kept(export):
+        if not downloads.is_kept(export):
             return None
         path = reverse("export-download", args=[export.pk])
-        return self.request.build_absolute_uri(f"{path}?token={export_links.token_of(export.pk)}")
+        return self.request.build_absolute_uri(f"{path}?token={links.token_of(export.pk)}")
 
 
 class ExportListView(ExportsAPIView):
@@ -133,7 +125,7 @@ class ExportListView(ExportsAPIView):
     def load(self, exports: ExportQuerySet) -> list[Export]:
         return list(exports)
 
-    @export_openapi.list_exports
+    @openapi.list_exports
     def get(self, request: Request) -> Response:
         exports = self.get_queryset()
         given = ",".join(request.query_params.getlist("status"))
@@ -143,19 +135,19 @@ class ExportListView(ExportsAPIView):
             )
         return self.get_paginated_response(self.shown(self.paginate_queryset(exports), many=True))
 
-    @export_openapi.create_export
+    @openapi.create_export
     @idempotent(resource_type="export")
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         del idempotency_key
         serializer = ExportWriteSerializer(data=request.data, context={"api_key": self.api_key})
         serializer.is_valid(raise_exception=True)
-        return self.answer(export_services.ask_for(Wish(**serializer.validated_data), api_key=self.api_key), status=202)
+        return self.answer(services.ask_for(Wish(**serializer.validated_data), api_key=self.api_key), status=202)
 
 
 class ExportView(ExportsAPIView):
     scopes: Scopes = {"GET": REPORT}
 
-    @export_openapi.retrieve_export
+    @openapi.retrieve_export
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         del request
         return self.answer(self.get_export(export_id), status=200)
@@ -164,13 +156,13 @@ class ExportView(ExportsAPIView):
 class ExportCancelView(ExportsAPIView):
     scopes: Scopes = {"POST": REPORT}
 
-    @export_openapi.cancel_export
+    @openapi.cancel_export
     @idempotent(resource_type="export")
     def post(self, request: Request, export_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
         del idempotency_key
         export = self.get_export(export_id)
         StrictSerializer(data=request.data).is_valid(raise_exception=True)
-        return self.answer(export_records.cancel(export), status=200)
+        return self.answer(lifecycle.cancel(export), status=200)
 
 
 class ExportDownloadView(APIView):
@@ -181,19 +173,19 @@ class ExportDownloadView(APIView):
     permission_classes = ()
     throttle_classes = ()
 
-    @export_openapi.download_export
+    @openapi.download_export
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponseBase:
         parameters.refuse_misunderstood(request.query_params, known=frozenset({"token"}))
-        export = export_downloads.find(export_id, token=request.query_params.get("token", ""))
-        compressed = export_http.accepts_gzip(request.headers.get("Accept-Encoding", ""))
-        response = export_http.file_response(
-            () if request.method == "HEAD" else export_downloads.read(export, compressed=compressed),
+        export = downloads.find(export_id, token=request.query_params.get("token", ""))
+        compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        response = responses.file_response(
+            () if request.method == "HEAD" else downloads.read(export, compressed=compressed),
             file_format=export.format,
             mode=export.mode,
             made_at=export.created_at,
             compressed=compressed,
         )
-        response.headers["Content-Length"] = str(export_downloads.size_of(export, compressed=compressed))
+        response.headers["Content-Length"] = str(downloads.size_of(export, compressed=compressed))
         return response
 
 

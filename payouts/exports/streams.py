@@ -11,8 +11,9 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from payouts import errors, export_formats, export_reading, export_records
-from payouts.export_reading import Reading
+from payouts import errors
+from payouts.exports import cursor, formats, lifecycle
+from payouts.exports.cursor import Reading
 from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
@@ -42,11 +43,11 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
     """
     try:
         reading = routing.read(lambda: _find(export, payouts))
-    except export_reading.TookTooLong as error:
-        export_records.fail(export, errors.ExportTooLarge().message)
+    except cursor.TookTooLong as error:
+        lifecycle.fail(export, errors.ExportTooLarge().message)
         raise errors.ExportTooLarge from error
     except Exception:
-        _note(lambda: export_records.fail(export, FAILED))
+        _note(lambda: lifecycle.fail(export, FAILED))
         raise
     body = _body(export, reading, compressed=compressed)
     # It stands at its first yield now. One that was never begun would not notice that it is closed.
@@ -55,51 +56,51 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
 
 
 def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
-    return export_reading.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
+    return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
 def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[bytes]:
-    made = export_formats.FORMATS[export.format](bom=export.bom)
+    made = formats.FORMATS[export.format](bom=export.bom)
     try:
         yield b""
         pieces = _renewing(export, made, reading.pieces(made))
         yield from _gzipped(pieces) if compressed else pieces
         # Before the answer is ended: who has all of it finds it completed, and where this fails the answer has no end.
-        export_records.complete(export, made)
+        lifecycle.complete(export, made)
     except GeneratorExit as ending:
         reason = ending.__context__
         _note(lambda: _give_up(export, made, reason))
         raise
-    except export_records.LeaseLost:
+    except lifecycle.LeaseLost:
         logger.info("export.stream.canceled", extra={"export_id": str(export.pk)})
         raise
     except Exception:
         logger.exception("export.stream.failed", extra={"export_id": str(export.pk)})
-        _note(lambda: export_records.fail(export, FAILED))
+        _note(lambda: lifecycle.fail(export, FAILED))
         raise
     finally:
         reading.close()
 
 
-def _give_up(export: Export, made: export_formats.Export, reason: BaseException | None) -> None:
+def _give_up(export: Export, made: formats.Export, reason: BaseException | None) -> None:
     """Note who ended the export early. The server closes its body while it handles what went wrong as it sent."""
     match reason:
         case TimeoutError():
             stalled = f"The client took nothing for {settings.SEND_TIMEOUT_SECONDS} seconds."
-            export_records.abandon(export, rows_count=made.rows_count, error=stalled)
+            lifecycle.abandon(export, rows_count=made.rows_count, error=stalled)
         case None | OSError():
-            export_records.abandon(export, rows_count=made.rows_count, error=WENT_AWAY)
+            lifecycle.abandon(export, rows_count=made.rows_count, error=WENT_AWAY)
         case _:
-            export_records.fail(export, FAILED)
+            lifecycle.fail(export, FAILED)
 
 
-def _renewing(export: Export, made: export_formats.Export, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _renewing(export: Export, made: formats.Export, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the pieces, and note now and then how far it is. Raises LeaseLost once it was canceled."""
     renewed_at = time.monotonic()
     for piece in _parts(pieces):
         yield piece
         if time.monotonic() - renewed_at >= RENEWAL_SECONDS:
-            export_records.renew(export, rows_count=made.rows_count)
+            lifecycle.renew(export, rows_count=made.rows_count)
             renewed_at = time.monotonic()
 
 
@@ -121,7 +122,7 @@ def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _note(write: Callable[[], None]) -> None:
     """Write down how it ended, on another connection if that is what broke. The sweeper sees to what is not noted."""
     try:
-        export_records.leave_broken_connection()
+        lifecycle.leave_broken_connection()
         write()
     except (DatabaseError, InterfaceError) as error:
         logger.warning("export.note.failed", extra={"error": type(error).__name__})

@@ -1,0 +1,1 @@
+"""Files of payouts: from the request to the bytes, at once or in the background."""
