@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts import heartbeats, reporting, rollup
+from payouts import heartbeats, reporting
+from payouts.summaries import rollup
 from postgres.replica import routing
 
 # A process that has just begun has not looked at its replica yet.

@@ -20,8 +20,9 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
-from payouts import money, recipient_details, representation, selections
+from payouts import money, recipient_details, representation
 from payouts.admission import Holds
+from payouts.filters import selection
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
@@ -65,7 +66,7 @@ class Row(NamedTuple):
             sql, parameters = payouts.values_list(*cls._fields).query.get_compiler(payouts.db).as_sql()
         except EmptyResultSet:
             return []
-        with selections.finding(payouts.db), connections[payouts.db].cursor() as cursor:
+        with selection.finding(payouts.db), connections[payouts.db].cursor() as cursor:
             cursor.adapters.register_loader("timestamptz", TextLoader)
             cursor.execute(sql, parameters)
             return [cls._read(columns) for columns in cursor.fetchall()]

@@ -25,9 +25,11 @@ from unfold.widgets import (
 from accounts.fields import MerchantField
 from accounts.models import Merchant, Mode
 from backoffice.base import ReadOnly
-from payouts import filter_fields, filters, grouping, summaries
+from payouts.filters import fields, filterset
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from payouts.summaries import parameters as grouping
+from payouts.summaries import summarize
 from postgres.replica import routing
 from rest.refusals import Refusal
 
@@ -61,7 +63,7 @@ class FiguresForm(forms.Form):
     group_by = _checkboxes(
         "Group by",
         [(name, name.capitalize()) for name in grouping.CHOICES],
-        initial=sorted(summaries.DEFAULT_GROUPS),
+        initial=sorted(summarize.DEFAULT_GROUPS),
         help_text="By currency in any case.",
     )
     timezone = _text("Europe/Berlin", "Where a day begins. UTC if you leave it out.")
@@ -80,7 +82,7 @@ class FiguresForm(forms.Form):
     def __init__(self, data: QueryDict | None) -> None:
         super().__init__(data)
         # Whatever narrows the figures is to be seen beside them.
-        for name in filter(filter_fields.metadata_name, data or ()):
+        for name in filter(fields.metadata_name, data or ()):
             self.fields[name] = _text()
 
     def add_refusal(self, name: str | None, message: str) -> None:
@@ -117,9 +119,9 @@ def _tables(form: FiguresForm, given: QueryDict) -> list[dict[str, Any]] | None:
     parameters = _filled_in(given)
     merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
     try:
-        selection = filters.select(parameters, merchant_id=merchant.pk, mode=mode, known=grouping.PARAMETERS)
+        selection = filterset.select(parameters, merchant_id=merchant.pk, mode=mode, known=grouping.PARAMETERS)
         asked_for = grouping.grouping_of(parameters)
-        summary = routing.read(lambda: summaries.summarize(selection, asked_for))
+        summary = routing.read(lambda: summarize.summarize(selection, asked_for))
     except ValidationError as error:
         # Both functions name each parameter with its sentences.
         for name, messages in cast("dict[str, list[str]]", error.detail).items():

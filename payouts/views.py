@@ -23,19 +23,10 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import (
-    documents,
-    errors,
-    filters,
-    openapi,
-    polling,
-    receipts,
-    serializers,
-    services,
-    totals,
-)
+from payouts import documents, errors, openapi, polling, receipts, serializers, services
+from payouts.filters import count, filterset
+from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet
-from payouts.selections import Selection
 from postgres.replica import routing
 from rest import etags, parameters
 from rest import serializers as rest_serializers
@@ -80,7 +71,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
     def selection(self, known: Set[str]) -> Selection:
         """Return what the filters select; `known` are the parameters that are no filters."""
         key = self.api_key
-        return filters.select(self.request.query_params, merchant_id=key.merchant_id, mode=key.mode, known=known)
+        return filterset.select(self.request.query_params, merchant_id=key.merchant_id, mode=key.mode, known=known)
 
     def get_payout(self, payout_id: uuid.UUID) -> Payout:
         payout = self.get_queryset().filter(pk=payout_id).first()
@@ -116,18 +107,18 @@ def _from_primary(function: Callable[[], Any]) -> Any:
 
 class PayoutListView(ListModelMixin, PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
-    filter_backends = (filters.StrictFilterBackend,)
-    filterset_class = filters.PayoutFilterSet
+    filter_backends = (filterset.StrictFilterBackend,)
+    filterset_class = filterset.PayoutFilterSet
     pagination_class = CursorPagination
     list_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return filters.ordering_of(request)
+        return filterset.ordering_of(request)
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
         selection = self.selection(known=self.list_parameters)
-        with_total = filters.wants_total(request)
+        with_total = filterset.wants_total(request)
         if selection.updated_after is not None:
             return self._answer_poll(selection, selection.updated_after, with_total=with_total)
         return self._answer_page(selection.payouts, read=routing.read, with_total=with_total)
@@ -138,7 +129,7 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
         rows = read(lambda: self.paginate_queryset(payouts))
         response = self.get_paginated_response(documents.documents(rows))
         if with_total:
-            response.data["total"] = read(lambda: totals.count(payouts))
+            response.data["total"] = read(lambda: count.count(payouts))
         return response
 
     def _answer_poll(self, selection: Selection, updated_after: datetime, *, with_total: bool) -> Response:

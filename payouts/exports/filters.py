@@ -1,7 +1,7 @@
 """The filters of an export as an object of JSON, and as the query parameters that the list takes: the same, said twice.
 
 The object is what POST /api/exports/ takes and what is stored. From it the parameters are made again, and what they
-select is for payouts/filters.py to say, as for the list.
+select is for payouts/filters/filterset.py to say, as for the list.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from django.http import QueryDict
 
-from payouts import filters
-from payouts.filter_fields import metadata_name
+from payouts.filters import filterset
+from payouts.filters.fields import metadata_name
+from payouts.filters.selection import Selection
 from payouts.models import Export, PayoutQuerySet
-from payouts.selections import Selection
 
 #: The filter that may have several values.
 SEVERAL: Final = "status"
@@ -55,9 +55,9 @@ def payouts_of(export: Export) -> PayoutQuerySet:
     Raises ValidationError (REST framework's) where a newer version of the platform no longer takes its filters.
     """
     given = parameters_of(export.filters)
-    return in_order(filters.select(given, merchant_id=export.merchant_id, mode=export.mode), export.ordering)
+    return in_order(filterset.select(given, merchant_id=export.merchant_id, mode=export.mode), export.ordering)
 
 
 def in_order(selection: Selection, ordering: str) -> PayoutQuerySet:
     """Return what was selected, in one of filters.ORDERINGS."""
-    return selection.payouts.order_by(*filters.columns_of(ordering))
+    return selection.payouts.order_by(*filterset.columns_of(ordering))

@@ -8,16 +8,17 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts import filter_openapi, filters
 from payouts.exports import filters as export_filters
 from payouts.exports.filters import PAIRS, SEVERAL
+from payouts.filters import filterset as filters
+from payouts.filters import openapi
 from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
 from rest.serializers import StrictSerializer
 
 # The serializers have a field of the module's name.
 _ORDERINGS = filters.ORDERINGS
 _FILTERS = {
-    name: {**filter_openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
+    name: {**openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
     for name, one in filters.PayoutFilterSet.base_filters.items()
 }
 #: What FiltersField is in the API documentation (exports/openapi.py).

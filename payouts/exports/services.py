@@ -10,8 +10,8 @@ from accounts.models import MerchantAPIKey
 from payouts import dispatch, services
 from payouts.exports import filters, lifecycle, streams
 from payouts.exports.lifecycle import Wish
+from payouts.filters.selection import Selection
 from payouts.models import Export
-from payouts.selections import Selection
 
 
 def stream(

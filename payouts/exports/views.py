@@ -20,11 +20,12 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import errors, filters
+from payouts import errors
 from payouts.exports import downloads, lifecycle, links, openapi, responses, services
 from payouts.exports import filters as export_filters
 from payouts.exports.lifecycle import Wish
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
+from payouts.filters import filterset
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters
@@ -37,13 +38,13 @@ STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
 
 class PayoutExportView(PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT}
-    filter_backends = (filters.StrictFilterBackend,)
-    filterset_class = filters.PayoutFilterSet
+    filter_backends = (filterset.StrictFilterBackend,)
+    filterset_class = filterset.PayoutFilterSet
 
     @openapi.export_payouts
     def get(self, request: Request) -> HttpResponseBase:
         selection = self.selection(known=STREAM_PARAMETERS)
-        ordering, *_ = filters.ordering_of(request)
+        ordering, *_ = filterset.ordering_of(request)
         given = export_filters.described(request.query_params, other=STREAM_PARAMETERS)
         file_format = _chosen("format", request.query_params.get("format", ExportFormat.CSV), ExportFormat.values)
         bom = _chosen("bom", request.query_params.get("bom", "false"), ["true", "false"]) == "true"

@@ -14,8 +14,8 @@ from django.db.migrations.operations.base import Operation
 from postgres import migration_locks
 
 # A payout of today costs nothing: its day is closed only once every transaction has ended that found it to be today
-# (Note [Closing a day] in payouts/rollup.py). The columns are those that a cell is made of; that of another day must be
-# told as well.
+# (Note [Closing a day] in payouts/summaries/rollup.py). The columns are those that a cell is made of; that of another
+# day must be told as well.
 TRIGGERS = """
 CREATE FUNCTION payouts_mark_rollup() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

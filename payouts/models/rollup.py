@@ -1,4 +1,5 @@
-"""What is kept of days that are over: counts and sums of a merchant's payouts. payouts/rollup.py keeps it right.
+"""What is kept of days that are over: counts and sums of a merchant's payouts. payouts/summaries/rollup.py keeps it
+right.
 
 The rows are written by SQL alone. They refer to merchants without a foreign key: what they say can be made again from
 the payouts at any time, so they must never stand in anybody's way.

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payouts import rollup
 from payouts.management import operating
+from payouts.summaries import rollup
 
 # For a transaction that began before a day was over: as long as PostgreSQL lets one of ours be idle.
 _PATIENCE_SECONDS: Final = 30.0

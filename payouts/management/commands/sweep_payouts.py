@@ -16,8 +16,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from idempotency import retention
-from payouts import heartbeats, rollup, sweeping
+from payouts import heartbeats, sweeping
 from payouts.exports import sweep
+from payouts.summaries import rollup
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payouts import money, rollup
+from payouts import money
 from payouts.management import operating
-from payouts.rollup_days import Difference, Sums
+from payouts.summaries import rollup
+from payouts.summaries.rollup_sql import Difference, Sums
 
 #: Of more it is enough to know that there are more.
 _SHOWN_MAX: Final = 20

@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import summaries
 from payouts.models import Payout
+from payouts.summaries import summarize
 from tests import factories
 from tests.integration.admin import pages
 
@@ -49,7 +49,7 @@ def told(api: Client, **parameters: Any) -> list[list[list[str]]]:
     """Return what the API tells, in the same form."""
     response = api.get(API, parameters)
     assert response.status_code == 200, response.content
-    names = (*summaries.COLUMNS, "count", "amount", "average", "min", "max")
+    names = (*summarize.COLUMNS, "count", "amount", "average", "min", "max")
     parts = (response.json()[part] for part in ("totals", "results"))
     return [[[str(row[name]) for name in names if name in row] for row in rows] for rows in parts]
 
@@ -185,7 +185,7 @@ class TestRefusals:
     def test_says_that_it_would_be_too_large(
         self, operator: Client, acme: Merchant, payouts: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(summaries, "ROWS_MAX", 2)
+        monkeypatch.setattr(summarize, "ROWS_MAX", 2)
 
         assert refused(ask(operator, acme)) == {
             "__all__": ["The summary would have more than 10000 rows. Ask for a shorter time, or group by less."]

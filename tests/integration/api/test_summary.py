@@ -10,9 +10,9 @@ import pytest
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import rollup, summaries
 from payouts.models import Payout, RollupCell, RollupMark, RollupState
-from payouts.rollup import Horizon
+from payouts.summaries import rollup, summarize
+from payouts.summaries.rollup import Horizon
 from tests import factories
 from tests.integration.api import answers
 
@@ -202,7 +202,7 @@ class TestGroups:
         assert answers.field_errors(response) == errors
 
     def test_are_refused_where_they_are_too_many(self, api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(summaries, "ROWS_MAX", 2)
+        monkeypatch.setattr(summarize, "ROWS_MAX", 2)
 
         response = api.get(URL, {"group_by": "day"})
 
@@ -212,7 +212,7 @@ class TestGroups:
     def test_are_refused_where_cells_and_payouts_are_too_many_together(
         self, api: Client, monkeypatch: pytest.MonkeyPatch, acme: Merchant
     ) -> None:
-        monkeypatch.setattr(summaries, "ROWS_MAX", 2)
+        monkeypatch.setattr(summarize, "ROWS_MAX", 2)
         RollupState.objects.create(closed_before="2026-02-01")
         sums = {"count": 1, "amount": 1, "amount_min": 1, "amount_max": 1}
         key = {"merchant_id": acme.pk, "mode": "test", "day": "2026-01-01", "status": "paid", "provider": "sandbox"}

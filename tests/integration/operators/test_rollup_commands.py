@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from accounts.models import Merchant, MerchantAPIKey
-from payouts import rollup, services
+from payouts import services
 from payouts.management.commands import rebuild_rollup, verify_rollup
 from payouts.models import Payout, RollupCell, RollupMark
+from payouts.summaries import rollup
 from tests.integration.operators import commands
 from tests.integration.payouts import rolling
 from tests.integration.payouts.rolling import at, day_ago

@@ -15,10 +15,12 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.http import QueryDict
 
 from accounts.models import MerchantAPIKey
-from payouts import filters, money, rollup, rollup_days, summaries
+from payouts import money
+from payouts.filters import filterset
 from payouts.models import Payout
-from payouts.rollup import Horizon
-from payouts.summaries import Grouping, Summary
+from payouts.summaries import rollup, rollup_sql, summarize
+from payouts.summaries.rollup import Horizon
+from payouts.summaries.summarize import Grouping, Summary
 
 DAY = timedelta(days=1)
 
@@ -46,8 +48,8 @@ def refresh() -> None:
 
 
 def summary(key: MerchantAPIKey, query: str = "", grouping: Grouping | None = None) -> Summary:
-    selection = filters.select(QueryDict(query), merchant_id=key.merchant_id, mode=key.mode)
-    return summaries.summarize(selection, grouping or Grouping())
+    selection = filterset.select(QueryDict(query), merchant_id=key.merchant_id, mode=key.mode)
+    return summarize.summarize(selection, grouping or Grouping())
 
 
 def count(key: MerchantAPIKey, query: str = "") -> int:
@@ -116,7 +118,7 @@ def is_waiting_for_a_lock() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def differences(*days: date) -> list[rollup_days.Difference]:
+def differences(*days: date) -> list[rollup_sql.Difference]:
     return [difference for day in days for difference in rollup.verify_day(day, limit=100)]
 
 

@@ -17,9 +17,10 @@ from django.db.models.functions import Now
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
-from payouts import rollup, services
+from payouts import services
 from payouts.models import Payout, RollupCell, RollupMark, RollupState
-from payouts.rollup import Horizon
+from payouts.summaries import rollup
+from payouts.summaries.rollup import Horizon
 from tests.integration.payouts import database, rolling
 from tests.integration.payouts.rolling import at, day_ago
 

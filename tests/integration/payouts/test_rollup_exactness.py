@@ -14,11 +14,12 @@ import pytest
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
-from payouts import errors, operators, rollup, services, summaries, transitions
+from payouts import errors, operators, services, transitions
 from payouts.models import Payout, RollupMark
-from payouts.rollup import Horizon
 from payouts.states import TRANSITIONS, PayoutStatus
-from payouts.summaries import COLUMNS, Grouping
+from payouts.summaries import rollup, summarize
+from payouts.summaries.rollup import Horizon
+from payouts.summaries.summarize import COLUMNS, Grouping
 from tests.integration.payouts import rolling
 from tests.integration.payouts.rolling import at, day_ago
 
@@ -153,7 +154,7 @@ def test_summaries_are_exact_whatever_has_happened(
     seed: int, keys: list[MerchantAPIKey], make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With so few of them, more ranges than queries are common.
-    monkeypatch.setattr(summaries, "_QUERIES_MAX", 1 + seed % 3)
+    monkeypatch.setattr(summarize, "_QUERIES_MAX", 1 + seed % 3)
     world = World(seed, keys, make_payout)
     steps = [
         *[world.create] * 6,

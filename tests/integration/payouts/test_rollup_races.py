@@ -18,9 +18,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import MerchantAPIKey
-from payouts import rollup, rollup_days, services
+from payouts import services
 from payouts.models import Payout, RollupCell, RollupMark
-from payouts.rollup import Horizon
+from payouts.summaries import rollup, rollup_sql
+from payouts.summaries.rollup import Horizon
 from postgres import snapshots
 from tests.integration import racing
 from tests.integration.payouts import database, rolling
@@ -124,12 +125,12 @@ class TestTurns:
         payout = make_payout(created_at=at(day_ago(1)))
         rolling.close(day_ago(1))
 
-        with snapshots.writing(ALIAS, lock=rollup_days.TAKE_TURN):
+        with snapshots.writing(ALIAS, lock=rollup_sql.TAKE_TURN):
             waiting = elsewhere(partial(rollup.rebuild_day, day_ago(1)))
             # By others, for this transaction must not have its snapshot yet.
             elsewhere(wait_for_the_waiting).result()
             elsewhere(partial(cancel, payout)).result()
-            rollup_days.write_day(day_ago(1))
+            rollup_sql.write_day(day_ago(1))
 
         assert waiting.result() == 1
         assert RollupMark.objects.count() == 0

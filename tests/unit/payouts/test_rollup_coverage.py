@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.rollup_coverage import Coverage, Range, all_live, divide
+from payouts.summaries.coverage import Coverage, Range, all_live, divide
 
 HOUR = timedelta(hours=1)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts import time_zones
+from payouts.summaries import time_zones
 
 NAMES = sorted(available_timezones() - {"localtime", "Factory"})
 

@@ -11,7 +11,7 @@ from django.http import QueryDict
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from payouts import errors
-from payouts.summaries import COLUMNS, DEFAULT_GROUPS, Grouping
+from payouts.summaries.summarize import COLUMNS, DEFAULT_GROUPS, Grouping
 
 PARAMETERS: Final = frozenset({"group_by", "timezone"})
 #: How the choices are shown, the default ones first.

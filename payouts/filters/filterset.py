@@ -17,10 +17,9 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from payouts import filter_fields as fields
-from payouts import filter_openapi
+from payouts.filters import fields, openapi
+from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet
-from payouts.selections import Selection
 from rest import parameters
 
 ORDERINGS: Final = ("-created_at", "created_at", "-amount", "amount")
@@ -67,8 +66,7 @@ class StrictFilterBackend(BaseFilterBackend):
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         del view
         return [
-            filter_openapi.parameter(name, given.extra["help_text"])
-            for name, given in PayoutFilterSet.base_filters.items()
+            openapi.parameter(name, given.extra["help_text"]) for name, given in PayoutFilterSet.base_filters.items()
         ]
 
 

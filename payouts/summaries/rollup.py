@@ -1,7 +1,7 @@
 """Keeps the daily roll-up right: closes the days that are over, and makes the cells anew that a change has overtaken.
 
 A summary adds the cells of the closed days, but for those that are marked, and reads all else from the payouts
-(payouts/summaries.py). It is exact because of three rules:
+(payouts/summaries/summarize.py). It is exact because of three rules:
 
 * Whoever changes a payout of a day that is over leaves a mark, in the same transaction (a trigger of migration 0009).
 * Whoever makes cells deletes exactly the marks that it saw, in the same transaction and of the same snapshot. A change
@@ -29,9 +29,9 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
 from django.db.models import Min
 from psycopg.errors import LockNotAvailable
 
-from payouts import rollup_days
 from payouts.models import RollupCell, RollupMark, RollupState
-from payouts.rollup_days import DayOfMerchant, Difference
+from payouts.summaries import rollup_sql
+from payouts.summaries.rollup_sql import DayOfMerchant, Difference
 from postgres import snapshots
 
 logger = logging.getLogger(__name__)
@@ -93,12 +93,12 @@ def refresh_marked_days() -> int:
 
     Marks of days that are not closed are left: whoever closes the day sees to them.
     """
-    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_days.TRY_TURN):
+    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.TRY_TURN):
         marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
         seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[:MARKS]]
         days = list(dict.fromkeys(seen))
         if days:
-            rollup_days.write_some(days)
+            rollup_sql.write_some(days)
     if days:
         logger.info("rollup.days.refreshed", extra={"days": len(days)})
     return len(seen)
@@ -113,7 +113,7 @@ def _close_until(ends_at: float, horizon: Horizon | None) -> Horizon | None:
         if horizon is None or (next_day is not None and next_day > horizon.day):
             horizon = take_horizon()
         try:
-            close_next_day(horizon, lock=rollup_days.TRY_TURN)
+            close_next_day(horizon, lock=rollup_sql.TRY_TURN)
         except NotYetEnded:
             return horizon
         if time.monotonic() >= ends_at:
@@ -127,7 +127,7 @@ def take_horizon() -> Horizon:
         return Horizon(*cursor.fetchone())
 
 
-def close_next_day(horizon: Horizon, *, lock: str = rollup_days.TAKE_TURN) -> date:
+def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.TAKE_TURN) -> date:
     """Close the first day that is not, unless the horizon lies before it, and return the day before which all are.
 
     The first of all is that of the first payout. Raises NotYetEnded (see the note above).
@@ -137,11 +137,11 @@ def close_next_day(horizon: Horizon, *, lock: str = rollup_days.TAKE_TURN) -> da
         if _oldest_under_way() < horizon.transaction_id:
             raise NotYetEnded
         already = closed_before()
-        day = already or rollup_days.first_day() or horizon.day + _DAY
+        day = already or rollup_sql.first_day() or horizon.day + _DAY
         if day > horizon.day:
             # None of the days up to the horizon is open, or none of them has a payout.
             return already or _set_closed_before(horizon.day + _DAY)
-        cells = rollup_days.write_day(day)
+        cells = rollup_sql.write_day(day)
         _set_closed_before(day + _DAY)
     logger.info("rollup.day.closed", extra={"day": day.isoformat(), "cells": cells})
     return day + _DAY
@@ -149,14 +149,14 @@ def close_next_day(horizon: Horizon, *, lock: str = rollup_days.TAKE_TURN) -> da
 
 def rebuild_day(day: date) -> int:
     """Make the cells of a closed day anew and return how many there are. Waits while somebody else is at work."""
-    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_days.TAKE_TURN):
-        return rollup_days.write_day(day)
+    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.TAKE_TURN):
+        return rollup_sql.write_day(day)
 
 
 def verify_day(day: date, *, limit: int) -> list[Difference]:
     """Compare the cells of a closed day with the payouts, as of one moment. What is marked is known to differ."""
     with snapshots.reading(DEFAULT_DB_ALIAS):
-        return rollup_days.differences(day, limit=limit)
+        return rollup_sql.differences(day, limit=limit)
 
 
 def closed_before() -> date | None:
@@ -167,7 +167,7 @@ def closed_before() -> date | None:
 def closed_days(first: date | None, last: date | None) -> list[date]:
     """Return the closed days from the one to the other, beginning with the first that has payouts or cells."""
     end = closed_before()
-    starts = (rollup_days.first_day(), RollupCell.objects.aggregate(first=Min("day"))["first"])
+    starts = (rollup_sql.first_day(), RollupCell.objects.aggregate(first=Min("day"))["first"])
     start = min((day for day in starts if day is not None), default=None)
     if start is None or end is None:
         return []

@@ -10,8 +10,9 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 
-from payouts import grouping, openapi, summary_serializers
-from payouts.summaries import DEFAULT_GROUPS
+from payouts import openapi
+from payouts.summaries import parameters, serializers
+from payouts.summaries.summarize import DEFAULT_GROUPS
 
 _SUMS: Final = {
     "currency": "EUR",
@@ -27,10 +28,10 @@ GROUP_BY: Final = OpenApiParameter(
     "group_by",
     {
         "type": "array",
-        "items": {"type": "string", "enum": list(grouping.CHOICES)},
+        "items": {"type": "string", "enum": list(parameters.CHOICES)},
         "minItems": 1,
         "uniqueItems": True,
-        "default": [name for name in grouping.CHOICES if name in DEFAULT_GROUPS],
+        "default": [name for name in parameters.CHOICES if name in DEFAULT_GROUPS],
     },
     explode=True,
     description=(
@@ -72,7 +73,7 @@ payout_summary = extend_schema(
                 "results": [{"day": "2026-11-23", "status": "paid", **_SUMS}],
                 "totals": [_SUMS],
             },
-            summary_serializers.SummarySerializer,
+            serializers.SummarySerializer,
         )
     },
 )

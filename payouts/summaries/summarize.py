@@ -16,10 +16,13 @@ from typing import Any, Final, NotRequired, TypedDict, cast
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, DateField, Func, Max, Min, Q, QuerySet, Sum
 
-from payouts import errors, money, rollup_coverage, selections, time_zones
+from payouts import errors, money
+from payouts.filters import selection as selections
+from payouts.filters.selection import Selection
 from payouts.models import RollupCell, RollupMark, RollupState
-from payouts.rollup_coverage import Coverage, Range
-from payouts.selections import Selection
+from payouts.summaries import coverage as rollup_coverage
+from payouts.summaries import time_zones
+from payouts.summaries.coverage import Coverage, Range
 from postgres import snapshots
 
 #: What the rows can be grouped by, in the order by which they are sorted.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payouts import money
-from payouts.filter_fields import SEARCH_LENGTH_MAX, SEARCH_LENGTH_MIN
+from payouts.filters.fields import SEARCH_LENGTH_MAX, SEARCH_LENGTH_MIN
 
 _AMOUNT: Final = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
 _TIME: Final = {"type": "string", "format": "date-time"}

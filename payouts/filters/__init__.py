@@ -1,0 +1,1 @@
+"""Which payouts a request means."""

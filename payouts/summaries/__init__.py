@@ -1,0 +1,1 @@
+"""Sums of payouts, and the roll-up behind them."""

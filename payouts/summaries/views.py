@@ -1,0 +1,25 @@
+"""The HTTP edge of summaries."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import Scopes
+from payouts.filters import filterset
+from payouts.summaries import openapi, parameters, serializers, summarize
+from payouts.views import REPORT, PayoutsAPIView
+from postgres.replica import routing
+
+
+class PayoutSummaryView(PayoutsAPIView):
+    scopes: Scopes = {"GET": REPORT}
+    serializer_class = serializers.SummarySerializer
+    filter_backends = (filterset.StrictFilterBackend,)
+    filterset_class = filterset.PayoutFilterSet
+
+    @openapi.payout_summary
+    def get(self, request: Request) -> Response:
+        selection = self.selection(known=parameters.PARAMETERS)
+        asked_for = parameters.grouping_of(request.query_params)
+        return Response(routing.read(lambda: summarize.summarize(selection, asked_for)))
