@@ -33,8 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts import services as accounts_services
-from payouts import processing
 from payouts import services as payouts_services
+from payouts.engine import processing
 
 BODY: dict[str, Any] = {
     "amount": "10.50",

@@ -9,7 +9,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from kombu import Connection
 
-from payouts import heartbeats
+from payouts.engine import heartbeats
 from postgres.replica import routing
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts import heartbeats, reporting
+from payouts.engine import backlog as reporting
+from payouts.engine import heartbeats
 from payouts.summaries import rollup
 from postgres.replica import routing
 

@@ -291,7 +291,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Ordering": [(name, name) for name in ("-created_at", "created_at", "-amount", "amount")],
         "AttemptKind": "payouts.states.AttemptKind",
         "AttemptOutcome": "payouts.states.AttemptOutcome",
-        "WaitingReason": "payouts.admission.WaitingReason",
+        "WaitingReason": "payouts.engine.admission.WaitingReason",
         "Scope": "accounts.models.Scope",
     },
     "TAGS": [

@@ -28,7 +28,8 @@ from unfold.forms import PaginationInlineFormSet
 
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
-from payouts import admission, export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
+from payouts import export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
+from payouts.engine import admission
 from payouts.models import (
     Export,
     Pause,

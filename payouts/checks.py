@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from payouts import bank_settings
+from payouts import provider_settings
 from payouts.providers import registry
 from payouts.providers.http_bank import Configuration
 
@@ -25,7 +25,7 @@ def check_http_bank(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
     """Refuse settings of the bank that contradict each other or lack something."""
     del app_configs
     try:
-        bank = bank_settings.configuration()
+        bank = provider_settings.configuration()
     except ValueError as error:
         return [Error(str(error), hint="docs/http-bank.md explains the settings of the bank.", id="payouts.E002")]
     return list(_warnings(bank)) if bank is not None else []

@@ -21,7 +21,7 @@ from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
 from payouts import money, recipient_details, representation
-from payouts.admission import Holds
+from payouts.engine.admission import Holds
 from payouts.filters import selection
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails

@@ -24,7 +24,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.fields import LineField
 from backoffice.base import ReadOnly
-from payouts import claims, errors, journal, money, operators, recipient_details
+from payouts import attempts, errors, money, operators, recipient_details
+from payouts.engine import claims
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from rest.refusals import Refusal
@@ -60,7 +61,7 @@ def may_operate(request: HttpRequest) -> bool:
 def reason_field(help_text: str) -> forms.CharField:
     """Return the field that every act has."""
     return LineField(
-        max_length=journal.MESSAGE_LENGTH_MAX,
+        max_length=attempts.MESSAGE_LENGTH_MAX,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text=help_text,
     )

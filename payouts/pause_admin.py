@@ -21,7 +21,8 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from accounts.fields import MerchantField
 from backoffice.base import KeptForAudit
-from payouts import errors, operator_admin, pausing
+from payouts import errors, operator_admin
+from payouts.engine import pauses
 from payouts.models import Pause
 
 
@@ -36,7 +37,7 @@ class PauseForm(forms.ModelForm):
     )
     provider = forms.ChoiceField(
         required=False,
-        choices=lambda: [("", "Select value"), *((name, name) for name in pausing.providers())],
+        choices=lambda: [("", "Select value"), *((name, name) for name in pauses.providers())],
         widget=UnfoldAdminSelectWidget,
     )
     reason = operator_admin.reason_field("For the others who operate this installation. Merchants do not see it.")
@@ -130,8 +131,8 @@ class PauseAdmin(KeptForAudit):
         del change
         form.save(commit=False)
         wanted = form.cleaned_data
-        scope = pausing.Scope(merchant=wanted["merchant"], provider=wanted["provider"])
-        return pausing.pause(scope, actor=operator_admin.actor_of(request), reason=wanted["reason"])
+        scope = pauses.Scope(merchant=wanted["merchant"], provider=wanted["provider"])
+        return pauses.pause(scope, actor=operator_admin.actor_of(request), reason=wanted["reason"])
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: Any) -> None:
         """Nothing is left to do: save_form has written it."""
@@ -151,7 +152,7 @@ class PauseAdmin(KeptForAudit):
         with operator_admin.telling_refusals(self, request):
             with transaction.atomic():
                 _require_in_force(pause)
-                pausing.resume(_scope_of(pause), actor=operator_admin.actor_of(request))
+                pauses.resume(_scope_of(pause), actor=operator_admin.actor_of(request))
                 self.log_change(request, pause, "Resumed.")
             self.message_user(request, f"Resumed: {_scope_of(pause)}.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:payouts_pause_changelist"))
@@ -175,5 +176,5 @@ def _require_in_force(pause: Pause) -> None:
         raise errors.NotPaused
 
 
-def _scope_of(pause: Pause) -> pausing.Scope:
-    return pausing.Scope(merchant=pause.merchant, provider=pause.provider)
+def _scope_of(pause: Pause) -> pauses.Scope:
+    return pauses.Scope(merchant=pause.merchant, provider=pause.provider)

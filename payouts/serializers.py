@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from accounts.models import Mode
 from payouts import card_numbers, countries, money, recipient_details
-from payouts.admission import Holds, WaitingReason
+from payouts.engine.admission import Holds, WaitingReason
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus

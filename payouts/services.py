@@ -16,7 +16,8 @@ from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
-from payouts import claims, dispatch, errors, inbox, money, recipient_needs, states, transitions
+from payouts import dispatch, errors, money, recipient_needs, states, transitions
+from payouts.engine import claims, inbox
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
 from rest import texts

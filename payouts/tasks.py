@@ -8,7 +8,8 @@ from typing import Final
 from celery import shared_task
 from django.db import close_old_connections
 
-from payouts import admission, dispatch, inbox, processing
+from payouts import dispatch
+from payouts.engine import admission, inbox, processing
 from payouts.exports import jobs
 
 #: An export is given up by itself before that (export_jobs.JOB_SECONDS). A call of a provider has less (settings.py).

@@ -17,8 +17,8 @@ from hypothesis import settings as hypothesis_settings
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
-from payouts import processing
 from payouts import services as payouts_services
+from payouts.engine import processing
 from payouts.models import Payout
 from tests import factories, parallel
 from tests.e2e.stack import Stack

@@ -31,7 +31,7 @@ JOBS_MAX: Final = 5
 #: A job whose worker dies is begun again. One that has killed three of them is to blame itself.
 ATTEMPTS_MAX: Final = 3
 
-# The first half of the number of an advisory lock (payouts/admission.py has two others).
+# The first half of the number of an advisory lock (payouts/engine/admission.py has two others).
 _CLAIM_LOCK: Final = 0x50415951
 
 

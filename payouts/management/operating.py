@@ -16,7 +16,8 @@ from django.db import InterfaceError, OperationalError
 
 from accounts import services as accounts_services
 from accounts.errors import MerchantNotFound
-from payouts import operators, pausing
+from payouts import operators
+from payouts.engine import pauses
 from payouts.models import Payout
 from rest import ids, moments, texts
 from rest.refusals import Refusal
@@ -114,12 +115,12 @@ def add_scope(parser: CommandParser) -> None:
     scope.add_argument("--merchant", type=name, metavar="NAME_OR_ID", help="the payouts of this merchant")
 
 
-def scope_of(options: Mapping[str, Any]) -> pausing.Scope:
+def scope_of(options: Mapping[str, Any]) -> pauses.Scope:
     """Return the scope that was asked for."""
     if options["merchant"] is None:
-        return pausing.Scope(provider=options["provider"] or "")
+        return pauses.Scope(provider=options["provider"] or "")
     try:
-        return pausing.Scope(merchant=accounts_services.get_merchant(options["merchant"]))
+        return pauses.Scope(merchant=accounts_services.get_merchant(options["merchant"]))
     except MerchantNotFound as error:
         raise CommandError(
             f"There is no merchant {options['merchant']!r}. Give its name or id: the admin lists all merchants, and "

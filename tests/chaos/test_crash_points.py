@@ -23,7 +23,7 @@ from accounts import services as accounts_services
 from accounts.models import Merchant
 from devstack import children, identity
 from idempotency.models import IdempotencyRecord
-from payouts import processing, sweeping
+from payouts.engine import processing, sweep
 from payouts.models import Payout, PayoutTransition
 from tests import factories
 from tests.chaos.crashing_servers import CRASHING_APPLICATION, HEADER, Crash, Server, wait_until
@@ -207,10 +207,10 @@ def once(point: Point, *, replayed: list[str]) -> Outcome:
     )
 
 
-def pay(payout: Payout) -> sweeping.Sweep:
+def pay(payout: Payout) -> sweep.Sweep:
     """Let the sweeper find the payout, and two workers come: one may have heard the first ring, one the sweeper's."""
     database.make_due(payout)
-    swept = sweeping.sweep()
+    swept = sweep.sweep()
     processing.process(payout.id)
     processing.process(payout.id)
     return swept
@@ -258,7 +258,7 @@ class TestAKilledProcess:
         assert (traces(), doorbell.rung()) == (ONE_PAYOUT, point.rings)
         # What nobody was rung for is found all the same, and paid once.
         payout = Payout.objects.get()
-        assert pay(payout) == sweeping.Sweep(due=1, rung=1, processed=0)
+        assert pay(payout) == sweep.Sweep(due=1, rung=1, processed=0)
         assert doorbell.rung() == point.rings + 1
         assert database.statuses(payout) == ["pending", "processing", "paid"]
         assert [kind for _, kind, _, _ in database.attempts(payout)] == ["send"]

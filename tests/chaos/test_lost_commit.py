@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from idempotency.models import IdempotencyRecord
-from payouts import sweeping
+from payouts.engine import sweep
 from payouts.models import Payout
 from tests import factories
 from tests.chaos import database_proxy
@@ -144,10 +144,10 @@ class TestCreate:
         rung_for_requests = queue.length()
         database.make_due(Payout.objects.get())
 
-        swept = sweeping.sweep()
+        swept = sweep.sweep()
 
         assert rung_for_requests == 0
-        assert swept == sweeping.Sweep(due=1, rung=1, processed=0)
+        assert swept == sweep.Sweep(due=1, rung=1, processed=0)
         assert queue.length() == 1
 
     def test_that_was_lost_rings_once_when_the_retry_does_the_work(self, wire: DatabaseProxy, api: Client) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from payouts.sweeping import RUNG_RECENTLY
+from payouts.engine.sweep import RUNG_RECENTLY
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.e2e.stack import STOP_SECONDS, Stack, wait_until_gone

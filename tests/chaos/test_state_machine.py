@@ -26,7 +26,8 @@ from accounts import services as accounts_services
 from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
 from idempotency.retention import purge_responses
-from payouts import errors, operators, processing
+from payouts import errors, operators
+from payouts.engine import processing
 from payouts.models import Payout, PayoutTransition
 from tests.chaos import database_proxy
 from tests.chaos.model import (

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payouts import errors, pausing
+from payouts import errors
+from payouts.engine import pauses
 from payouts.management import operating
 
 WAIT_SECONDS: Final = 120
@@ -46,11 +47,11 @@ class Command(BaseCommand):
                 self.stderr.write("Nothing of it is in a worker's hands any more.")
 
 
-def _pause(scope: pausing.Scope, options: Mapping[str, Any]) -> str:
+def _pause(scope: pauses.Scope, options: Mapping[str, Any]) -> str:
     try:
-        pausing.pause(scope, actor=operating.actor(), reason=options["reason"])
+        pauses.pause(scope, actor=operating.actor(), reason=options["reason"])
     except errors.ProviderNotFound as error:
-        names = ", ".join(pausing.providers())
+        names = ", ".join(pauses.providers())
         raise CommandError(f"There is no provider {scope.provider!r}. There are: {names}.") from error
     except errors.PausedAlready:
         if not options["wait"]:
@@ -59,10 +60,10 @@ def _pause(scope: pausing.Scope, options: Mapping[str, Any]) -> str:
     return f"Paused: {scope}."
 
 
-def _wait(scope: pausing.Scope, *, seconds: int) -> None:
+def _wait(scope: pauses.Scope, *, seconds: int) -> None:
     ends_at = time.monotonic() + seconds
     try:
-        while not pausing.is_drained(scope):
+        while not pauses.is_drained(scope):
             if time.monotonic() >= ends_at:
                 raise CommandError(
                     f"After {seconds} s something of it is still in a worker's hands. The pause stays: wait again with "

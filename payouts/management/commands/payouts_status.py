@@ -8,7 +8,9 @@ from django.core.management.base import BaseCommand
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from payouts import heartbeats, pausing, reporting
+from payouts.engine import backlog as reporting
+from payouts.engine import heartbeats
+from payouts.engine import pauses as pausing
 from payouts.management import operating
 from payouts.models import Pause, ProviderCircuit
 

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payouts import errors, pausing
+from payouts import errors
+from payouts.engine import pauses as pausing
 from payouts.management import operating
 from payouts.models import Pause
 

@@ -16,7 +16,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from idempotency import retention
-from payouts import heartbeats, sweeping
+from payouts.engine import heartbeats
+from payouts.engine import sweep as sweeping
 from payouts.exports import sweep
 from payouts.summaries import rollup
 

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 
-from payouts import errors, operator_admin, operators, processing
+from payouts import errors, operator_admin, operators
+from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration import racing

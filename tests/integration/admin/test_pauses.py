@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import pausing, processing
+from payouts.engine import pauses, processing
 from payouts.models import Pause, Payout
 from payouts.states import PayoutStatus
 from tests.integration import racing
@@ -30,7 +30,7 @@ def form(scope: str = "everything", **fields: str) -> dict[str, str]:
 
 @pytest.fixture
 def begun(db: None) -> Pause:
-    return pausing.pause(pausing.Scope(), actor="operator:other", reason="looking <b>into</b> it")
+    return pauses.pause(pauses.Scope(), actor="operator:other", reason="looking <b>into</b> it")
 
 
 class TestPause:
@@ -152,8 +152,8 @@ class TestResume:
         assert "cannot" not in operator.get(pages.page_of(begun, "resume")).content.decode()
 
     def test_does_not_end_a_later_pause_of_the_same(self, operator: Client, begun: Pause) -> None:
-        pausing.resume(pausing.Scope(), actor="operator:other")
-        later = pausing.pause(pausing.Scope(), actor="operator:other", reason="again")
+        pauses.resume(pauses.Scope(), actor="operator:other")
+        later = pauses.pause(pauses.Scope(), actor="operator:other", reason="again")
 
         response = operator.post(pages.page_of(begun, "resume"), follow=True)
 
@@ -179,10 +179,10 @@ class TestList:
         self, operator: Client, acme: Merchant, begun: Pause
     ) -> None:
         older = begun
-        pausing.resume(pausing.Scope(), actor="operator:other")
-        in_force = pausing.pause(pausing.Scope(merchant=acme), actor="operator:other", reason="x")
-        ended = pausing.pause(pausing.Scope(), actor="operator:other", reason="y")
-        pausing.resume(pausing.Scope(), actor="operator:other")
+        pauses.resume(pauses.Scope(), actor="operator:other")
+        in_force = pauses.pause(pauses.Scope(merchant=acme), actor="operator:other", reason="x")
+        ended = pauses.pause(pauses.Scope(), actor="operator:other", reason="y")
+        pauses.resume(pauses.Scope(), actor="operator:other")
 
         response = operator.get(pages.PAUSES)
 
@@ -195,13 +195,13 @@ class TestList:
     def test_asks_the_database_no_more_for_more_pauses(
         self, operator: Client, acme: Merchant, globex: Merchant, django_assert_num_queries: Any
     ) -> None:
-        pausing.pause(pausing.Scope(merchant=acme), actor="operator:other", reason="x")
+        pauses.pause(pauses.Scope(merchant=acme), actor="operator:other", reason="x")
         operator.get(pages.PAUSES)
 
         # Session, user, two of permissions, two counts, the page.
         with django_assert_num_queries(7):
             operator.get(pages.PAUSES)
-        pausing.pause(pausing.Scope(merchant=globex), actor="operator:other", reason="x")
+        pauses.pause(pauses.Scope(merchant=globex), actor="operator:other", reason="x")
         with django_assert_num_queries(7):
             operator.get(pages.PAUSES)
 
@@ -232,11 +232,11 @@ class TestBanner:
     def test_says_what_a_payout_waits_for(self, operator: Client, acme: Merchant, make_payout: MakePayout) -> None:
         payout = make_payout()
         for scope, reason in (
-            (pausing.Scope(provider="sandbox"), "maintenance"),
-            (pausing.Scope(merchant=acme), "<script>1</script>"),
-            (pausing.Scope(), "looking into it"),
+            (pauses.Scope(provider="sandbox"), "maintenance"),
+            (pauses.Scope(merchant=acme), "<script>1</script>"),
+            (pauses.Scope(), "looking into it"),
         ):
-            pausing.pause(scope, actor="operator:other", reason=reason)
+            pauses.pause(scope, actor="operator:other", reason=reason)
 
         text = operator.get(pages.page_of(payout)).content.decode()
 
@@ -250,7 +250,7 @@ class TestBanner:
     def test_is_silent_about_what_does_not_wait(
         self, operator: Client, globex: Merchant, make_payout: MakePayout, make_processed_payout: MakePayout
     ) -> None:
-        pausing.pause(pausing.Scope(merchant=globex), actor="operator:other", reason="x")
+        pauses.pause(pauses.Scope(merchant=globex), actor="operator:other", reason="x")
         payouts = [make_payout(), make_processed_payout("sandbox_paid")]
 
         shown = [operator.get(pages.page_of(payout)).content.decode() for payout in payouts]

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency.models import IdempotencyRecord
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
 from tests import factories

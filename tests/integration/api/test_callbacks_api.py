@@ -15,7 +15,8 @@ import redis
 from django.conf import settings as django_settings
 from django.test import Client
 
-from payouts import inbox, tasks
+from payouts import tasks
+from payouts.engine import inbox
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.providers.http_bank import Configuration, HttpBankProvider

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from tests import factories
 from tests.integration.api import answers

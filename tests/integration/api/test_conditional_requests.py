@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from payouts import operators, pausing, processing, services
+from payouts import operators, services
+from payouts.engine import pauses, processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration.api import answers
@@ -66,7 +67,7 @@ class TestIfNoneMatch:
 
 def pause(payout: Payout) -> None:
     del payout
-    pausing.pause(pausing.Scope(), actor="operator:ada", reason="a fire")
+    pauses.pause(pauses.Scope(), actor="operator:ada", reason="a fire")
 
 
 def fail(payout: Payout) -> None:

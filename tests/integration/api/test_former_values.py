@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout
 from tests.integration.api import answers
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout
 from payouts.providers import registry
 from tests import factories

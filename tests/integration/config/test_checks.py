@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from payouts import bank_settings, checks
+from payouts import checks, provider_settings
 from payouts.providers import registry
 from tests.integration.config import processes
 
@@ -61,7 +61,7 @@ class TestHttpBank:
         monkeypatch.setattr(registry, "PROVIDERS", dict(registry.PROVIDERS))
         settings.HTTP_BANK = {**settings.HTTP_BANK, **self.BANK, "concurrency_max": 0, "settle_time_seconds": 60}
 
-        bank_settings.register()
+        provider_settings.register()
 
         promised = registry.get("http_bank").capabilities
         assert (promised.concurrency_max, promised.settle_time_seconds) == (None, 60)
@@ -73,7 +73,7 @@ class TestHttpBank:
         monkeypatch.setattr(registry, "PROVIDERS", {})
         settings.HTTP_BANK = {**settings.HTTP_BANK, **self.BANK, "base_url": "bank.example"}
 
-        bank_settings.register()
+        provider_settings.register()
 
         assert registry.PROVIDERS == {}
 

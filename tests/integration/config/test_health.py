@@ -12,7 +12,7 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from payouts import heartbeats, pausing
+from payouts.engine import heartbeats, pauses
 from payouts.models import Heartbeat, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.config import processes
@@ -139,7 +139,7 @@ class TestMetrics:
     def test_tells_what_is_held_apart(self, client: Client, make_payout: Callable[..., Payout]) -> None:
         """An alarm at what is overdue must not go off for what an operator has paused."""
         make_payout()
-        pausing.pause(pausing.Scope(provider="sandbox"), actor="operator:test", reason="maintenance")
+        pauses.pause(pauses.Scope(provider="sandbox"), actor="operator:test", reason="maintenance")
         Payout.objects.update(due_at=Now() - timedelta(seconds=100))
 
         lines = client.get("/metrics").content.decode().splitlines()

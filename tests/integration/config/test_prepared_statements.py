@@ -11,7 +11,7 @@ from django.db import DataError, ProgrammingError, connection, connections, tran
 from django.test import Client
 
 from idempotency.models import IdempotencyRecord
-from payouts import processing, sweeping
+from payouts.engine import processing, sweep
 from payouts.models import Payout
 from tests import factories
 from tests.integration.api import answers
@@ -142,11 +142,11 @@ class TestWorker:
         assert database.statuses(payout) == ["pending", "processing", "paid"]
 
     def test_sweeps(self, make_payout: Callable[..., Payout], widen: Callable[[], None]) -> None:
-        repeat(sweeping.sweep)
+        repeat(sweep.sweep)
 
         widen()
 
-        repeat(sweeping.sweep)
+        repeat(sweep.sweep)
 
 
 @pytest.fixture

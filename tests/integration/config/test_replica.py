@@ -20,7 +20,8 @@ from django.db import DataError, OperationalError, connections, transaction
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import checks, errors, heartbeats
+from payouts import checks, errors
+from payouts.engine import heartbeats
 from payouts.models import Payout
 from postgres.replica import lag, monitor, routing
 from postgres.replica.monitor import Health, Watch

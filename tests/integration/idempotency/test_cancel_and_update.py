@@ -11,7 +11,7 @@ from django.test import Client
 from accounts import services as accounts_services
 from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout, PayoutTransition
 from tests import factories
 from tests.integration import racing

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import retention
 from idempotency.models import IdempotencyRecord
-from payouts import processing
+from payouts.engine import processing
 from payouts.models import Payout, PayoutTransition
 from tests import factories
 from tests.integration import racing

@@ -11,7 +11,8 @@ import pytest
 from django.db.models.functions import Now
 
 from accounts.models import Merchant
-from payouts import pausing, processing
+from payouts.engine import pauses as pausing
+from payouts.engine import processing
 from payouts.models import Pause, Payout
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import services
 from accounts.models import Merchant
-from payouts import heartbeats, pausing, reporting
+from payouts.engine import backlog, heartbeats, pauses
 from payouts.models import Heartbeat, Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
@@ -58,9 +58,9 @@ class TestPayoutsStatus:
     def test_tells_who_paused_what_and_why(self, acme: Merchant) -> None:
         # An earlier version took a reason of several lines.
         Pause.objects.create(actor="operator:ops", reason="looking\ninto \x1b[31mit")
-        pausing.pause(pausing.Scope(merchant=acme), actor="operator:ops", reason="x")
-        pausing.pause(pausing.Scope(provider="sandbox"), actor="operator:ops", reason="x")
-        pausing.resume(pausing.Scope(provider="sandbox"), actor="operator:ops")
+        pauses.pause(pauses.Scope(merchant=acme), actor="operator:ops", reason="x")
+        pauses.pause(pauses.Scope(provider="sandbox"), actor="operator:ops", reason="x")
+        pauses.resume(pauses.Scope(provider="sandbox"), actor="operator:ops")
 
         shown = [re.sub(r"since [-\d]{10} [:\d]{8} UTC", "since then", line) for line in section("Pauses")]
 
@@ -112,7 +112,7 @@ class TestPayoutsStatus:
         Payout.objects.filter(pk__in=[stuck.pk, contradicted.pk]).update(due_at=None)
         Payout.objects.filter(pk=contradicted.pk).update(contradicted_at=Now())
         database.make_due(make_payout(api_key=globex_key), seconds=7)
-        pausing.pause(pausing.Scope(merchant=acme), actor="operator:ops", reason="x")
+        pauses.pause(pauses.Scope(merchant=acme), actor="operator:ops", reason="x")
         ProviderCallback.objects.create(provider="http_bank", event_id="1", body=b"{}")
 
         assert section("Waits for the platform") == [
@@ -126,7 +126,7 @@ class TestPayoutsStatus:
         ]
 
     def test_stops_counting_in_time(self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reporting, "COUNT_MAX", 2)
+        monkeypatch.setattr(backlog, "COUNT_MAX", 2)
         for _ in range(3):
             make_payout()
 

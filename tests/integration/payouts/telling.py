@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from payouts import inbox
+from payouts.engine import inbox
 from payouts.models import ProviderCallback
 from tests.integration.payouts import fake_provider
 

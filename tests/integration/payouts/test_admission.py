@@ -15,9 +15,10 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from accounts.models import Merchant
-from payouts import admission, pausing, processing, services, sweeping
+from payouts import services
+from payouts.engine import admission, pauses, processing, sweep
+from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCircuit
-from payouts.pausing import Scope
 from payouts.providers import base
 from payouts.states import PayoutStatus
 from tests.integration import racing
@@ -74,7 +75,7 @@ class TestCap:
         assert results == [None] * self.PAYOUTS
         assert crowd.most == concurrency_max
         # Whoever was turned away when the last call had just ended is found by the sweeper.
-        while sweeping.sweep() != sweeping.Sweep() or admission.crowded_providers():
+        while sweep.sweep() != sweep.Sweep() or admission.crowded_providers():
             for payout in Payout.objects.filter(status="pending"):
                 work(payout.pk)
         assert set(Payout.objects.values_list("status", flat=True)) == {"paid"}
@@ -223,7 +224,7 @@ class TestNext:
         assert admission.take_next("sandbox") is None
 
     def test_is_none_that_an_operator_holds(self, waiting: list[Payout]) -> None:
-        pausing.pause(Scope(provider="fake"), **ADA)
+        pauses.pause(Scope(provider="fake"), **ADA)
 
         assert admission.take_next("fake") is None
 
@@ -331,9 +332,9 @@ class TestWaitingReason:
         payout = make_payout()
         shown = []
         for scope in (Scope(), Scope(merchant=acme), Scope(provider="sandbox")):
-            pausing.pause(scope, **ADA)
+            pauses.pause(scope, **ADA)
             shown.append(shown_by(api, payout))
-            pausing.resume(scope, actor="operator:ada")
+            pauses.resume(scope, actor="operator:ada")
         shown.append(shown_by(api, payout))
 
         assert shown == ["payouts_paused", "merchant_paused", "provider_paused", ""]
@@ -343,7 +344,7 @@ class TestWaitingReason:
     ) -> None:
         payout = make_payout()
         for scope in (Scope(merchant=globex), Scope(provider="fake")):
-            pausing.pause(scope, **ADA)
+            pauses.pause(scope, **ADA)
 
         assert shown_by(api, payout) == ""
 
@@ -382,7 +383,7 @@ class TestWaitingReason:
         payout = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
         assert shown_by(api, payout) == ""
 
-        pausing.pause(Scope(), **ADA)
+        pauses.pause(Scope(), **ADA)
 
         assert shown_by(api, payout) == "payouts_paused"
 
@@ -391,7 +392,7 @@ class TestWaitingReason:
     )
     def test_is_none_of_what_does_not_wait(self, api: Client, make_payout: MakePayout, status: PayoutStatus) -> None:
         payout = database.put_into(make_payout(), status)
-        pausing.pause(Scope(), **ADA)
+        pauses.pause(Scope(), **ADA)
         open_circuit(seconds=60)
 
         assert shown_by(api, payout) == ""

@@ -11,8 +11,8 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from payouts import circuits, processing, retries
-from payouts.evidence import Evidence
+from payouts.engine import circuits, processing, retries
+from payouts.engine.evidence import Evidence
 from payouts.models import Payout, PayoutAttempt, ProviderCircuit
 from payouts.providers import base
 from payouts.states import AttemptOutcome

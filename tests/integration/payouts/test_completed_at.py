@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from accounts.models import Merchant
-from payouts import operators, processing, services, states, transitions
+from payouts import operators, services, states, transitions
+from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database

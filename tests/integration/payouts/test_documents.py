@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from payouts import documents, pausing, serializers
+from payouts import documents, serializers
+from payouts.engine import pauses
 from payouts.models import Payout
 
 MakePayout = Callable[..., Payout]
@@ -53,7 +54,7 @@ class TestDocuments:
         make_payout()
 
         reasons = waiting_reasons()
-        pausing.pause(pausing.Scope(), actor="operator:alice", reason="a fire")
+        pauses.pause(pauses.Scope(), actor="operator:alice", reason="a fire")
         paused = waiting_reasons()
 
         assert reasons == ["provider_unavailable", ""]

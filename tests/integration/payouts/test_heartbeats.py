@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db.models import F
 from django.db.models.functions import Now
 
-from payouts import heartbeats
+from payouts.engine import heartbeats
 from payouts.management.commands import sweep_payouts
 from payouts.models import Heartbeat
 from tests.integration import racing

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from payouts import claims, errors, evidence, inbox, operators, processing, services, settling
+from payouts import errors, operators, services
+from payouts.engine import claims, evidence, inbox, outcomes, processing
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.states import PayoutStatus
@@ -443,7 +444,7 @@ class TestOrder:
             assert claim is not None
             for event in happens:
                 if event == "settle":
-                    settling.settle(claim, settle_with(answer))
+                    outcomes.settle(claim, settle_with(answer))
                 elif event == "expire":
                     database.expire_lease(payout)
                     claims.expire_lease(payout.pk)
@@ -594,7 +595,7 @@ class TestRaces:
             assert callback_id is not None
 
             results = racing.run_together(
-                partial(settling.settle, claim, settle_with(fake_provider.PAID)),
+                partial(outcomes.settle, claim, settle_with(fake_provider.PAID)),
                 partial(inbox.apply, callback_id),
                 partial(claims.expire_lease, payout.pk),
             )

@@ -18,7 +18,8 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
 
 from accounts.models import Merchant
-from payouts import migrations, operators, processing, sweeping
+from payouts import migrations, operators
+from payouts.engine import processing, sweep
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database
@@ -125,7 +126,7 @@ class TestUpgrade:
         # What had an end keeps it, and all else comes to one.
         Payout.objects.filter(due_at__isnull=False).update(due_at="2020-01-01T00:00Z")
         for _ in range(2):
-            sweeping.sweep()
+            sweep.sweep()
             for payout_id in ids.values():
                 processing.process(payout_id)
         ends = {status: Payout.objects.get(pk=payout_id).status for status, payout_id in ids.items()}

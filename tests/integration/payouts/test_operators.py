@@ -11,7 +11,8 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from payouts import errors, operators, pausing, processing, retries, services
+from payouts import errors, operators, services
+from payouts.engine import pauses, processing, retries
 from payouts.models import Payout
 from payouts.providers import base
 from payouts.states import PayoutStatus
@@ -349,11 +350,11 @@ class TestRetryWithinTheWindow:
     def test_may_end_while_it_waits(self, provider: FakeProvider, stuck_payout: Payout) -> None:
         """Retried in time, and then held back by a pause until the provider may have forgotten it."""
         operators.retry_payout(stuck_payout, **ADA)
-        pausing.pause(pausing.Scope(), **ADA)
+        pauses.pause(pauses.Scope(), **ADA)
         process_again(stuck_payout)
         assert stuck_payout.status == "pending"
         database.age(stuck_payout, seconds=24 * 3600)
-        pausing.resume(pausing.Scope(), actor="operator:ada")
+        pauses.resume(pauses.Scope(), actor="operator:ada")
 
         process_again(stuck_payout)
 

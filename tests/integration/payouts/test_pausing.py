@@ -13,9 +13,10 @@ from django.test import Client
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from payouts import admission, errors, pausing, processing, services
+from payouts import errors, services
+from payouts.engine import admission, pauses, processing
+from payouts.engine.pauses import Scope
 from payouts.models import Pause, Payout, PayoutAttempt
-from payouts.pausing import Scope
 from payouts.providers import base
 from tests import factories
 from tests.integration import racing
@@ -41,7 +42,7 @@ class TestPause:
     def test_holds_back_what_it_covers(
         self, provider: FakeProvider, acme: Merchant, live_payout: Payout, name: str
     ) -> None:
-        pausing.pause(scope_of(name, acme), **ADA)
+        pauses.pause(scope_of(name, acme), **ADA)
         before = Payout.objects.values().get()
 
         processing.process(live_payout.pk)
@@ -58,7 +59,7 @@ class TestPause:
         """globex's test payout is of another merchant, and goes through another provider."""
         test_key = accounts_services.issue_api_key(globex, name="test")[0]
         payout = make_payout(api_key=test_key)
-        pausing.pause(scope_of(name, acme), **ADA)
+        pauses.pause(scope_of(name, acme), **ADA)
 
         processing.process(payout.pk)
 
@@ -69,7 +70,7 @@ class TestPause:
         self, provider: FakeProvider, acme: Merchant, live_payout: Payout, make_payout: MakePayout
     ) -> None:
         test_payout = make_payout()
-        pausing.pause(Scope(merchant=acme), **ADA)
+        pauses.pause(Scope(merchant=acme), **ADA)
 
         for payout in (live_payout, test_payout):
             processing.process(payout.pk)
@@ -80,7 +81,7 @@ class TestPause:
     def test_is_on_record(self, provider: FakeProvider, acme: Merchant, name: str) -> None:
         scope = scope_of(name, acme)
 
-        pausing.pause(scope, actor="operator:ada", reason=" maintenance ")
+        pauses.pause(scope, actor="operator:ada", reason=" maintenance ")
 
         begun = Pause.objects.get()
         assert (begun.merchant, begun.provider) == (scope.merchant, scope.provider)
@@ -98,35 +99,35 @@ class TestPause:
     )
     def test_needs_a_reason(self, db: None, reason: str, refusal: type[Exception]) -> None:
         with pytest.raises(refusal):
-            pausing.pause(Scope(), actor="operator:ada", reason=reason)
+            pauses.pause(Scope(), actor="operator:ada", reason=reason)
 
         assert Pause.objects.count() == 0
 
     def test_knows_its_providers(self, provider: FakeProvider) -> None:
         with pytest.raises(errors.ProviderNotFound):
-            pausing.pause(Scope(provider="fakee"), **ADA)
+            pauses.pause(Scope(provider="fakee"), **ADA)
 
         assert Pause.objects.count() == 0
-        assert pausing.providers() == sorted({*pausing.providers(), "fake", "sandbox"})
+        assert pauses.providers() == sorted({*pauses.providers(), "fake", "sandbox"})
 
     @SCOPES
     def test_begins_once(self, provider: FakeProvider, acme: Merchant, name: str) -> None:
         scope = scope_of(name, acme)
-        pausing.pause(scope, **ADA)
+        pauses.pause(scope, **ADA)
 
         with pytest.raises(errors.PausedAlready):
-            pausing.pause(scope, actor="operator:bob", reason="another one")
+            pauses.pause(scope, actor="operator:bob", reason="another one")
 
         assert [pause.actor for pause in Pause.objects.all()] == ["operator:ada"]
 
     def test_has_one_scope(self, provider: FakeProvider, acme: Merchant) -> None:
         with pytest.raises(IntegrityError, match="pause_has_one_scope"):
-            pausing.pause(Scope(merchant=acme, provider="fake"), **ADA)
+            pauses.pause(Scope(merchant=acme, provider="fake"), **ADA)
 
     def test_is_told(self, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any) -> None:
         with django_capture_on_commit_callbacks(execute=True):
-            pausing.pause(Scope(), **ADA)
-            pausing.resume(Scope(), actor="operator:bob")
+            pauses.pause(Scope(), **ADA)
+            pauses.resume(Scope(), actor="operator:bob")
 
         told = [
             (record.message, record.__dict__.get("scope"), record.__dict__.get("actor")) for record in caplog.records
@@ -142,7 +143,7 @@ class TestWhatGoesOn:
     def test_asking(self, provider: FakeProvider, live_payout: Payout) -> None:
         provider.on_send(fake_provider.UNKNOWN)
         processing.process(live_payout.pk)
-        pausing.pause(Scope(), **ADA)
+        pauses.pause(Scope(), **ADA)
         database.make_due(live_payout)
 
         processing.process(live_payout.pk)
@@ -154,7 +155,7 @@ class TestWhatGoesOn:
         provider.on_send(fake_provider.UNKNOWN, fake_provider.PAID)
         provider.on_ask(fake_provider.NOT_FOUND)
         processing.process(live_payout.pk)
-        pausing.pause(Scope(provider="fake"), **ADA)
+        pauses.pause(Scope(provider="fake"), **ADA)
         database.make_due(live_payout)
 
         processing.process(live_payout.pk)
@@ -163,14 +164,14 @@ class TestWhatGoesOn:
         assert provider.kinds == ["send", "ask"]
         assert (live_payout.status, live_payout.due_at is not None) == ("unknown", True)
         # It goes out when the pause is over.
-        pausing.resume(Scope(provider="fake"), actor="operator:ada")
+        pauses.resume(Scope(provider="fake"), actor="operator:ada")
         database.make_due(live_payout)
         processing.process(live_payout.pk)
         assert provider.kinds == ["send", "ask", "ask", "send"]
 
     def test_what_is_under_way(self, provider: FakeProvider, live_payout: Payout) -> None:
         def send(instruction: base.Instruction) -> base.Report:
-            pausing.pause(Scope(), **ADA)
+            pauses.pause(Scope(), **ADA)
             return fake_provider.PAID
 
         provider.on_send(send)
@@ -181,7 +182,7 @@ class TestWhatGoesOn:
 
     def test_what_merchants_do(self, api: Client, make_payout: MakePayout) -> None:
         payout = make_payout()
-        pausing.pause(Scope(), **ADA)
+        pauses.pause(Scope(), **ADA)
 
         created = factories.post_payout(api)
         canceled = services.cancel_payout(payout, actor="merchant:x")
@@ -195,9 +196,9 @@ class TestResume:
     @SCOPES
     def test_lets_it_go(self, provider: FakeProvider, acme: Merchant, live_payout: Payout, name: str) -> None:
         scope = scope_of(name, acme)
-        pausing.pause(scope, **ADA)
+        pauses.pause(scope, **ADA)
 
-        pausing.resume(scope, actor="operator:bob")
+        pauses.resume(scope, actor="operator:bob")
         processing.process(live_payout.pk)
 
         assert provider.kinds == ["send"]
@@ -210,10 +211,10 @@ class TestResume:
         scope = scope_of(name, acme)
         for other in ("everything", "merchant", "provider"):
             if other != name:
-                pausing.pause(scope_of(other, acme), **ADA)
+                pauses.pause(scope_of(other, acme), **ADA)
 
         with pytest.raises(errors.NotPaused):
-            pausing.resume(scope, actor="operator:ada")
+            pauses.resume(scope, actor="operator:ada")
 
         assert Pause.objects.filter(ended_at__isnull=True).count() == 2
 
@@ -221,22 +222,22 @@ class TestResume:
         self, provider: FakeProvider, acme: Merchant, live_payout: Payout
     ) -> None:
         for scope in (Scope(), Scope(merchant=acme), Scope(provider="fake")):
-            pausing.pause(scope, **ADA)
+            pauses.pause(scope, **ADA)
 
         for scope in (Scope(), Scope(merchant=acme)):
-            pausing.resume(scope, actor="operator:ada")
+            pauses.resume(scope, actor="operator:ada")
             processing.process(live_payout.pk)
             assert provider.calls == []
-        pausing.resume(Scope(provider="fake"), actor="operator:ada")
+        pauses.resume(Scope(provider="fake"), actor="operator:ada")
         processing.process(live_payout.pk)
 
         assert provider.kinds == ["send"]
 
     def test_leaves_room_for_the_next_pause(self, provider: FakeProvider, live_payout: Payout) -> None:
         for _ in range(2):
-            pausing.pause(Scope(), **ADA)
-            pausing.resume(Scope(), actor="operator:ada")
-        pausing.pause(Scope(), **ADA)
+            pauses.pause(Scope(), **ADA)
+            pauses.resume(Scope(), actor="operator:ada")
+        pauses.pause(Scope(), **ADA)
 
         processing.process(live_payout.pk)
 
@@ -244,11 +245,11 @@ class TestResume:
         assert Pause.objects.count() == 3
 
     def test_twice_is_refused(self) -> None:
-        pausing.pause(Scope(), **ADA)
-        pausing.resume(Scope(), actor="operator:ada")
+        pauses.pause(Scope(), **ADA)
+        pauses.resume(Scope(), actor="operator:ada")
 
         with pytest.raises(errors.NotPaused):
-            pausing.resume(Scope(), actor="operator:ada")
+            pauses.resume(Scope(), actor="operator:ada")
 
 
 @pytest.mark.django_db
@@ -266,7 +267,7 @@ class TestDrain:
         seen: list[dict[str, bool]] = []
 
         def look(instruction: base.Instruction | None = None) -> base.Report:
-            seen.append({name: pausing.is_drained(scope) for name, scope in scopes.items()})
+            seen.append({name: pauses.is_drained(scope) for name, scope in scopes.items()})
             return fake_provider.PAID
 
         provider.on_send(look)
@@ -281,17 +282,17 @@ class TestDrain:
         provider.on_send(fake_provider.WorkerKilled())
         with pytest.raises(fake_provider.WorkerKilled):
             processing.process(live_payout.pk)
-        assert pausing.is_drained(Scope()) is False
+        assert pauses.is_drained(Scope()) is False
 
         database.expire_lease(live_payout)
 
-        assert pausing.is_drained(Scope()) is True
+        assert pauses.is_drained(Scope()) is True
 
     def test_does_not_wait_for_questions(self, provider: FakeProvider, live_payout: Payout) -> None:
         seen: list[bool] = []
 
         def ask(instruction: base.Instruction) -> base.Report:
-            seen.append(pausing.is_drained(Scope()))
+            seen.append(pauses.is_drained(Scope()))
             return fake_provider.PAID
 
         provider.on_send(fake_provider.UNKNOWN)
@@ -327,20 +328,20 @@ class TestRaces:
 
             def pause(scope: Scope = scope, number: int = number) -> int:
                 time.sleep(0.001 * (number % 10))
-                pausing.pause(scope, **ADA)
+                pauses.pause(scope, **ADA)
                 return PayoutAttempt.objects.count()
 
             results = racing.run_together(*[lambda hand=hand: work(hand) for hand in hands], pause)
 
             assert results[:-1] == [None] * self.WORKERS
             assert results[-1] == PayoutAttempt.objects.count(), "Something was claimed after the pause had begun."
-            pausing.resume(scope, actor="operator:ada")
+            pauses.resume(scope, actor="operator:ada")
 
         assert len(provider.calls) == PayoutAttempt.objects.count()
         assert set(Payout.objects.values_list("status", flat=True)) <= {"pending", "paid"}
 
     def test_of_two_operators_one_begins_it(self) -> None:
-        results = racing.run_together(*[lambda: pausing.pause(Scope(), **ADA)] * 4)
+        results = racing.run_together(*[lambda: pauses.pause(Scope(), **ADA)] * 4)
 
         assert sorted(type(result).__name__ for result in results) == ["Pause"] + ["PausedAlready"] * 3
         assert Pause.objects.count() == 1
@@ -363,7 +364,7 @@ class TestWaiting:
 
         def pause() -> None:
             assert entered.wait(10)
-            pausing.pause(Scope(), **ADA)
+            pauses.pause(Scope(), **ADA)
             order.append("paused")
 
         results = racing.run_together(claim, pause)
@@ -387,7 +388,7 @@ class TestWaiting:
             assert reading.wait(10)
             began = time.monotonic()
             try:
-                pausing.pause(Scope(), **ADA)
+                pauses.pause(Scope(), **ADA)
             finally:
                 paused.set()
             return time.monotonic() - began
@@ -411,7 +412,7 @@ class TestWaiting:
 
         def pause() -> None:
             assert entered.wait(10)
-            pausing.pause(Scope(), **ADA)
+            pauses.pause(Scope(), **ADA)
 
         def ask() -> list[Any]:
             assert entered.wait(10)
@@ -446,7 +447,7 @@ class TestWaiting:
             assert locked.wait(10)
             wait_until_somebody_waits()
             ready.set()
-            pausing.pause(Scope(), **ADA)
+            pauses.pause(Scope(), **ADA)
 
         results = racing.run_together(change, work, pause)
 

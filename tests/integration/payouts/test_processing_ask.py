@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from payouts import processing, retries
+from payouts.engine import processing, retries
 from payouts.models import Payout
 from payouts.providers import base
 from tests.integration.payouts import database, fake_provider

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from payouts import claims, evidence, processing, settling
+from payouts.engine import claims, evidence, outcomes, processing
 from payouts.models import Payout
 from payouts.providers import base
 from payouts.states import AttemptOutcome
@@ -323,7 +323,7 @@ class TestLateEvidence:
 
         def send(instruction: base.Instruction) -> base.Report:
             lease_token = Payout.objects.get().lease_token
-            settling.settle(stalled, evidence.gather(fake_provider.raising(late), instruction))
+            outcomes.settle(stalled, evidence.gather(fake_provider.raising(late), instruction))
             payout = Payout.objects.get()
             seen.append((payout.status, payout.lease_token == lease_token is not None))
             return fake_provider.PAID

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from payouts import errors, processing, services
+from payouts import errors, services
+from payouts.engine import processing
 from payouts.models import Payout
 from payouts.providers import base
 from tests.integration import racing

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.conf import settings
 
-from payouts import processing, retries
+from payouts.engine import processing, retries
 from payouts.models import Payout
 from payouts.providers import base
 from payouts.states import PayoutStatus

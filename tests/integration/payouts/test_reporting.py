@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from payouts import pausing, reporting
+from payouts.engine import backlog as reporting
+from payouts.engine import pauses
+from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCallback, ProviderCircuit
-from payouts.pausing import Scope
 from payouts.states import PayoutStatus
 from tests.integration.payouts import database, telling
 from tests.integration.payouts.fake_provider import FakeProvider
@@ -46,7 +47,7 @@ class TestBacklog:
     ) -> None:
         """An alarm at what is overdue must not go off for what an operator has paused."""
         free, paused, reviewed = make_payout(), make_live_payout(), make_payout()
-        pausing.pause(Scope(provider="fake"), actor="operator:ada", reason="maintenance")
+        pauses.pause(Scope(provider="fake"), actor="operator:ada", reason="maintenance")
         Payout.objects.filter(pk=reviewed.pk).update(contradicted_at=Now())
         for payout, seconds in ((free, 10), (paused, 100), (reviewed, 200)):
             database.make_due(payout, seconds=seconds)
@@ -70,7 +71,7 @@ class TestBacklog:
     def test_counts_questions_as_due_whatever_is_held(self, provider: FakeProvider, live_payout: Payout) -> None:
         telling.tell(live_payout.pk, "accepted")
         database.make_due(live_payout)
-        pausing.pause(Scope(), actor="operator:ada", reason="maintenance")
+        pauses.pause(Scope(), actor="operator:ada", reason="maintenance")
 
         backlog = reporting.backlog()
 
@@ -95,8 +96,8 @@ class TestAlarms:
             database.put_into(make_payout(), status)
         Payout.objects.filter(status__in=["paid", "failed"]).update(contradicted_at=Now())
         for scope in (Scope(), Scope(provider="fake")):
-            pausing.pause(scope, actor="operator:ada", reason="maintenance")
-        pausing.resume(Scope(), actor="operator:ada")
+            pauses.pause(scope, actor="operator:ada", reason="maintenance")
+        pauses.resume(Scope(), actor="operator:ada")
         open_circuit("sandbox", seconds=60)
         open_circuit("fake", seconds=60)
         open_circuit("other", seconds=-1)

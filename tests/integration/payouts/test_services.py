@@ -10,7 +10,8 @@ from django.db import transaction
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from payouts import errors, processing, services
+from payouts import errors, services
+from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests import factories

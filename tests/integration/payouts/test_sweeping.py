@@ -12,7 +12,9 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from payouts import heartbeats, pausing, processing, reporting, services, sweeping
+from payouts import services
+from payouts.engine import backlog, heartbeats, pauses, processing
+from payouts.engine import sweep as sweeping
 from payouts.models import Payout, ProviderCallback, ProviderCircuit
 from payouts.providers import base
 from payouts.states import PayoutStatus
@@ -196,7 +198,7 @@ class TestSweep:
         assert [database.statuses(payout)[-1] for payout in (strange, good)] == ["pending", "paid"]
         assert not strange.attempts.exists()
         # Somebody should notice all the same.
-        assert reporting.backlog()["due"] == 1
+        assert backlog.backlog()["due"] == 1
 
 
 @pytest.mark.django_db
@@ -452,7 +454,7 @@ class TestHeld:
         return live_payout
 
     def test_by_a_pause(self, provider: FakeProvider, held_payout: Payout, make_payout: MakePayout) -> None:
-        pausing.pause(pausing.Scope(provider="fake"), actor="operator:test", reason="maintenance")
+        pauses.pause(pauses.Scope(provider="fake"), actor="operator:test", reason="maintenance")
         free = make_payout()
         database.make_due(free)
 
@@ -465,10 +467,10 @@ class TestHeld:
         assert provider.calls == []
 
     def test_goes_when_the_pause_ends(self, provider: FakeProvider, held_payout: Payout) -> None:
-        scope = pausing.Scope(provider="fake")
-        pausing.pause(scope, actor="operator:test", reason="maintenance")
+        scope = pauses.Scope(provider="fake")
+        pauses.pause(scope, actor="operator:test", reason="maintenance")
         sweeping.sweep()
-        pausing.resume(scope, actor="operator:test")
+        pauses.resume(scope, actor="operator:test")
 
         assert sweeping.sweep() == sweeping.Sweep(due=1, processed=1)
         assert provider.kinds == ["send"]
@@ -488,7 +490,7 @@ class TestHeld:
     def test_is_asked_about_all_the_same(self, dead_broker: None, provider: FakeProvider, live_payout: Payout) -> None:
         provider.on_send(fake_provider.UNKNOWN)
         processing.process(live_payout.pk)
-        pausing.pause(pausing.Scope(), actor="operator:test", reason="maintenance")
+        pauses.pause(pauses.Scope(), actor="operator:test", reason="maintenance")
         open_circuit(seconds=60)
         database.make_due(live_payout)
 

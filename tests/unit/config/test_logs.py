@@ -12,7 +12,7 @@ from config import logs
 
 
 def make_record(message: str = "payout.settled", **extra: Any) -> logging.LogRecord:
-    record = logging.makeLogRecord({"name": "payouts.processing", "levelname": "INFO", "msg": message, **extra})
+    record = logging.makeLogRecord({"name": "payouts.engine.processing", "levelname": "INFO", "msg": message, **extra})
     assert logs.RequestIdFilter().filter(record)
     return record
 
@@ -31,7 +31,7 @@ class TestJSON:
         assert line.pop("at")
         assert line == {
             "level": "INFO",
-            "logger": "payouts.processing",
+            "logger": "payouts.engine.processing",
             "event": "payout.settled",
             "request_id": "",
             "payout_id": "0193",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from payouts import evidence
-from payouts.evidence import Evidence, Reading
+from payouts.engine import evidence
+from payouts.engine.evidence import Evidence, Reading
 from payouts.providers import base
 from payouts.states import AttemptOutcome, PayoutStatus
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts import retries
+from payouts.engine import retries
 
 
 class TestSendDelay:

@@ -1,4 +1,4 @@
-"""Take the lease on a payout: step 1 of Note [Commit, call, commit] in payouts/processing.py.
+"""Take the lease on a payout: step 1 of Note [Commit, call, commit] in payouts/engine/processing.py.
 
 Each function is one short transaction, which commits before anybody is called. Of several who try at once one gets the
 claim, and the others None. Time is the database's, so that the clocks of the machines do not matter.
@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Now
 
-from payouts import admission, circuits, transitions
+from payouts import transitions
+from payouts.engine import admission, circuits
 from payouts.models import Payout, PayoutAttempt
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, PayoutStatus

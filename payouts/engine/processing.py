@@ -1,9 +1,9 @@
 """The engine: take a payout that is due one step further. Knows no HTTP and no Celery.
 
 # Note [Commit, call, commit]
-1. A short transaction takes the lease and writes the attempt, and commits (payouts/claims.py).
+1. A short transaction takes the lease and writes the attempt, and commits (payouts/engine/claims.py).
 2. The provider is called. No transaction is open and no row is locked.
-3. A second short transaction writes what the answer showed and changes the status (payouts/settling.py).
+3. A second short transaction writes what the answer showed and changes the status (payouts/engine/outcomes.py).
 A worker that dies between 1 and 3 leaves a lease that runs out; what it may have sent is then asked about.
 """
 
@@ -17,9 +17,9 @@ from typing import Final
 
 from django.db import InterfaceError, OperationalError, connection
 
-from payouts import admission, circuits, claims, evidence, settling
-from payouts.claims import Claim
-from payouts.evidence import Evidence
+from payouts.engine import admission, circuits, claims, evidence, outcomes
+from payouts.engine.claims import Claim
+from payouts.engine.evidence import Evidence
 from payouts.models import Payout
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
@@ -91,14 +91,14 @@ def _settle(claim: Claim, found: Evidence) -> None:
     """Write it down, again where the database is away for a moment: nobody else knows what the provider said."""
     for pause_seconds in SETTLE_PAUSES_SECONDS:
         try:
-            settling.settle(claim, found)
+            outcomes.settle(claim, found)
         except (OperationalError, InterfaceError) as error:
             logger.warning("payout.settle.failed", extra={"payout_id": str(claim.payout.pk), "error": str(error)})
             connection.close()
             time.sleep(pause_seconds)
         else:
             return
-    settling.settle(claim, found)
+    outcomes.settle(claim, found)
 
 
 def _send_again(payout: Payout, provider: base.Provider) -> None:

@@ -14,7 +14,8 @@ from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
 from accounts.models import Merchant
-from payouts import admission, errors, journal
+from payouts import attempts, errors
+from payouts.engine import admission
 from payouts.models import Pause, Payout
 from payouts.providers import registry
 from payouts.states import PayoutStatus
@@ -46,7 +47,7 @@ def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
     Raises ReasonMissing, ReasonUnusable, ProviderNotFound, PausedAlready where exactly this is paused, and
     PauseNotBegun where something else holds the table of pauses.
     """
-    reason = journal.usable_reason(reason)
+    reason = attempts.usable_reason(reason)
     if scope.provider and scope.provider not in registry.PROVIDERS:
         raise errors.ProviderNotFound
     try:

@@ -1,7 +1,7 @@
 """What providers tell us by themselves: stored once as it came, answered at once, and applied later.
 
 Callbacks come in any order, more than once, late, or never. So nothing is concluded from one that is missing, and what
-one says is read against what is known by then (payouts/evidence.py).
+one says is read against what is known by then (payouts/engine/evidence.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Final
 from django.db import transaction
 from django.db.models.functions import Now
 
-from payouts import errors, evidence, journal, settling
-from payouts.evidence import Evidence, Reading
+from payouts import attempts, errors
+from payouts.engine import evidence, outcomes
+from payouts.engine.evidence import Evidence, Reading
 from payouts.models import CallbackResult, Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome
@@ -88,9 +89,9 @@ def _apply(callback: ProviderCallback) -> tuple[CallbackResult, Payout | None]:
         found = Evidence(AttemptOutcome.UNKNOWN, "answer_mismatch", "The provider names another amount or currency.")
     _write(callback, payout, found, reference_number)
     if is_of_other_terms:
-        settling.flag(payout, found)
+        outcomes.flag(payout, found)
         return CallbackResult.CONTRADICTED, payout
-    reading = settling.apply(
+    reading = outcomes.apply(
         payout,
         found,
         reference_number=reference_number,
@@ -101,7 +102,7 @@ def _apply(callback: ProviderCallback) -> tuple[CallbackResult, Payout | None]:
 
 
 def _write(callback: ProviderCallback, payout: Payout, found: Evidence, reference_number: int) -> None:
-    journal.append(
+    attempts.append(
         payout,
         kind=AttemptKind.CALLBACK,
         outcome=found.outcome,

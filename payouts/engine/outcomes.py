@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import claims, evidence, retries, transitions
-from payouts.claims import Claim
-from payouts.evidence import Evidence, Reading
+from payouts import transitions
+from payouts.engine import claims, evidence, retries
+from payouts.engine.claims import Claim
+from payouts.engine.evidence import Evidence, Reading
 from payouts.models import Payout, PayoutAttempt
 from payouts.providers import registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus, path_of_evidence

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
-from payouts import circuits
+from payouts.engine import circuits
 from payouts.models import Pause, Payout
 from payouts.providers import registry
 from payouts.states import PayoutStatus

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from payouts import admission
+from payouts.engine import admission
 from payouts.models import Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 

@@ -17,8 +17,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import retries
-from payouts.evidence import Evidence
+from payouts.engine import retries
+from payouts.engine.evidence import Evidence
 from payouts.models import ProviderCircuit
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
 from psycopg.errors import LockNotAvailable
 
-from payouts import admission, claims, dispatch, inbox, processing
+from payouts import dispatch
+from payouts.engine import admission, claims, inbox, processing
 from payouts.models import Payout, ProviderCallback
 from payouts.states import PayoutStatus
 
