@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from payouts import provider_settings
 from payouts.providers import registry
-from payouts.providers.http_bank import Configuration
+from payouts.providers.http_bank.provider import Configuration
 
 #: 128 bits in base64, rounded down.
 SECRET_LENGTH_MIN: Final = 20

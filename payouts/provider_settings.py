@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from payouts.providers import base, registry
-from payouts.providers.http_bank import Configuration, HttpBankProvider
+from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
 
 
 def configuration() -> Configuration | None:

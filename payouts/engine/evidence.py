@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from payouts import recipient_details, states
-from payouts.providers import bank_words, base
+from payouts.providers import base, redaction
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptOutcome, PayoutStatus
 from rest import texts
@@ -137,9 +137,9 @@ def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient: Recip
     hidden = recipient_details.private_texts(recipient)
     return Evidence(
         outcome,
-        code=_storable(bank_words.presentable(str(code), hidden=hidden, length_max=CODE_LENGTH_MAX), CODE_LENGTH_MAX),
+        code=_storable(redaction.presentable(str(code), hidden=hidden, length_max=CODE_LENGTH_MAX), CODE_LENGTH_MAX),
         message=_storable(
-            bank_words.presentable(str(message), hidden=hidden, length_max=MESSAGE_LENGTH_MAX), MESSAGE_LENGTH_MAX
+            redaction.presentable(str(message), hidden=hidden, length_max=MESSAGE_LENGTH_MAX), MESSAGE_LENGTH_MAX
         ),
     )
 

@@ -19,7 +19,7 @@ from payouts import tasks
 from payouts.engine import inbox
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base, registry
-from payouts.providers.http_bank import Configuration, HttpBankProvider
+from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
 from tests import factories
 from tests.integration.api import answers
 from tests.integration.payouts import fake_provider

@@ -11,7 +11,8 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from payouts.providers import bank_transport, base
+from payouts.providers import base
+from payouts.providers.http_bank import transport as bank_transport
 from tests.integration.providers.calling import call, summary
 from tests.integration.providers.scripted_server import answering, http, serving
 from tests.unit.payouts.providers import banks

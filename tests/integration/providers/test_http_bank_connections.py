@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from payouts.providers import bank_sockets, bank_transport, base
-from payouts.providers.http_bank import HttpBankProvider
+from payouts.providers import base
+from payouts.providers.http_bank import sockets, transport
+from payouts.providers.http_bank.provider import HttpBankProvider
 from tests.integration.providers.scripted_server import (
     Connection,
     Script,
@@ -175,15 +176,15 @@ class TestConnection:
         """Wherever a call is broken off: httpcore offers no connection that is readable."""
         with serving(pay_each) as server:
             now = time.monotonic()
-            token = bank_sockets.CURRENT.set(bank_sockets.Call(now + 5.0, now + 5.0))
-            stream = bank_sockets.Backend().connect_tcp("127.0.0.1", server.port)
+            token = sockets.CURRENT.set(sockets.Call(now + 5.0, now + 5.0))
+            stream = sockets.Backend().connect_tcp("127.0.0.1", server.port)
             with closing(stream):
-                assert isinstance(stream, bank_sockets.Stream)
+                assert isinstance(stream, sockets.Stream)
                 stream.is_clean = True
                 before = stream.get_extra_info("is_readable")
                 stream.write(b"PUT ")
                 afterwards = stream.get_extra_info("is_readable")
-            bank_sockets.CURRENT.reset(token)
+            sockets.CURRENT.reset(token)
 
         assert (before, afterwards) == (False, True)
 
@@ -212,7 +213,7 @@ class TestConnection:
         assert (server.connections_count, len(server.requests)) == (1, 2)
 
     def test_is_not_kept_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bank_transport, "IDLE_SECONDS_MAX", 0.05)
+        monkeypatch.setattr(transport, "IDLE_SECONDS_MAX", 0.05)
         with bank(pay_each) as (server, provider):
             provider.send(INSTRUCTION)
             time.sleep(0.1)
@@ -261,7 +262,7 @@ class TestThreads:
         assert server.connections_count <= 6
 
     def test_leave_a_bounded_number_of_connections(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bank_transport, "IDLE_CONNECTIONS_MAX", 2)
+        monkeypatch.setattr(transport, "IDLE_CONNECTIONS_MAX", 2)
         together = threading.Barrier(5)
 
         def pay_together(connection: Connection) -> None:

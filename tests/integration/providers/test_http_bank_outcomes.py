@@ -9,7 +9,7 @@ import time
 import httpcore
 import pytest
 
-from payouts.providers import bank_sockets, bank_transport
+from payouts.providers.http_bank import sockets, transport
 from tests.integration.providers.calling import call, summary
 from tests.integration.providers.scripted_server import (
     Connection,
@@ -78,7 +78,7 @@ CHUNKS = b"".join(b"%x;a=b\r\n%s\r\n" % (len(part), part) for part in (BODY[:10]
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-LIMIT = bank_sockets.ANSWER_BYTES_MAX
+LIMIT = sockets.ANSWER_BYTES_MAX
 
 
 def padded(length: int) -> bytes:
@@ -315,8 +315,8 @@ class TestDeadline:
         answered = httpcore.Response(200, content=[b"a", b"b"])
 
         def read() -> bytes:
-            bank_sockets.CURRENT.set(bank_sockets.Call(now, now, has_sent=True))
-            return b"".join(bank_transport.Body(answered))
+            sockets.CURRENT.set(sockets.Call(now, now, has_sent=True))
+            return b"".join(transport.Body(answered))
 
         with pytest.raises(TimeoutError):
             contextvars.copy_context().run(read)

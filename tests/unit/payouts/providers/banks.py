@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from payouts.providers import base
-from payouts.providers.http_bank import Configuration, HttpBankProvider
+from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
 
 TOKEN = "a-bearer-token"
 SECRET = "a-signing-secret"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from payouts.providers import bank_addresses
+from payouts.providers.http_bank import base_url
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from payouts.providers import bank_addresses
     ],
 )
 def test_takes_a_plain_address(url: str) -> None:
-    assert bank_addresses.read_base_url(url) == url
-    assert bank_addresses.read_base_url(f"{url}/") == url
+    assert base_url.read_base_url(url) == url
+    assert base_url.read_base_url(f"{url}/") == url
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_takes_a_plain_address(url: str) -> None:
 )
 def test_refuses_what_is_no_plain_address(url: str) -> None:
     with pytest.raises(ValueError, match="not ") as refusal:
-        bank_addresses.read_base_url(url)
+        base_url.read_base_url(url)
 
     assert not url or url not in str(refusal.value)

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.providers import bank_answers, base
-from payouts.providers.bank_answers import Answer
+from payouts.providers import base
 from payouts.providers.base import ReportKind
+from payouts.providers.http_bank import responses
+from payouts.providers.http_bank.responses import Answer
 from tests.unit.payouts.providers.banks import INSTRUCTION, as_json, refusal, transfer
 
-READERS: list[Callable[..., base.Report]] = [bank_answers.read_send, bank_answers.read_ask]
+READERS: list[Callable[..., base.Report]] = [responses.read_send, responses.read_ask]
 LOST = base.OutcomeUnknown("connection_lost", "It broke.")
 MISSING = object()
 
@@ -61,7 +62,7 @@ class TestTransfer:
     def test_has_a_code_where_it_failed(self, status: str, code: str) -> None:
         body = as_json(transfer(status=status, final=status != "accepted"))
 
-        assert bank_answers.read_send(Answer(200, body), INSTRUCTION).code == code
+        assert responses.read_send(Answer(200, body), INSTRUCTION).code == code
 
     @pytest.mark.parametrize(
         ("changes", "name"),
@@ -86,7 +87,7 @@ class TestTransfer:
     def test_may_spell_the_amount_as_it_likes(self, amount: str) -> None:
         for ours in (Decimal("10.5"), Decimal("10.5000")):
             told = replace(INSTRUCTION, amount=ours)
-            assert bank_answers.read_send(Answer(200, as_json(transfer(amount=amount))), told).kind is ReportKind.PAID
+            assert responses.read_send(Answer(200, as_json(transfer(amount=amount))), told).kind is ReportKind.PAID
 
     @pytest.mark.parametrize("read", READERS)
     def test_that_cannot_be_read_proves_nothing(self, read: Callable[..., base.Report]) -> None:
@@ -99,7 +100,7 @@ class TestTransfer:
 
 class TestRefusal:
     def test_of_a_send_is_a_rejection(self) -> None:
-        error = error_of(bank_answers.read_send, refused())
+        error = error_of(responses.read_send, refused())
 
         assert isinstance(error, base.Rejected)
         assert (error.code, error.message) == ("account_closed", "The account is closed.")
@@ -109,7 +110,7 @@ class TestRefusal:
     def test_that_is_not_whole_proves_nothing(self, name: str, value: object) -> None:
         document = {key: said for key, said in refusal(**{name: value}).items() if said is not MISSING}
 
-        error = error_of(bank_answers.read_send, Answer(422, as_json(document)))
+        error = error_of(responses.read_send, Answer(422, as_json(document)))
 
         assert (type(error), error.code) == (base.OutcomeUnknown, "unreadable_answer")
         assert error.message == f"The bank's answer cannot be read: {name} is missing or no text."
@@ -118,34 +119,34 @@ class TestRefusal:
         "answer", [Answer(422), Answer(422, b"{}"), refused(code=" "), refused(reference=""), refused(reference="a b")]
     )
     def test_that_cannot_be_read_proves_nothing(self, answer: Answer) -> None:
-        error = error_of(bank_answers.read_send, answer)
+        error = error_of(responses.read_send, answer)
 
         assert (type(error), error.code) == (base.OutcomeUnknown, "unreadable_answer")
 
     # A late answer to another request must not fail a payout that the bank executes.
     @pytest.mark.parametrize("reference", ["another", INSTRUCTION.reference.upper()])
     def test_of_another_reference_proves_nothing(self, reference: str) -> None:
-        error = error_of(bank_answers.read_send, refused(reference=reference))
+        error = error_of(responses.read_send, refused(reference=reference))
 
         assert (type(error), error.code) == (base.OutcomeUnknown, "answer_mismatch")
         assert error.message == "The bank answered about another reference."
 
     def test_that_is_cut_off_proves_nothing(self) -> None:
-        assert error_of(bank_answers.read_send, Answer(422, body_failure=LOST)) is LOST
+        assert error_of(responses.read_send, Answer(422, body_failure=LOST)) is LOST
 
     def test_has_a_code_even_if_none_of_it_can_be_shown(self) -> None:
-        error = error_of(bank_answers.read_send, refused(code="\x00\x01"))
+        error = error_of(responses.read_send, refused(code="\x00\x01"))
 
         assert isinstance(error, base.Rejected)
         assert error.code == "rejected"
 
     def test_has_a_code_and_a_message_that_are_not_too_long(self) -> None:
-        error = error_of(bank_answers.read_send, refused(code="c" * 1000, message="m" * 1000))
+        error = error_of(responses.read_send, refused(code="c" * 1000, message="m" * 1000))
 
         assert (len(error.code), len(error.message)) == (64, 200)
 
     def test_of_a_question_proves_nothing(self) -> None:
-        error = error_of(bank_answers.read_ask, refused())
+        error = error_of(responses.read_ask, refused())
 
         assert isinstance(error, base.OutcomeUnknown)
         assert error.code == "http_422"
@@ -154,9 +155,9 @@ class TestRefusal:
     def test_means_the_same_whatever_is_hidden(self) -> None:
         hidden = ["transfer_not_found", "unauthorized", "reference_conflict"]
 
-        found = bank_answers.read_ask(problem(404, "transfer_not_found"), INSTRUCTION, hidden=hidden)
-        stranger = error_of(bank_answers.read_send, problem(401, "unauthorized"), hidden=hidden)
-        conflict = error_of(bank_answers.read_send, problem(409, "reference_conflict"), hidden=hidden)
+        found = responses.read_ask(problem(404, "transfer_not_found"), INSTRUCTION, hidden=hidden)
+        stranger = error_of(responses.read_send, problem(401, "unauthorized"), hidden=hidden)
+        conflict = error_of(responses.read_send, problem(409, "reference_conflict"), hidden=hidden)
 
         assert found.kind is ReportKind.NOT_FOUND
         assert (type(stranger), stranger.code) == (base.Unavailable, "unauthorized")
@@ -188,17 +189,17 @@ class TestQuestion:
     def test_about_what_the_bank_does_not_know(self) -> None:
         answer = problem(404, "transfer_not_found")
 
-        assert bank_answers.read_ask(answer, INSTRUCTION) == base.Report(ReportKind.NOT_FOUND)
-        assert error_of(bank_answers.read_send, answer).code == "http_404"
+        assert responses.read_ask(answer, INSTRUCTION) == base.Report(ReportKind.NOT_FOUND)
+        assert error_of(responses.read_send, answer).code == "http_404"
 
     @pytest.mark.parametrize("answer", [Answer(404), Answer(404, b"Not Found"), problem(404, "not_found")])
     def test_that_nobody_understands_proves_nothing(self, answer: Answer) -> None:
-        error = error_of(bank_answers.read_ask, answer)
+        error = error_of(responses.read_ask, answer)
 
         assert (type(error), error.code) == (base.OutcomeUnknown, "http_404")
 
     def test_creates_nothing(self) -> None:
-        assert error_of(bank_answers.read_ask, Answer(201, as_json(transfer()))).code == "http_201"
+        assert error_of(responses.read_ask, Answer(201, as_json(transfer()))).code == "http_201"
 
 
 class TestEverythingElse:
@@ -215,11 +216,11 @@ class TestEverythingElse:
             assert isinstance(error_of(read, Answer(status, body)), base.OutcomeUnknown)
 
     def test_repeats_what_the_bank_says_about_it(self) -> None:
-        error = error_of(bank_answers.read_send, problem(500, "broken", "Call\n us."))
+        error = error_of(responses.read_send, problem(500, "broken", "Call\n us."))
 
         assert error.message == "The bank answered 500: broken: Call us."
 
     def test_repeats_nothing_of_what_is_no_document_of_the_bank(self) -> None:
-        error = error_of(bank_answers.read_send, Answer(502, b"<h1>Jane Doe</h1>"))
+        error = error_of(responses.read_send, Answer(502, b"<h1>Jane Doe</h1>"))
 
         assert error.message == "The bank answered 502."

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.providers import bank_documents
-from payouts.providers.bank_documents import Problem, Refusal, Transfer, TransferStatus, Unreadable
+from payouts.providers.http_bank import documents
+from payouts.providers.http_bank.documents import Problem, Refusal, Transfer, TransferStatus, Unreadable
 from tests.unit.payouts.providers.banks import INSTRUCTION, as_json, refusal, transfer
 
 MISSING = object()
 READERS: list[Callable[[bytes], object]] = [
-    bank_documents.read_transfer,
-    bank_documents.read_problem,
-    bank_documents.read_refusal,
-    bank_documents.read_callback,
+    documents.read_transfer,
+    documents.read_problem,
+    documents.read_refusal,
+    documents.read_callback,
 ]
 
 
 class TestTransfer:
     def test_is_read(self) -> None:
-        read = bank_documents.read_transfer(as_json(transfer(code="c", message="m", something="else")))
+        read = documents.read_transfer(as_json(transfer(code="c", message="m", something="else")))
 
         assert read == Transfer(
             id="tr_1",
@@ -38,14 +38,14 @@ class TestTransfer:
 
     @pytest.mark.parametrize("amount", ["0", "10", "10.5", "10.500000", "999999999999.9999"])
     def test_has_a_plain_amount(self, amount: str) -> None:
-        assert bank_documents.read_transfer(as_json(transfer(amount=amount))).amount == Decimal(amount)
+        assert documents.read_transfer(as_json(transfer(amount=amount))).amount == Decimal(amount)
 
     @pytest.mark.parametrize(
         ("status", "final"),
         [("accepted", False), ("paid", False), ("paid", True), ("rejected", True), ("returned", True)],
     )
     def test_may_end_where_its_status_may(self, status: str, final: bool) -> None:  # noqa: FBT001
-        read = bank_documents.read_transfer(as_json(transfer(status=status, final=final)))
+        read = documents.read_transfer(as_json(transfer(status=status, final=final)))
 
         assert (read.status.value, read.is_final) == (status, final)
 
@@ -53,7 +53,7 @@ class TestTransfer:
     @pytest.mark.parametrize(("status", "final"), [("accepted", True), ("rejected", False), ("returned", False)])
     def test_is_unreadable_where_it_contradicts_itself(self, status: str, final: bool) -> None:  # noqa: FBT001
         with pytest.raises(Unreadable, match="final contradicts the status"):
-            bank_documents.read_transfer(as_json(transfer(status=status, final=final)))
+            documents.read_transfer(as_json(transfer(status=status, final=final)))
 
     @pytest.mark.parametrize(
         ("name", "values"),
@@ -80,7 +80,7 @@ class TestTransfer:
             if value is MISSING:
                 del document[name]
             with pytest.raises(Unreadable, match=name) as problem:
-                bank_documents.read_transfer(as_json(document))
+                documents.read_transfer(as_json(document))
             # What was written may be a secret, or somebody's account.
             assert not isinstance(value, str) or len(value) < 4 or value not in str(problem.value)
 
@@ -127,12 +127,12 @@ class TestJson:
 
 class TestProblem:
     def test_is_read(self) -> None:
-        read = bank_documents.read_problem(as_json({"code": "no", "message": "", "more": 1}))
+        read = documents.read_problem(as_json({"code": "no", "message": "", "more": 1}))
 
         assert read == Problem("no", "")
 
     def test_is_read_behind_a_byte_order_mark(self) -> None:
-        read = bank_documents.read_problem(b"\xef\xbb\xbf" + as_json({"code": "no", "message": ""}))
+        read = documents.read_problem(b"\xef\xbb\xbf" + as_json({"code": "no", "message": ""}))
 
         assert read == Problem("no", "")
 
@@ -141,26 +141,26 @@ class TestProblem:
     )
     def test_is_unreadable_without_a_code(self, document: dict[str, Any]) -> None:
         with pytest.raises(Unreadable):
-            bank_documents.read_problem(as_json(document))
+            documents.read_problem(as_json(document))
 
 
 class TestRefusal:
     def test_is_read(self) -> None:
-        read = bank_documents.read_refusal(as_json(refusal(more=1)))
+        read = documents.read_refusal(as_json(refusal(more=1)))
 
         assert read == Refusal("account_closed", "The account is closed.", INSTRUCTION.reference)
 
     @pytest.mark.parametrize("reference", [None, 1, "", "a b", "x" * 65, f"{INSTRUCTION.reference}\n"])
     def test_is_unreadable_without_a_reference(self, reference: object) -> None:
         with pytest.raises(Unreadable, match="reference"):
-            bank_documents.read_refusal(as_json(refusal(reference=reference)))
+            documents.read_refusal(as_json(refusal(reference=reference)))
 
 
 class TestCallback:
     def test_is_read(self) -> None:
         body = as_json({"type": "transfer.updated", "transfer": transfer(), "more": 1})
 
-        assert bank_documents.read_callback(body) == bank_documents.read_transfer(as_json(transfer()))
+        assert documents.read_callback(body) == documents.read_transfer(as_json(transfer()))
 
     @pytest.mark.parametrize(
         "document",
@@ -179,4 +179,4 @@ class TestCallback:
     )
     def test_is_unreadable_with_anything_else(self, document: dict[str, Any]) -> None:
         with pytest.raises(Unreadable):
-            bank_documents.read_callback(as_json(document))
+            documents.read_callback(as_json(document))

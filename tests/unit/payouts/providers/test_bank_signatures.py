@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.providers import bank_signatures, base
+from payouts.providers import base
+from payouts.providers.http_bank import signatures as bank_signatures
 
 NOW = 1_700_000_000
 KEY = b"0123456789abcdef0123456789abcdef"

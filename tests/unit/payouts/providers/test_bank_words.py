@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.providers import bank_words
+from payouts.providers import redaction
 
 IBAN = "DE89370400440532013000"
 
@@ -29,18 +29,18 @@ IBAN = "DE89370400440532013000"
     ],
 )
 def test_are_presentable(text: str, hidden: list[str], expected: str) -> None:
-    assert bank_words.presentable(text, hidden=hidden, length_max=200) == expected
+    assert redaction.presentable(text, hidden=hidden, length_max=200) == expected
 
 
 def test_are_hidden_before_they_are_cut() -> None:
     text = "x" * 10 + IBAN
 
-    assert bank_words.presentable(text, hidden=[IBAN], length_max=15) == "x" * 10 + "***"
+    assert redaction.presentable(text, hidden=[IBAN], length_max=15) == "x" * 10 + "***"
 
 
 @given(st.text(), st.lists(st.text()), st.integers(0, 50))
 def test_are_short_and_printable(text: str, hidden: list[str], length_max: int) -> None:
-    words = bank_words.presentable(text, hidden=hidden, length_max=length_max)
+    words = redaction.presentable(text, hidden=hidden, length_max=length_max)
 
     assert len(words) <= length_max
     assert words.isprintable()
@@ -49,7 +49,7 @@ def test_are_short_and_printable(text: str, hidden: list[str], length_max: int) 
 @given(st.text(), st.text(min_size=4).filter(lambda value: len("".join(value.split())) >= 4), st.text())
 def test_never_carry_what_is_hidden(before: str, value: str, after: str) -> None:
     value = " ".join("".join(character for character in value if character.isprintable()).split())
-    words = bank_words.presentable(before + value + after, hidden=[value], length_max=10_000)
+    words = redaction.presentable(before + value + after, hidden=[value], length_max=10_000)
 
-    if len("".join(value.split())) >= bank_words.HIDDEN_LENGTH_MIN and "*" not in value:
+    if len("".join(value.split())) >= redaction.HIDDEN_LENGTH_MIN and "*" not in value:
         assert value not in words

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts.providers import bank_transport, base, http_bank
+from payouts.providers import base
 from payouts.providers.base import ReportKind
-from payouts.providers.http_bank import Configuration, HttpBankProvider
+from payouts.providers.http_bank import provider as http_bank
+from payouts.providers.http_bank import transport
+from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
 from tests.unit.payouts.providers import banks
 from tests.unit.payouts.providers.banks import CALLBACK_SECRET, CAPABILITIES, INSTRUCTION, as_json, transfer
 
@@ -83,7 +85,7 @@ class TestConfiguration:
     def test_derives_the_time_outs(self, total: float, timeouts: tuple[float, ...]) -> None:
         connect, step = timeouts
 
-        assert bank_transport.timeout_within(total) == httpx.Timeout(connect=connect, read=step, write=step, pool=step)
+        assert transport.timeout_within(total) == httpx.Timeout(connect=connect, read=step, write=step, pool=step)
 
 
 class TestOrder:

@@ -15,16 +15,9 @@ import openapi_spec_validator
 import pytest
 import yaml
 
-from payouts.providers import (
-    bank_answers,
-    bank_documents,
-    bank_signatures,
-    bank_sockets,
-    bank_transport,
-    base,
-    http_bank,
-)
-from payouts.providers.bank_answers import Answer
+from payouts.providers import base
+from payouts.providers.http_bank import documents, provider, responses, signatures, sockets, transport
+from payouts.providers.http_bank.responses import Answer
 from tests.unit.payouts.providers import banks
 
 DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
@@ -62,7 +55,7 @@ def is_valid(value: object, schema: str) -> bool:
 
 
 def outcome(method: str, status: int, document: object) -> str:
-    read = bank_answers.read_send if method == "put" else bank_answers.read_ask
+    read = responses.read_send if method == "put" else responses.read_ask
     try:
         return read(Answer(status, json.dumps(document).encode()), banks.INSTRUCTION).kind.value
     except base.Rejected as error:
@@ -88,7 +81,7 @@ class TestApi:
     def test_has_an_example_of_each_status(self) -> None:
         shown = {example["value"]["status"] for _, status, example in examples() if status in {"200", "201"}}
 
-        assert shown == {status.value for status in bank_documents.TransferStatus}
+        assert shown == {status.value for status in documents.TransferStatus}
         assert shown == set(API["components"]["schemas"]["Transfer"]["properties"]["status"]["enum"])
 
     def test_has_examples_of_the_terms_as_they_are_sent(self) -> None:
@@ -100,7 +93,7 @@ class TestApi:
                 recipient_details=example["value"]["recipient"],
             )
             assert is_valid(example["value"], "Terms")
-            assert json.loads(http_bank._order(told)) == example["value"]
+            assert json.loads(provider._order(told)) == example["value"]
 
     # What the schema allows is read, and what is not read it does not allow.
     @pytest.mark.parametrize(
@@ -132,9 +125,9 @@ class TestApi:
     def test_allows_just_what_is_read(self, changes: dict[str, Any]) -> None:
         document = banks.transfer(**changes)
         try:
-            bank_documents.read_transfer(banks.as_json(document))
+            documents.read_transfer(banks.as_json(document))
             is_read = True
-        except bank_documents.Unreadable:
+        except documents.Unreadable:
             is_read = False
 
         assert is_valid(document, "Transfer") is is_read
@@ -178,7 +171,7 @@ class TestPage:
     def test_has_signatures_that_are_right(self, method: str) -> None:
         target, headers, body = page_request(method)
 
-        signed = bank_signatures.sign_request(
+        signed = signatures.sign_request(
             SECRET, timestamp=int(headers["Payouts-Timestamp"]), method=method, target=target, body=body
         )
         assert signed == {name: value for name, value in headers.items() if name.startswith("Payouts-")}
@@ -187,23 +180,21 @@ class TestPage:
     def test_has_a_body_as_it_is_sent(self) -> None:
         _, _, body = page_request("PUT")
 
-        assert http_bank._order(banks.INSTRUCTION) == body
+        assert provider._order(banks.INSTRUCTION) == body
         assert f"body='{body.decode()}'" in PAGE
 
     def test_has_a_callback_that_is_authentic(self) -> None:
         target, headers, body = page_request("POST")
-        keys = [bank_signatures.callback_key(CALLBACK_SECRET)]
+        keys = [signatures.callback_key(CALLBACK_SECRET)]
 
-        event_id = bank_signatures.verify_callback(keys, headers, body, now=int(headers["webhook-timestamp"]))
+        event_id = signatures.verify_callback(keys, headers, body, now=int(headers["webhook-timestamp"]))
 
         assert (target, event_id) == ("/api/callbacks/http_bank/", "ev_7f3a")
-        assert bank_documents.read_callback(body).id == "tr_01"
+        assert documents.read_callback(body).id == "tr_01"
         assert f"`{CALLBACK_SECRET}`" in PAGE
 
     def test_names_every_code(self) -> None:
-        sources = "".join(
-            inspect.getsource(module) for module in (bank_answers, bank_sockets, bank_transport, http_bank)
-        )
+        sources = "".join(inspect.getsource(module) for module in (responses, sockets, transport, provider))
         raised = set(re.findall(r'(?m)(?:(?:Rejected|Unavailable|OutcomeUnknown)\(\s*|^    \(\S+, )"(\w+)"', sources))
         tables = PAGE.split("## What each answer means")[1].split("\n## ")[0]
         named = {code for row in tables.splitlines() if row.startswith("| ") for code in re.findall(r"`(\w+)`", row)}
@@ -212,14 +203,14 @@ class TestPage:
         assert raised - named == set()
 
     def test_names_the_settings_that_are_asked_for(self) -> None:
-        source = inspect.getsource(http_bank)
+        source = inspect.getsource(provider)
         table = PAGE.split("## Settings")[1].split("\n## ")[0]
 
         assert set(re.findall(r"PAYOUTS_[A-Z_]+", source)) <= set(re.findall(r"PAYOUTS_[A-Z_]+", table))
 
     def test_has_the_figures_of_the_code(self) -> None:
-        assert f"kept for {bank_transport.IDLE_SECONDS_MAX:g} s" in PAGE
-        assert f"up to {bank_transport.IDLE_CONNECTIONS_MAX} for each process" in PAGE
-        assert f"over {bank_sockets.ANSWER_BYTES_MAX // 1024} kB of answer" in PAGE
-        assert f"over {bank_signatures.TOLERANCE_SECONDS} s from your clock" in PAGE
-        assert f"words {bank_answers.WORDS_LENGTH_MAX} characters are kept" in PAGE
+        assert f"kept for {transport.IDLE_SECONDS_MAX:g} s" in PAGE
+        assert f"up to {transport.IDLE_CONNECTIONS_MAX} for each process" in PAGE
+        assert f"over {sockets.ANSWER_BYTES_MAX // 1024} kB of answer" in PAGE
+        assert f"over {signatures.TOLERANCE_SECONDS} s from your clock" in PAGE
+        assert f"words {responses.WORDS_LENGTH_MAX} characters are kept" in PAGE

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from payouts.providers import bank_documents, bank_words, base
-from payouts.providers.bank_documents import Problem, Transfer, TransferStatus
+from payouts.providers import base, redaction
 from payouts.providers.base import ReportKind
+from payouts.providers.http_bank import documents
+from payouts.providers.http_bank.documents import Problem, Transfer, TransferStatus
 
 #: Of the bank's words: enough for a sentence, too little to fill the logs.
 WORDS_LENGTH_MAX: Final = 200
@@ -85,8 +86,8 @@ def _problem(answer: Answer) -> Problem | None:
     if answer.status < 400:
         return None
     try:
-        return bank_documents.read_problem(answer.body)
-    except bank_documents.Unreadable:
+        return documents.read_problem(answer.body)
+    except documents.Unreadable:
         return None
 
 
@@ -103,8 +104,8 @@ def _raise_if_settled(answer: Answer, problem: Problem | None) -> None:
 
 def _report_about(answer: Answer, instruction: base.Instruction, hidden: Sequence[str]) -> base.Report:
     try:
-        transfer = bank_documents.read_transfer(answer.body)
-    except bank_documents.Unreadable as error:
+        transfer = documents.read_transfer(answer.body)
+    except documents.Unreadable as error:
         raise _unreadable(error) from None
     for name in ("reference", "amount", "currency"):
         if getattr(transfer, name) != getattr(instruction, name):
@@ -115,8 +116,8 @@ def _report_about(answer: Answer, instruction: base.Instruction, hidden: Sequenc
 def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[str]) -> base.ProviderError:
     """Return what a 422 means: the refusal of another reference says nothing about this one."""
     try:
-        refusal = bank_documents.read_refusal(answer.body)
-    except bank_documents.Unreadable as error:
+        refusal = documents.read_refusal(answer.body)
+    except documents.Unreadable as error:
         return _unreadable(error)
     if refusal.reference != instruction.reference:
         return _mismatch("reference")
@@ -124,7 +125,7 @@ def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[st
     return base.Rejected(code or "rejected", _words(refusal.message, hidden), is_for_good=True)
 
 
-def _unreadable(error: bank_documents.Unreadable) -> base.OutcomeUnknown:
+def _unreadable(error: documents.Unreadable) -> base.OutcomeUnknown:
     return base.OutcomeUnknown("unreadable_answer", f"The bank's answer cannot be read: {error}.")
 
 
@@ -142,4 +143,4 @@ def _undocumented(answer: Answer, problem: Problem | None, hidden: Sequence[str]
 
 
 def _words(text: str, hidden: Sequence[str], length_max: int = WORDS_LENGTH_MAX) -> str:
-    return bank_words.presentable(text, hidden=hidden, length_max=length_max)
+    return redaction.presentable(text, hidden=hidden, length_max=length_max)

@@ -19,9 +19,11 @@ import httpcore
 import httpx
 
 from payouts import money, recipient_details
-from payouts.providers import bank_addresses, bank_answers, bank_documents, bank_signatures, base
-from payouts.providers.bank_answers import Answer
-from payouts.providers.bank_transport import Transport
+from payouts.providers import base
+from payouts.providers.http_bank import base_url as bank_addresses
+from payouts.providers.http_bank import documents, responses, signatures
+from payouts.providers.http_bank.responses import Answer
+from payouts.providers.http_bank.transport import Transport
 
 _BEARER_TOKEN = re.compile(r"[!-~]+")
 #: docs/bank-api.yaml, Recipient.
@@ -74,14 +76,14 @@ class Configuration:
             raise ValueError("PAYOUTS_HTTP_BANK_TOKEN must be visible ASCII characters without blanks.")
         if not self.signing_secret.isprintable():
             raise ValueError("PAYOUTS_HTTP_BANK_SECRET must be printable characters.")
-        if len(self.callback_secrets) > bank_signatures.KEYS_MAX:
+        if len(self.callback_secrets) > signatures.KEYS_MAX:
             raise ValueError(
-                f"PAYOUTS_HTTP_BANK_CALLBACK_SECRET takes at most {bank_signatures.KEYS_MAX} secrets: the one in use, "
+                f"PAYOUTS_HTTP_BANK_CALLBACK_SECRET takes at most {signatures.KEYS_MAX} secrets: the one in use, "
                 "and the old or the new one while it is changed."
             )
         for secret in self.callback_secrets:
             try:
-                bank_signatures.callback_key(secret)
+                signatures.callback_key(secret)
             except ValueError:
                 raise ValueError(
                     "PAYOUTS_HTTP_BANK_CALLBACK_SECRET must be secrets with commas between them, "
@@ -100,7 +102,7 @@ class HttpBankProvider:
         self._configuration = configuration
         self._clock = clock
         self._base_url = bank_addresses.read_base_url(configuration.base_url)
-        self._callback_keys = [bank_signatures.callback_key(secret) for secret in configuration.callback_secrets]
+        self._callback_keys = [signatures.callback_key(secret) for secret in configuration.callback_secrets]
         tls = tls_context(configuration.ca_file) if self._base_url.startswith("https:") else None
         self._transport = Transport(configuration.timeout_seconds, tls)
 
@@ -115,7 +117,7 @@ class HttpBankProvider:
             # Nor can it ever be: there is nothing to try again.
             raise base.Rejected("instruction_unusable", "The reference is none that a bank takes.")
         answer = self._exchange("PUT", instruction, body=_order(instruction))
-        return bank_answers.read_send(answer, instruction, hidden=self._hidden(instruction))
+        return responses.read_send(answer, instruction, hidden=self._hidden(instruction))
 
     def ask(self, instruction: base.Instruction) -> base.Report:
         """Tell what became of the reference. Moves nothing, however it ends.
@@ -126,7 +128,7 @@ class HttpBankProvider:
         if not _is_reference(instruction):
             raise base.Unavailable("instruction_unusable", "The reference is none that a bank can be asked about.")
         answer = self._exchange("GET", instruction)
-        return bank_answers.read_ask(answer, instruction, hidden=self._hidden(instruction))
+        return responses.read_ask(answer, instruction, hidden=self._hidden(instruction))
 
     def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
         """Return the bank's id of the event, which one of the secrets has signed less than five minutes ago.
@@ -135,15 +137,15 @@ class HttpBankProvider:
         """
         if not self._callback_keys:
             raise base.CallbackRefused("PAYOUTS_HTTP_BANK_CALLBACK_SECRET is not set: no callback can be checked.")
-        return bank_signatures.verify_callback(self._callback_keys, headers, body, now=self._clock())
+        return signatures.verify_callback(self._callback_keys, headers, body, now=self._clock())
 
     def parse_callback(self, body: bytes) -> base.CallbackReport:
         """Read a callback that was authentic. Raises CallbackUnreadable, and nothing else, whatever comes."""
         try:
-            transfer = bank_documents.read_callback(body)
-        except bank_documents.Unreadable as error:
+            transfer = documents.read_callback(body)
+        except documents.Unreadable as error:
             raise base.CallbackUnreadable(f"The bank's callback cannot be read: {error}.") from None
-        report = bank_answers.report_of(transfer, hidden=self._secrets())
+        report = responses.report_of(transfer, hidden=self._secrets())
         return base.CallbackReport(transfer.reference, report, transfer.amount, transfer.currency)
 
     def close(self) -> None:
@@ -160,7 +162,7 @@ class HttpBankProvider:
     def _credentials(self, request: httpx.Request, body: bytes) -> dict[str, str]:
         if self._configuration.bearer_token:
             return {"Authorization": f"Bearer {self._configuration.bearer_token}"}
-        return bank_signatures.sign_request(
+        return signatures.sign_request(
             self._configuration.signing_secret,
             timestamp=int(self._clock()),
             method=request.method,
@@ -185,7 +187,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 
 
 def _is_reference(instruction: base.Instruction) -> bool:
-    return bool(bank_documents.REFERENCE.fullmatch(instruction.reference))
+    return bool(documents.REFERENCE.fullmatch(instruction.reference))
 
 
 def _order(instruction: base.Instruction) -> bytes:

@@ -13,9 +13,10 @@ from typing import Final
 import httpcore
 import httpx
 
-from payouts.providers import bank_sockets, base
-from payouts.providers.bank_answers import Answer
-from payouts.providers.bank_sockets import Call
+from payouts.providers import base
+from payouts.providers.http_bank import sockets
+from payouts.providers.http_bank.responses import Answer
+from payouts.providers.http_bank.sockets import Call
 
 #: Kept for the next call; a worker process has one call at a time, a threaded one few.
 IDLE_CONNECTIONS_MAX: Final = 8
@@ -56,13 +57,13 @@ class Transport:
         """
         began = time.monotonic()
         call = Call(began + (self._timeout.connect or 0.0), began + self._total_seconds)
-        token = bank_sockets.CURRENT.set(call)
+        token = sockets.CURRENT.set(call)
         try:
             return _exchange(self._client(), request, call)
         except Exception as error:  # noqa: BLE001 - whatever it is, it happened before or after something was sent
             raise _by_where(error, call) from None
         finally:
-            bank_sockets.CURRENT.reset(token)
+            sockets.CURRENT.reset(token)
 
     def close(self) -> None:
         """Close the connections, when no call is under way. The next one makes new ones."""
@@ -96,7 +97,7 @@ class BankTransport(httpx.BaseTransport):
             http1=True,
             http2=False,
             retries=0,
-            network_backend=bank_sockets.Backend(),
+            network_backend=sockets.Backend(),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -122,7 +123,7 @@ class Body(httpx.SyncByteStream):
 
     def __init__(self, answered: httpcore.Response) -> None:
         self._answered = answered
-        self._call = bank_sockets.CURRENT.get()
+        self._call = sockets.CURRENT.get()
         self._came = bytearray()
 
     def __iter__(self) -> Iterator[bytes]:
