@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
-from payouts.card_numbers import contains_card_number
+from payouts.api.card_numbers import contains_card_number
 
 NUMBERS = 100_000
 SEED = 1
@@ -164,7 +164,7 @@ KINDS: dict[str, Callable[[Maker], str]] = {
 
 
 def took_for_a_card_before(text: str) -> bool:
-    """The rule before payouts/account_numbers.py."""
+    """The rule before payouts/api/account_numbers.py."""
     compact = text.replace(" ", "").upper()
     if re.fullmatch("[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}", compact) and _modulo_97(compact[4:] + compact[:4]) == 1:
         return False

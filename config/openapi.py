@@ -13,7 +13,8 @@ from accounts import errors as accounts_errors
 from config import api_errors, server_problems
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from payouts import openapi_fields, recipient_details, serializers
+from payouts import recipient_details
+from payouts.api import openapi_fields, serializers
 from rest import refusals as rest_refusals
 
 OperationErrors = tuple[type[Exception], ...]
@@ -157,7 +158,7 @@ class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class RecipientDetailsSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call] # Likewise.
-    target_class = "payouts.serializers.RecipientDetailsField"
+    target_class = "payouts.api.serializers.RecipientDetailsField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         text = {"type": "string", "minLength": 1, "maxLength": recipient_details.TEXT_LENGTH_MAX}

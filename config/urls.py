@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from config import api_document, bank_page, health, metrics, openapi
-from payouts import openapi_fields
+from payouts.api import openapi_fields
 from payouts.exports import openapi as export_openapi
 from payouts.urls import callback_urlpatterns, export_urlpatterns
 

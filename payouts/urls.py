@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from payouts import callbacks, views
+from payouts.api import callbacks, views
 from payouts.exports import views as export_views
 from payouts.summaries import views as summary_views
 from rest import ids

@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from payouts import openapi
+from payouts.api import openapi
 from payouts.exports import serializers
 from payouts.models import ExportFormat, ExportStatus
 from rest import openapi as rest_openapi

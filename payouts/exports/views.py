@@ -21,13 +21,13 @@ from accounts.models import MerchantAPIKey
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors
+from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.exports import downloads, lifecycle, links, openapi, responses, services
 from payouts.exports import filters as export_filters
 from payouts.exports.lifecycle import Wish
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.filters import filterset
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
-from payouts.views import REPORT, PayoutsAPIView
 from rest import parameters
 from rest.pagination import CursorPagination
 from rest.serializers import StrictSerializer

@@ -10,7 +10,7 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 
-from payouts import openapi
+from payouts.api import openapi
 from payouts.summaries import parameters, serializers
 from payouts.summaries.summarize import DEFAULT_GROUPS
 

@@ -6,9 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Scopes
+from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.filters import filterset
 from payouts.summaries import openapi, parameters, serializers, summarize
-from payouts.views import REPORT, PayoutsAPIView
 from postgres.replica import routing
 
 

@@ -49,8 +49,8 @@ ENVIRONMENT = dict(line.split("=", 1) for line in ENV_FILE.split())
 #: The modules of the plan, with something that each is there for.
 MODULES = {
     "payouts.models": "Payout",
-    "payouts.serializers": "PayoutWriteSerializer",
-    "payouts.views": "PayoutListView",
+    "payouts.api.serializers": "PayoutWriteSerializer",
+    "payouts.api.views": "PayoutListView",
     "payouts.services": "create_payout",
     "payouts.tasks": "process_payout",
     # Instead of payouts/middleware.py.

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Merchant
-from payouts import operator_admin
+from payouts.admin import actions
 from payouts.models import Payout
 
 MERCHANTS = "/admin/accounts/merchant/"
@@ -56,7 +56,7 @@ def form_errors(response: Any) -> dict[str, list[str]]:
 
 def act(client: Client, payout: Payout, name: str, *, reason: str = "line 7", seen: str | None = None) -> Any:
     """Do what a browser does that has opened the page of the act just now, and return the page that it ends on."""
-    form = {"reason": reason, "seen": operator_admin.seen_in(payout) if seen is None else seen}
+    form = {"reason": reason, "seen": actions.seen_in(payout) if seen is None else seen}
     return client.post(page_of(payout, name), form, follow=True)
 
 

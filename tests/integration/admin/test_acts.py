@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 
-from payouts import errors, operator_admin, operators
+from payouts import errors, operators
+from payouts.admin import actions
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -23,7 +24,7 @@ from tests.integration.payouts import database
 
 MakePayout = Callable[..., Payout]
 ACTOR = "operator:member of Operators"
-EVERY_ACT = [act.name for act in operator_admin.ACTS]
+EVERY_ACT = [act.name for act in actions.ACTS]
 CHANGED = "Nothing was done: something has happened to this payout since you opened the page. Look at it again."
 
 
@@ -130,7 +131,7 @@ class TestPermission:
     def test_sends_a_stranger_to_the_login(self, stuck_payout: Payout) -> None:
         address = pages.page_of(stuck_payout, "retry")
 
-        response = Client().post(address, {"reason": "line 7", "seen": operator_admin.seen_in(stuck_payout)})
+        response = Client().post(address, {"reason": "line 7", "seen": actions.seen_in(stuck_payout)})
 
         assert (response.status_code, response["Location"]) == (302, f"/admin/login/?next={address}")
 
@@ -166,7 +167,7 @@ class TestPage:
         assert response.status_code == 200
         assert words in text
         assert "10.50 EUR to Jane Doe, for acme, test mode" in text
-        assert f'value="{operator_admin.seen_in(stuck_payout)}"' in text
+        assert f'value="{actions.seen_in(stuck_payout)}"' in text
         assert everything_about(stuck_payout) == before
 
     def test_warns_that_the_merchant_believes_it_failed(self, operator: Client, failed_payout: Payout) -> None:
@@ -297,7 +298,7 @@ class TestActs:
 
         assert response.status_code == 200
         assert response.context["form"].errors["reason"] == [error]
-        assert f'value="{operator_admin.seen_in(stuck_payout)}"' in response.content.decode()
+        assert f'value="{actions.seen_in(stuck_payout)}"' in response.content.decode()
         assert everything_about(stuck_payout) == before
 
     def test_keeps_a_reason_of_500_characters_whole_and_escapes_it(
@@ -316,7 +317,7 @@ class TestActs:
 
 class TestRaces:
     def test_a_form_that_is_sent_twice_acts_once(self, operator: Client, stuck_payout: Payout) -> None:
-        seen = operator_admin.seen_in(stuck_payout)
+        seen = actions.seen_in(stuck_payout)
 
         pages.act(operator, stuck_payout, "ask", seen=seen)
         again = pages.act(operator, stuck_payout, "ask", seen=seen)
@@ -327,7 +328,7 @@ class TestRaces:
     def test_refuses_what_was_decided_before_another_operator_acted(
         self, operator: Client, stuck_payout: Payout
     ) -> None:
-        seen = operator_admin.seen_in(stuck_payout)
+        seen = actions.seen_in(stuck_payout)
         operators.retry_payout(stuck_payout, actor="operator:other", reason="line 8")
         processing.process(stuck_payout.pk)
         before = everything_about(stuck_payout)
@@ -340,7 +341,7 @@ class TestRaces:
     def test_refuses_what_was_decided_before_the_provider_said_more(
         self, operator: Client, contradicted_payout: Payout
     ) -> None:
-        seen = operator_admin.seen_in(contradicted_payout)
+        seen = actions.seen_in(contradicted_payout)
         Payout.objects.filter(pk=contradicted_payout.pk).update(attempts_count=contradicted_payout.attempts_count + 1)
 
         response = pages.act(operator, contradicted_payout, "acknowledge", seen=seen)
@@ -366,7 +367,7 @@ class TestRaces:
         answers = racing.run_together(*(lambda c=client: pages.act(c, failed_payout, "retry") for client in clients))
 
         # Not by the context: a test client notes the templates of all threads.
-        told = [operator_admin.RETRY.done in answer.content.decode() for answer in answers]
+        told = [actions.RETRY.done in answer.content.decode() for answer in answers]
         assert sorted(told) == [False, True]
         assert database.attempts(failed_payout)[1:] == [(2, "operator", "retried", "")]
 

@@ -61,7 +61,7 @@ class TestCallbacks:
     def test_looks_for_a_result_among_the_newest_alone(
         self, operator: Client, make_callback: MakeCallback, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("payouts.provider_admin.SEARCHED_MAX", 1)
+        monkeypatch.setattr("payouts.admin.providers.SEARCHED_MAX", 1)
         make_callback("known")
         newest = make_callback("known")
 

@@ -17,7 +17,7 @@ from drf_spectacular.generators import SchemaGenerator
 from openapi_schema_validator import OAS30ReadValidator, OAS30Validator, oas30_format_checker
 
 from config import api_errors
-from payouts import openapi_fields
+from payouts.api import openapi_fields
 from payouts.models import Payout
 from tests import factories
 from tests.integration.api import answers

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from payouts import documents, serializers
+from payouts.api import documents, serializers
 from payouts.engine import pauses
 from payouts.models import Payout
 

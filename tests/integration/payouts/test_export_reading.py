@@ -18,7 +18,8 @@ from django.db.models.functions import Cast
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from payouts import documents, recipient_details
+from payouts import recipient_details
+from payouts.api import documents
 from payouts.exports import cursor as export_reading
 from payouts.exports import formats
 from payouts.models import Payout

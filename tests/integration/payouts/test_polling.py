@@ -14,7 +14,8 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from payouts import checks, polling, services
+from payouts import checks, services
+from payouts.api import polling
 from payouts.models import Payout
 from tests.integration import racing
 from tests.integration.config.test_replica import (  # noqa: F401 - Fixtures.

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payouts import account_numbers, card_numbers
-from payouts.card_numbers import contains_card_number
+from payouts.api import account_numbers, card_numbers
+from payouts.api.card_numbers import contains_card_number
 
 # The card schemes' own numbers for tests, of each length.
 CARDS = [

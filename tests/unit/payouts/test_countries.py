@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from payouts import countries
+from payouts.api import countries
 
 
 @pytest.mark.parametrize("code", ["DE", "GB", "GR", "US", "AX", "SS", "CW", "TW", "PS", "EH"])

@@ -10,7 +10,8 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts import card_numbers, countries, money, recipient_details
+from payouts import money, recipient_details
+from payouts.api import card_numbers, countries
 from payouts.engine.admission import Holds, WaitingReason
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 
-from payouts.serializers import METADATA_PAIRS_MAX, CurrencyField, MetadataField
+from payouts.api.serializers import METADATA_PAIRS_MAX, CurrencyField, MetadataField
 from rest.serializers import StrictCharField, TextField
 
 _CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"

@@ -1,4 +1,4 @@
-"""Payouts, with all that happened to them. What an operator may do with one is in operator_admin.py.
+"""Payouts, with all that happened to them. What an operator may do with one is in admin/actions.py.
 
 The other models of this app are registered here as well, for Django looks into no other module.
 """
@@ -28,7 +28,9 @@ from unfold.forms import PaginationInlineFormSet
 
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
-from payouts import export_admin, figures_admin, money, operator_admin, pause_admin, provider_admin
+from payouts import money
+from payouts.admin import actions, exports, providers, summary
+from payouts.admin import pauses as pause_admin
 from payouts.engine import admission
 from payouts.models import (
     Export,
@@ -55,10 +57,10 @@ STATUS_LABELS = {
 }
 CONTRADICTED_LABELS = {f"{label}, contradicted": "danger" for label in PayoutStatus.labels}
 
-admin.site.register(Export, export_admin.ExportAdmin)
+admin.site.register(Export, exports.ExportAdmin)
 admin.site.register(Pause, pause_admin.PauseAdmin)
-admin.site.register(ProviderCallback, provider_admin.ProviderCallbackAdmin)
-admin.site.register(ProviderCircuit, provider_admin.ProviderCircuitAdmin)
+admin.site.register(ProviderCallback, providers.ProviderCallbackAdmin)
+admin.site.register(ProviderCircuit, providers.ProviderCircuitAdmin)
 
 
 class NeedsOperatorFilter(RadioFilter):
@@ -173,19 +175,19 @@ class CallbackInline(HistoryInline):
     ordering: ClassVar[Sequence[str]] = ("id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCallback]:
-        return provider_admin.with_beginning(super().get_queryset(request))
+        return providers.with_beginning(super().get_queryset(request))
 
-    @display(description="Result", label=provider_admin.RESULT_LABELS)
+    @display(description="Result", label=providers.RESULT_LABELS)
     def show_result(self, callback: ProviderCallback) -> str:
-        return provider_admin.show_result(callback)
+        return providers.show_result(callback)
 
     @admin.display(description="Body")
     def show_body(self, callback: ProviderCallback) -> SafeString:
-        return provider_admin.show_body(callback)
+        return providers.show_body(callback)
 
 
 @admin.register(Payout)
-class PayoutAdmin(figures_admin.FiguresOfPayouts, operator_admin.OperatedPayouts):
+class PayoutAdmin(summary.FiguresOfPayouts, actions.OperatedPayouts):
     unsearchable = frozenset({"lease_token"})
     list_display = ("created_at", "id", "merchant", "show_amount", "show_status", "show_mode", "reference")
     list_display_links = ("created_at", "id")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
-from payouts import account_numbers
+from payouts.api import account_numbers
 
 #: ISO/IEC 7812. Its issuers of cards for payment begin with these; 0, 1 and 7 to 9 are airlines, fuel, telephones and
 #: national bodies. The ranges that brands use today are not looked at: others are added each year.
@@ -34,7 +34,7 @@ _TOKEN: Final = re.compile(r"[0-9A-Z]+|~")
 def contains_card_number(text: str) -> bool:
     """Tell whether the text holds a card number: 13 to 19 digits from 2 to 6 on that pass the Luhn check.
 
-    Account numbers of which that is true are none, if they can be known (account_numbers.py).
+    Account numbers of which that is true are none, if they can be known (api/account_numbers.py).
     """
     if sum(map(str.isdigit, text)) < LENGTH_MIN:
         return False

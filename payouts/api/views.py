@@ -23,7 +23,8 @@ from accounts.authentication import api_key_of
 from accounts.models import MerchantAPIKey, Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
-from payouts import documents, errors, openapi, polling, receipts, serializers, services
+from payouts import errors, services
+from payouts.api import documents, openapi, polling, receipts, serializers
 from payouts.filters import count, filterset
 from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet

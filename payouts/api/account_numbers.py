@@ -1,4 +1,5 @@
-"""Account numbers that could be taken for a card's (card_numbers.py), known by check digits or by their groups. Pure.
+"""Account numbers that could be taken for a card's (api/card_numbers.py), known by check digits or by their groups.
+Pure.
 
 No card is written in any of these groups: a card's are four of four digits, 4-6-5, 4-6-4, or none.
 """
@@ -49,7 +50,7 @@ GROUPS_MAX: Final = 7
 def iban_length_at(text: str, start: int) -> int:
     """Return how many characters of the text a valid IBAN has that begins there; 0 if none does.
 
-    The text is as card_numbers.py folds it: in upper case, with one space at most between two groups.
+    The text is as api/card_numbers.py folds it: in upper case, with one space at most between two groups.
     """
     length = _IBAN_LENGTHS.get(text[start : start + 2], 0)
     span = text[start : start + min(_IBAN_SPAN_MAX, 2 * length)]

@@ -21,7 +21,8 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from accounts.fields import MerchantField
 from backoffice.base import KeptForAudit
-from payouts import errors, operator_admin
+from payouts import errors
+from payouts.admin import actions as operator_admin
 from payouts.engine import pauses
 from payouts.models import Pause
 

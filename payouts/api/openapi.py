@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 
-from payouts import receipts, serializers
+from payouts.api import receipts, serializers
 from payouts.filters import filterset
 from rest.openapi import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, OPTIONAL_KEY, REPLAYED
 
@@ -129,7 +129,7 @@ ORDERING: Final = OpenApiParameter(
 class ReceiptExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # It registers its subclasses.
     """A payout has the fields of a receipt as well. So that an answer is one of the two, a receipt has no others."""
 
-    target_class = "payouts.receipts.PayoutReceiptSerializer"
+    target_class = "payouts.api.receipts.PayoutReceiptSerializer"
 
     def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001
