@@ -23,7 +23,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from config.document_answers import Document, answer
+from rest.document_answers import Document, answer
 
 #: By the name of the format, as `?format=` has it.
 _made: dict[str, Document] = {}

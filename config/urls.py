@@ -5,8 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from config import api_document, bank_page, health, metrics, openapi
-from payouts.api import openapi_fields
+from config import api_document, health, metrics, openapi
+from payouts.api import bank_contract, openapi_fields
 from payouts.exports import openapi as export_openapi
 from payouts.urls import callback_urlpatterns, export_urlpatterns
 
@@ -19,7 +19,7 @@ urlpatterns = [
     path("api/schema/", api_document.APIDocumentView.as_view(), name="schema"),
     path("api/schema/swagger-ui/", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger-ui"),
     path("api/schema/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
-    path("api/schema/bank/", bank_page.bank_schema, name="bank-schema"),
+    path("api/schema/bank/", bank_contract.bank_schema, name="bank-schema"),
     path(
         "api/schema/bank/redoc/",
         SpectacularRedocView.as_view(url_name="bank-schema", title="The contract of a bank"),

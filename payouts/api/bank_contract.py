@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from config.document_answers import Document, answer
+from rest.document_answers import Document, answer
 
 FILE: Final = Path(settings.BASE_DIR, "docs", "bank-api.yaml")
 
