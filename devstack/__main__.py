@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from devstack import demo, errors, execute, launcher, run, state
-from devstack.bank import command as bank
+from sandbox_bank import __main__ as bank
 
 _PORT_MAX = 65535
 

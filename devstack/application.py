@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from devstack import bootstrap, children, environment, launcher, ports, services
-from devstack.bank import process as bank_process
+from devstack.servers import bank as bank_process
 
 PROCESSES = ("web", "worker", "sweeper", "bank")
 _CALLBACKS = "/api/callbacks/http_bank/"

@@ -187,7 +187,9 @@ class TestLinks:
 
 
 class TestPaths:
-    PATH = re.compile(r"`((?:accounts|config|deploy|devstack|docs|idempotency|payouts|tests)/[a-z0-9_./-]*)`")
+    PATH = re.compile(
+        r"`((?:accounts|config|deploy|devstack|docs|idempotency|payouts|sandbox_bank|tests)/[a-z0-9_./-]*)`"
+    )
 
     def test_of_code_exist(self) -> None:
         missing = {

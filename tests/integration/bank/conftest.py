@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from devstack.bank import behaviour, callbacks, signatures
-from devstack.bank.bank import Bank, Configuration
+from sandbox_bank import callbacks, scenarios, signatures
+from sandbox_bank.bank import Bank, Configuration
 from tests.integration.bank.caller import CALLBACK_KEY, SECRET, TOKEN, Caller
 from tests.integration.bank.receiver import Receiver
 from tests.integration.bank.running import RunningBank
 
 #: Short enough for a test, long enough to be seen.
-TIMING = behaviour.Timing(settle=0.3, returned=0.3, slow=0.3)
+TIMING = scenarios.Timing(settle=0.3, returned=0.3, slow=0.3)
 BACKOFF = callbacks.Backoff(first_seconds=0.05, max_seconds=0.2)
 
 

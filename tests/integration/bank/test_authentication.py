@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devstack.bank.signatures import Credentials
+from sandbox_bank.signatures import Credentials
 from tests.integration.bank.caller import BEARER, SECRET, TOKEN, Caller, body_of, sign
 
 TARGET = "/v1/transfers/one"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devstack.bank.behaviour import Timing
+from sandbox_bank.scenarios import Timing
 from tests.integration.bank.caller import BEARER, Caller, body_of, eventually
 
 SETTLE_SECONDS = 0.3

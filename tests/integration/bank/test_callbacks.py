@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from devstack import ports
-from devstack.bank.callbacks import Backoff
+from sandbox_bank.callbacks import Backoff
 from tests.integration.bank.caller import CALLBACK_KEY, Caller, eventually
 from tests.integration.bank.receiver import Receiver, quiet
 

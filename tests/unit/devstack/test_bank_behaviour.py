@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from devstack.bank.answers import Manner
-from devstack.bank.behaviour import Conduct, Refused, Step, Telling, Timing, decide
-from devstack.bank.faults import Draw
+from sandbox_bank.faults import Draw
+from sandbox_bank.responses import Manner
+from sandbox_bank.scenarios import Conduct, Refused, Step, Telling, Timing, decide
 
 TIMING = Timing(settle=2.0, returned=4.0, slow=5.0)
 PLAIN = "DE89370400440532013000"

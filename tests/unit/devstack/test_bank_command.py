@@ -7,7 +7,7 @@ import pytest
 
 from devstack import __main__ as command_line
 from devstack import errors
-from devstack.bank import behaviour, command
+from sandbox_bank import __main__, scenarios
 
 ENVIRONMENT = {"BANK_TOKEN": "token", "BANK_SECRET": "secret", "BANK_CALLBACK_SECRET": "whsec_c2VjcmV0"}
 URL = "http://127.0.0.1:8000/api/callbacks/http_bank/"
@@ -15,24 +15,24 @@ URL = "http://127.0.0.1:8000/api/callbacks/http_bank/"
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    __main__.add_arguments(parser)
     return argparse.Namespace(port=1, **vars(parser.parse_args(["--book", "book.sqlite3", *arguments])))
 
 
 class TestConfigure:
     def test_has_the_times_of_the_documentation(self) -> None:
-        configuration = command.configure(options(), ENVIRONMENT)
+        configuration = __main__.configure(options(), ENVIRONMENT)
 
-        assert configuration.timing == behaviour.Timing(settle=2.0, returned=4.0, slow=5.0)
+        assert configuration.timing == scenarios.Timing(settle=2.0, returned=4.0, slow=5.0)
         assert (configuration.backoff.first_seconds, configuration.backoff.max_seconds) == (0.2, 10.0)
         assert configuration.book == Path("book.sqlite3")
 
     def test_takes_other_times(self) -> None:
         given = options("--settle-seconds", "0.1", "--return-seconds", "0", "--slow-seconds", "86400")
 
-        timing = command.configure(given, ENVIRONMENT).timing
+        timing = __main__.configure(given, ENVIRONMENT).timing
 
-        assert timing == behaviour.Timing(settle=0.1, returned=0.0, slow=86_400.0)
+        assert timing == scenarios.Timing(settle=0.1, returned=0.0, slow=86_400.0)
 
     @pytest.mark.parametrize(
         ("arguments", "environment", "tells"),
@@ -48,11 +48,11 @@ class TestConfigure:
         environment: dict[str, str],
         tells: bool,  # noqa: FBT001 - a column of the table
     ) -> None:
-        assert command.configure(options(*arguments), {**ENVIRONMENT, **environment}).tells is tells
+        assert __main__.configure(options(*arguments), {**ENVIRONMENT, **environment}).tells is tells
 
     @pytest.mark.parametrize("missing", ["BANK_TOKEN", "BANK_SECRET"])
     def test_needs_one_proof_only(self, missing: str) -> None:
-        command.configure(options(), {name: value for name, value in ENVIRONMENT.items() if name != missing})
+        __main__.configure(options(), {name: value for name, value in ENVIRONMENT.items() if name != missing})
 
     @pytest.mark.parametrize(
         ("environment", "sentence"),
@@ -70,12 +70,12 @@ class TestConfigure:
     )
     def test_refuses_secrets_that_cannot_be_used(self, environment: dict[str, str], sentence: str) -> None:
         with pytest.raises(errors.UsageError) as refused:
-            command.configure(options(), {**ENVIRONMENT, **environment})
+            __main__.configure(options(), {**ENVIRONMENT, **environment})
 
         assert str(refused.value) == sentence
 
     def test_shows_no_secret(self) -> None:
-        shown = repr(command.configure(options("--callback-url", URL), ENVIRONMENT))
+        shown = repr(__main__.configure(options("--callback-url", URL), ENVIRONMENT))
 
         assert "secret'" not in shown
         assert "token'" not in shown
@@ -83,9 +83,9 @@ class TestConfigure:
 
 class TestDescribe:
     def test_says_where_it_is_and_whom_it_tells(self) -> None:
-        configuration = command.configure(options("--callback-url", URL), ENVIRONMENT)
+        configuration = __main__.configure(options("--callback-url", URL), ENVIRONMENT)
 
-        assert command.describe(configuration, port=9100) == (
+        assert __main__.describe(configuration, port=9100) == (
             "The sandbox bank serves http://127.0.0.1:9100/v1 with the book book.sqlite3; "
             f"callbacks go to {URL}. It moves no money."
         )

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from devstack.bank.answers import Refusal
-from devstack.bank.callbacks import Backoff
-from devstack.bank.faults import DURATIONS, PROBABILITIES, Dice, check
+from sandbox_bank.callbacks import Backoff
+from sandbox_bank.faults import DURATIONS, PROBABILITIES, Dice, check
+from sandbox_bank.responses import Refusal
 
 
 class TestDice:

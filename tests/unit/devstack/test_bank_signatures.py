@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from devstack.bank import signatures
-from devstack.bank.answers import Refusal
+from sandbox_bank import signatures
+from sandbox_bank.responses import Refusal
 
 NOW = 1_700_000_000.0
 

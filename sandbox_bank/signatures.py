@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from devstack.bank import answers
+from sandbox_bank import responses
 
 #: Seconds that the clocks of two machines may be apart; an older signature may be one that somebody recorded.
 CLOCK_DIFFERENCE_MAX_SECONDS = 300
@@ -65,8 +65,8 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def _unauthorized(message: str) -> answers.Refusal:
-    return answers.Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
+def _unauthorized(message: str) -> responses.Refusal:
+    return responses.Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def webhook_key(secret: str) -> bytes:

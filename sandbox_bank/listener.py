@@ -8,9 +8,9 @@ import threading
 import time
 
 from devstack import errors
-from devstack.bank import words
-from devstack.bank.desk import Desk
-from devstack.bank.server import Server
+from sandbox_bank import console
+from sandbox_bank.router import Desk
+from sandbox_bank.server import Server
 
 # How soon `shutdown` is noticed.
 _POLL_SECONDS = 0.02
@@ -46,7 +46,7 @@ class Door:
             _stop_listening(self._server)
             self._server.disconnect(keep=keep)
             self._server = None
-        words.say(f"down for {seconds:g} s")
+        console.say(f"down for {seconds:g} s")
         threading.Thread(target=self._come_back, args=(seconds,), name="door", daemon=True).start()
 
     def stop(self) -> None:
@@ -76,9 +76,9 @@ class Door:
                     self._listen()
                 except OSError as error:
                     # Somebody has the port meanwhile; it is the one that callers know, so we wait for it.
-                    words.say(f"port {self.port} cannot be opened again yet: {error.strerror}")
+                    console.say(f"port {self.port} cannot be opened again yet: {error.strerror}")
                     continue
-            words.say("up again")
+            console.say("up again")
             return
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from devstack.bank import answers
+from sandbox_bank import responses
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -13,11 +13,11 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body.decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except RecursionError as error:
-        raise answers.malformed("The body is nested too deeply.") from error
+        raise responses.malformed("The body is nested too deeply.") from error
     except ValueError as error:
-        raise answers.malformed(f"The body is not JSON: {error}.") from error
+        raise responses.malformed(f"The body is not JSON: {error}.") from error
     if not isinstance(document, dict):
-        raise answers.malformed("The body must be a JSON object.")
+        raise responses.malformed("The body must be a JSON object.")
     return document
 
 

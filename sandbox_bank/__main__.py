@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from devstack import errors, ports
-from devstack.bank import behaviour, signatures, words
-from devstack.bank.bank import Bank, Configuration
+from sandbox_bank import console, scenarios, signatures
+from sandbox_bank.bank import Bank, Configuration
 
-_TIMING = behaviour.Timing()
+_TIMING = scenarios.Timing()
 _SECONDS_MAX = 86_400.0
 _VISIBLE = re.compile(r"[!-~]+")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -40,7 +40,7 @@ def serve(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     bank = Bank(configuration)
     bank.start()
-    words.say(describe(configuration, port=bank.port))
+    console.say(describe(configuration, port=bank.port))
     signal.sigwait(_STOP_SIGNALS)
     bank.stop()
     return 0
@@ -54,7 +54,7 @@ def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Co
         credentials=_credentials(environment),
         callback_url=options.callback_url or "",
         callback_key=_callback_key(environment),
-        timing=behaviour.Timing(
+        timing=scenarios.Timing(
             settle=options.settle_seconds, returned=options.return_seconds, slow=options.slow_seconds
         ),
     )

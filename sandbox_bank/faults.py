@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from devstack.bank import answers
+from sandbox_bank import responses
 
 PROBABILITIES: Final = (
     "rate_limited",
@@ -81,17 +81,17 @@ def check(document: dict[str, Any]) -> dict[str, Any]:
             _check_number(name, value, maximum=DURATIONS[name])
         else:
             known = ", ".join(("seed", *DURATIONS, *PROBABILITIES))
-            raise answers.malformed(f"There is no fault {name[:40]!a}. There are: {known}.")
+            raise responses.malformed(f"There is no fault {name[:40]!a}. There are: {known}.")
     return document
 
 
 def _check_seed(value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _SEED_MAX:
-        raise answers.malformed("seed must be a whole number of at most 64 bits.")
+        raise responses.malformed("seed must be a whole number of at most 64 bits.")
 
 
 def _check_number(name: str, value: Any, *, maximum: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     # 1e999 is JSON and infinite.
     if not is_number or not math.isfinite(value) or not 0 <= value <= maximum:
-        raise answers.malformed(f"{name} must be a number from 0 to {maximum:g}.")
+        raise responses.malformed(f"{name} must be a number from 0 to {maximum:g}.")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devstack.bank import behaviour, terms
+from sandbox_bank import requests, scenarios
 
 _STEPS_AT_ONCE = 200
 
@@ -37,8 +37,8 @@ def transfer(connection: sqlite3.Connection, reference: str) -> sqlite3.Row | No
     return row
 
 
-def terms_of(row: sqlite3.Row) -> terms.Terms:
-    return terms.Terms(row["amount"], row["currency"], json.loads(row["recipient"]))
+def terms_of(row: sqlite3.Row) -> requests.Terms:
+    return requests.Terms(row["amount"], row["currency"], json.loads(row["recipient"]))
 
 
 def document(row: sqlite3.Row) -> dict[str, Any]:
@@ -47,23 +47,23 @@ def document(row: sqlite3.Row) -> dict[str, Any]:
     return {**{name: row[name] for name in names}, "final": bool(row["final"])}
 
 
-def refuse(connection: sqlite3.Connection, reference: str, refused: behaviour.Refused) -> None:
+def refuse(connection: sqlite3.Connection, reference: str, refused: scenarios.Refused) -> None:
     """Keep the refusal, so that nothing is ever created for this reference."""
     connection.execute("INSERT INTO refusals VALUES (?, ?)", (reference, refused.code))
 
 
-def refusal(connection: sqlite3.Connection, reference: str) -> behaviour.Refused | None:
+def refusal(connection: sqlite3.Connection, reference: str) -> scenarios.Refused | None:
     row = connection.execute("SELECT code FROM refusals WHERE reference = ?", (reference,)).fetchone()
-    return behaviour.Refused(row["code"]) if row else None
+    return scenarios.Refused(row["code"]) if row else None
 
 
 def create(
     connection: sqlite3.Connection,
     reference: str,
-    wanted: terms.Terms,
+    wanted: requests.Terms,
     *,
-    steps: Sequence[behaviour.Step],
-    telling: behaviour.Telling,
+    steps: Sequence[scenarios.Step],
+    telling: scenarios.Telling,
     now: float,
     tells: bool,
 ) -> None:
@@ -113,7 +113,7 @@ def _follow_change(connection: sqlite3.Connection, reference: str, *, number: in
     """A transfer that became paid moved money, and each change is told."""
     row = transfer(connection, reference)
     assert row is not None
-    if row["status"] == behaviour.PAID:
+    if row["status"] == scenarios.PAID:
         _execute(connection, row, now=now)
     if tells:
         _note_event(connection, row, number=number, now=now)

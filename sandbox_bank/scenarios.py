@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from devstack.bank import faults
-from devstack.bank.answers import Manner
+from sandbox_bank import faults
+from sandbox_bank.responses import Manner
 
 ACCEPTED: Final = "accepted"
 PAID: Final = "paid"

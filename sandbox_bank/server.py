@@ -17,9 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from devstack import ports
-from devstack.bank import answers, words
-from devstack.bank.answers import Answer, Manner, Refusal
-from devstack.bank.desk import Desk, Request
+from sandbox_bank import console, responses
+from sandbox_bank.responses import Answer, Manner, Refusal
+from sandbox_bank.router import Desk, Request
 
 BODY_BYTES_MAX: Final = 64 * 1024
 # How much of a larger one is thrown away, and how long it may take to come.
@@ -112,8 +112,8 @@ class Connection(BaseHTTPRequestHandler):
         except Refusal as refusal:
             answer = refusal.answer
         except sqlite3.Error as error:
-            words.say(f"the book cannot be used: {error}")
-            answer = answers.problem(HTTPStatus.SERVICE_UNAVAILABLE, "book_unavailable", "Nothing is known of it.")
+            console.say(f"the book cannot be used: {error}")
+            answer = responses.problem(HTTPStatus.SERVICE_UNAVAILABLE, "book_unavailable", "Nothing is known of it.")
         self._give(answer)
         self._discard_rest()
 
@@ -126,7 +126,7 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         status = HTTPStatus(code) if 400 <= code < 500 else HTTPStatus.BAD_REQUEST
         self.request_version = self.protocol_version
-        self._give(answers.problem(status, "malformed_request", message or status.phrase))
+        self._give(responses.problem(status, "malformed_request", message or status.phrase))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Say nothing of each request: the teller says what happened."""

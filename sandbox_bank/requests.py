@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from devstack.bank import answers, documents
+from sandbox_bank import documents, responses
 
 REFERENCE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,8})?")
@@ -52,36 +52,36 @@ def read(body: bytes) -> Terms:
     _check_names(document, where="the body", known=_FIELDS, required=_FIELDS)
     amount, currency = _text(document, "amount"), _text(document, "currency")
     if not _AMOUNT.fullmatch(amount) or not Decimal(amount):
-        raise answers.malformed('amount must be a positive decimal number such as "10.50".')
+        raise responses.malformed('amount must be a positive decimal number such as "10.50".')
     if not _CURRENCY.fullmatch(currency):
-        raise answers.malformed('currency must be three capital letters such as "EUR".')
+        raise responses.malformed('currency must be three capital letters such as "EUR".')
     return Terms(amount, currency, _read_recipient(document["recipient"]))
 
 
 def _read_recipient(recipient: Any) -> dict[str, str]:
     if not isinstance(recipient, dict):
-        raise answers.malformed("recipient must be a JSON object.")
+        raise responses.malformed("recipient must be a JSON object.")
     _check_names(recipient, where="recipient", known=_RECIPIENT_FIELDS, required=_RECIPIENT_FIELDS_REQUIRED)
     texts = {name: _text(recipient, name) for name in recipient}
     if not _COUNTRY.fullmatch(texts.get("country", "DE")):
-        raise answers.malformed('country must be two capital letters such as "DE".')
+        raise responses.malformed('country must be two capital letters such as "DE".')
     return texts
 
 
 def _check_names(document: dict[str, Any], *, where: str, known: frozenset[str], required: frozenset[str]) -> None:
     if missing := sorted(required - document.keys()):
-        raise answers.malformed(f"{missing[0]} is missing in {where}.")
+        raise responses.malformed(f"{missing[0]} is missing in {where}.")
     # A bank that ignores a field pays something else than was meant.
     if unknown := sorted(document.keys() - known):
-        raise answers.malformed(f"{unknown[0][:40]!a} in {where} is not part of the contract.")
+        raise responses.malformed(f"{unknown[0][:40]!a} in {where} is not part of the contract.")
 
 
 def _text(document: dict[str, Any], name: str) -> str:
     """Return a string that a payment file could hold."""
     value = document[name]
     if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LENGTH_MAX:
-        raise answers.malformed(f"{name} must be a string of 1 to {_TEXT_LENGTH_MAX} characters.")
+        raise responses.malformed(f"{name} must be a string of 1 to {_TEXT_LENGTH_MAX} characters.")
     # Control characters, and halves of surrogate pairs, which JSON can write and UTF-8 cannot.
     if any(ord(character) < 32 or ord(character) == 127 or "\ud800" <= character <= "\udfff" for character in value):
-        raise answers.malformed(f"{name} holds a character that is not allowed.")
+        raise responses.malformed(f"{name} holds a character that is not allowed.")
     return value

@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from devstack.bank import entries, signatures, words
-from devstack.bank.book import Book
-from devstack.bank.ticker import Ticker
+from sandbox_bank import console, signatures, transfers
+from sandbox_bank.scheduler import Ticker
+from sandbox_bank.store import Book
 
 _SENDERS = 4
 # Enough to keep the senders busy, few enough that a restart of the platform finds them due and not queued.
@@ -48,7 +48,7 @@ class Courier:
         self._backoff = backoff
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
-        self._queue: queue.SimpleQueue[entries.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[transfers.Event | None] = queue.SimpleQueue()
         self._stopped = False
         self._ticker = Ticker("callbacks", self._dispatch)
 
@@ -75,8 +75,8 @@ class Courier:
             under_way = set(self._under_way)
         now = time.time()
         with self._book.transaction() as connection:
-            due = entries.due_events(connection, now=now, limit=_QUEUED_MAX)
-            next_at = entries.next_event_at(connection, now=now)
+            due = transfers.due_events(connection, now=now, limit=_QUEUED_MAX)
+            next_at = transfers.next_event_at(connection, now=now)
         for event in due:
             if event.id not in under_way:
                 with self._lock:
@@ -92,25 +92,25 @@ class Courier:
                 if self._stopped:
                     return  # The book was closed while the platform took its time.
                 # It is told again: better twice than not at all.
-                words.say(f"callback {event.id} cannot be noted as told: {error}")
+                console.say(f"callback {event.id} cannot be noted as told: {error}")
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
             with self._lock:
                 self._under_way.discard(event.id)
             self._ticker.ring()
 
-    def _tell(self, event: entries.Event) -> None:
+    def _tell(self, event: transfers.Event) -> None:
         problem = _post(self._url, event, self._key)
         if not problem:
             with self._book.transaction() as connection:
-                entries.mark_told(connection, event.id)
+                transfers.mark_told(connection, event.id)
             return
         delay = self._backoff.delay_seconds(event.attempts + 1)
-        words.say(f"callback {event.id} was not taken ({problem}), again in {delay:g} s")
+        console.say(f"callback {event.id} was not taken ({problem}), again in {delay:g} s")
         with self._book.transaction() as connection:
-            entries.postpone(connection, event.id, due_at=time.time() + delay)
+            transfers.postpone(connection, event.id, due_at=time.time() + delay)
 
 
-def _post(url: SplitResult, event: entries.Event, key: bytes) -> str:
+def _post(url: SplitResult, event: transfers.Event, key: bytes) -> str:
     """Return why the callback was not taken; nothing when it was."""
     signature = signatures.sign_webhook(key, event_id=event.id, timestamp=int(time.time()), body=event.body)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection

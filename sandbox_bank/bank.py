@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.bank import behaviour, callbacks, entries, faults, signatures, words
-from devstack.bank.book import Book
-from devstack.bank.desk import Desk
-from devstack.bank.door import Door
-from devstack.bank.teller import Teller
-from devstack.bank.ticker import Ticker
+from sandbox_bank import callbacks, console, faults, scenarios, signatures, transfers
+from sandbox_bank.listener import Door
+from sandbox_bank.router import Desk
+from sandbox_bank.scheduler import Ticker
+from sandbox_bank.service import Teller
+from sandbox_bank.store import Book
 
 _STOP_SECONDS = 0.2
 
@@ -26,7 +26,7 @@ class Configuration:
     #: Both, or there are no callbacks.
     callback_url: str = ""
     callback_key: bytes = field(default=b"", repr=False)
-    timing: behaviour.Timing = field(default_factory=behaviour.Timing)
+    timing: scenarios.Timing = field(default_factory=scenarios.Timing)
     backoff: callbacks.Backoff = field(default_factory=callbacks.Backoff)
 
     @property
@@ -78,10 +78,10 @@ class Bank:
         """Give transfers the statuses whose time has come; return the seconds until the next."""
         now = time.time()
         with self._book.transaction() as connection:
-            settled = entries.settle_due(connection, now=now, tells=self._tells)
-            next_at = entries.next_step_at(connection)
+            settled = transfers.settle_due(connection, now=now, tells=self._tells)
+            next_at = transfers.next_step_at(connection)
         for step in settled:
-            words.say(f"{step['reference']} is {step['status']}")
+            console.say(f"{step['reference']} is {step['status']}")
         if settled and self._courier:
             self._courier.ring()
         return None if next_at is None else next_at - time.time()

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 
-from devstack.bank import words
+from sandbox_bank import console
 
 # A clock that was set back makes no promise wait for longer than this.
 _PAUSE_MAX_SECONDS = 30.0
@@ -48,6 +48,6 @@ class Ticker:
             pause = self._work()
         except sqlite3.Error as error:
             # A full disk passes; what is due stays due.
-            words.say(f"the book cannot be written: {error}")
+            console.say(f"the book cannot be written: {error}")
             return _PAUSE_AFTER_FAILURE_SECONDS
         return _PAUSE_MAX_SECONDS if pause is None else min(max(pause, 0.0), _PAUSE_MAX_SECONDS)

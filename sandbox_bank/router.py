@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from devstack.bank import answers, documents, entries, faults, signatures, terms
-from devstack.bank.answers import Answer
-from devstack.bank.book import Book
-from devstack.bank.teller import Teller
+from sandbox_bank import documents, faults, requests, responses, signatures, transfers
+from sandbox_bank.responses import Answer
+from sandbox_bank.service import Teller
+from sandbox_bank.store import Book
 
 _TRANSFERS = "/v1/transfers/"
 
@@ -56,13 +56,13 @@ class Desk:
         if not request.path.startswith(_TRANSFERS):
             raise _not_found()
         reference = request.path.removeprefix(_TRANSFERS)
-        if not terms.REFERENCE.fullmatch(reference):
-            raise answers.malformed("A reference is 1 to 64 of the characters A-Z, a-z, 0-9 and the hyphen.")
+        if not requests.REFERENCE.fullmatch(reference):
+            raise responses.malformed("A reference is 1 to 64 of the characters A-Z, a-z, 0-9 and the hyphen.")
         return _choose(
             request,
             {
                 "GET": lambda _: self._teller.ask(reference),
-                "PUT": lambda asked: self._teller.put(reference, terms.read(asked.body)),
+                "PUT": lambda asked: self._teller.put(reference, requests.read(asked.body)),
             },
         )
 
@@ -79,18 +79,18 @@ class Desk:
 
     def _show_book(self, _: Request) -> Answer:
         with self._book.transaction() as connection:
-            return Answer(status=HTTPStatus.OK, document=entries.whole(connection))
+            return Answer(status=HTTPStatus.OK, document=transfers.whole(connection))
 
 
 def _choose(request: Request, methods: Mapping[str, Callable[[Request], Answer]]) -> Answer:
     if request.method not in methods:
         allowed = ", ".join(methods)
-        raise answers.Refusal(
+        raise responses.Refusal(
             HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"Allowed: {allowed}.", headers={"Allow": allowed}
         )
     return methods[request.method](request)
 
 
-def _not_found() -> answers.Refusal:
+def _not_found() -> responses.Refusal:
     # Another code than that of a transfer: a wrong base URL must not look like a payment that was never made.
-    return answers.Refusal(HTTPStatus.NOT_FOUND, "no_such_address", "There is nothing at this address.")
+    return responses.Refusal(HTTPStatus.NOT_FOUND, "no_such_address", "There is nothing at this address.")
