@@ -39,7 +39,7 @@ lint: setup-lint compose-check ## check style, types, layers, migrations, settin
 	$(VENV) -m ruff format --check .
 	$(PRODUCTION) $(VENV) -m mypy .
 	.venv/bin/lint-imports
-	$(VENV) -m devstack.locked --check
+	$(VENV) -m devstack.setup.locked --check
 	@$(DEVSTACK) exec -- $(VENV) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(VENV) manage.py check --deploy --fail-level WARNING
 	$(PRODUCTION) $(VENV) manage.py spectacular --validate --fail-on-warn --file /dev/null
@@ -72,13 +72,13 @@ compose-check: setup-lint ## check Dockerfile and docker-compose.yml without a D
 
 setup: ## create .venv with the locked packages [PYTHON=python3]
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 to 3.13, or name one with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -m devstack.install main devstack
+	@$(PYTHON) -m devstack.setup.install main devstack
 
 setup-test: setup
-	@$(PYTHON) -m devstack.install main devstack test
+	@$(PYTHON) -m devstack.setup.install main devstack test
 
 setup-lint: setup
-	@$(PYTHON) -m devstack.install main devstack test lint
+	@$(PYTHON) -m devstack.setup.install main devstack test lint
 
 clean: ## remove caches and built files (keeps .venv and the data in .local)
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

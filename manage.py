@@ -17,7 +17,7 @@ def main() -> None:
     # The container image is without devstack: there the environment says everything.
     attached = True
     if util.find_spec("devstack"):
-        from devstack import attach
+        from devstack.processes import attach
 
         attached = attach.attach(os.environ)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from devstack import demo, errors, execute, launcher, run, state
+from devstack import demo, errors, execute, run
+from devstack.processes import launcher, state
 from sandbox_bank import __main__ as bank
 
 _PORT_MAX = 65535

@@ -8,8 +8,10 @@ import socket
 import sys
 from pathlib import Path
 
-from devstack import bootstrap, children, environment, launcher, ports, services
+from devstack import bootstrap
+from devstack.processes import children, launcher, ports
 from devstack.servers import bank as bank_process
+from devstack.servers import environment, services
 
 PROCESSES = ("web", "worker", "sweeper", "bank")
 _CALLBACKS = "/api/callbacks/http_bank/"

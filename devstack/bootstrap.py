@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from devstack import state
+from devstack.processes import state
 
 MERCHANT = "demo"
 ADMIN = "admin"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 
-from devstack import application, errors, failure, launcher, output, ports
+from devstack import application, errors
 from devstack.demo_story import DemoStory, UnexpectedAnswerError
 from devstack.demo_terminal import DemoTerminal
+from devstack.processes import failure, launcher, output, ports
 
 
 def demo() -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from devstack import children
 from devstack.demo_terminal import DemoTerminal
+from devstack.processes import children
 
 _PAYOUTS = "/api/payouts/"
 _PAID_SECONDS = 30.0

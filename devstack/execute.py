@@ -9,7 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from devstack import children, errors, failure, launcher, output, services
+from devstack import errors
+from devstack.processes import children, failure, launcher, output
+from devstack.servers import services
 
 _POLL_SECONDS = 0.02
 _STOP_SECONDS = 10.0

@@ -7,7 +7,8 @@ import shlex
 import time
 from pathlib import Path
 
-from devstack import application, attach, bootstrap, errors, failure, launcher, output, ports
+from devstack import application, bootstrap, errors
+from devstack.processes import attach, failure, launcher, output, ports
 
 _WATCH_SECONDS = 0.1
 _PAYOUT = '{"amount": "100.00", "currency": "USD", "recipient_details": "Card ****1234", "comment": "Test payout"}'

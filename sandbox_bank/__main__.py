@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import errors, ports
+from devstack import errors
+from devstack.processes import ports
 from sandbox_bank import console, scenarios, signatures
 from sandbox_bank.bank import Bank, Configuration
 

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from devstack import ports
+from devstack.processes import ports
 from sandbox_bank import console, responses
 from sandbox_bank.responses import Answer, Manner, Refusal
 from sandbox_bank.router import Desk, Request

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack import children, environment, errors, ports, stopping
+from devstack import errors
+from devstack.processes import children, ports, stopping
+from devstack.servers import environment
 
 _READY_SECONDS = 30.0
 _START_ATTEMPTS = 3

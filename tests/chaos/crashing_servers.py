@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from devstack import children, identity, ports
+from devstack.processes import children, identity, ports
 
 # Instead of the one that deploy/gunicorn.conf.py names.
 CRASHING_APPLICATION = "tests.chaos.crashing_wsgi:application"
@@ -158,5 +158,5 @@ class Server:
 
 def _dies_with_us() -> list[str]:
     """Have the kernel stop the server when the tests are killed and can tear nothing down (Linux)."""
-    script = children.CHECKOUT / "devstack" / "child.py"
+    script = children.CHECKOUT / "devstack" / "processes" / "child.py"
     return [sys.executable, str(script), f"--parent={os.getpid()}", f"--death-signal={int(signal.SIGTERM)}", "--"]

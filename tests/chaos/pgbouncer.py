@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from devstack import ports
+from devstack.processes import ports
 from tests.chaos.crashing_servers import wait_until
 
 REQUIRED_VARIABLE = "PAYOUTS_REQUIRE_PGBOUNCER"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from devstack import ports
+from devstack.processes import ports
 
 REQUIRED_VARIABLE = "PAYOUTS_REQUIRE_RABBITMQ"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from devstack import identity
+from devstack.processes import identity
 from tests.chaos.crashing_servers import wait_until
 from tests.e2e.stack import Stack
 

@@ -21,7 +21,7 @@ from django.db import connection
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from devstack import children, identity
+from devstack.processes import children, identity
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing, sweep
 from payouts.models import Payout, PayoutTransition

@@ -16,7 +16,7 @@ import redis
 from django.conf import settings as django_settings
 from django.db import connection
 
-from devstack import children, ports
+from devstack.processes import children, ports
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.chaos import crashing_servers

@@ -79,7 +79,7 @@ class TestLifecycle:
         assert list_payouts(stack.base_url, api_key) == [payout_id]
 
         processes = stack.everything()
-        guardian = next(process for process in processes if "devstack.guardian" in process.command)
+        guardian = next(process for process in processes if "devstack.processes.guardian" in process.command)
         os.kill(guardian.pid, signal.SIGKILL)
         stack.launcher.kill()
         stack.launcher.wait()

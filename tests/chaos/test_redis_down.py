@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from devstack import ports, redis
+from devstack.processes import ports
+from devstack.servers import redis
 from tests.e2e.stack import Stack
 from tests.e2e.test_main_job import body, client_of, wait_for
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack import identity
+from devstack.processes import identity
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0

@@ -18,8 +18,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from devstack import errors, failure, output
-from devstack.launcher import Launcher, end_with_parent
+from devstack import errors
+from devstack.processes import failure, output
+from devstack.processes.launcher import Launcher, end_with_parent
 from tests.storm import plan, report
 from tests.storm.course import Storm
 from tests.storm.proxies import Wires

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from devstack import ports
-from devstack.children import Program
+from devstack.processes import ports
+from devstack.processes.children import Program
 
 SECRET: Final = "storm-secret-of-requests-0123456789abcdef"
 CALLBACK_SECRET: Final = "whsec_c3Rvcm0tc2VjcmV0LW9mLWNhbGxiYWNrcy0wMTIzNDU="

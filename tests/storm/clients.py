@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from devstack import ports
+from devstack.processes import ports
 from tests.storm import orders
 from tests.storm.orders import Order, Then
 

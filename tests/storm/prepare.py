@@ -15,7 +15,7 @@ from pathlib import Path
 import django
 from django.core.management import call_command
 
-from devstack import state
+from devstack.processes import state
 
 
 def main(file: str, *merchants: str) -> None:

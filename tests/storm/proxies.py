@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from devstack import ports
+from devstack.processes import ports
 from tests.chaos.database_proxy import Messages, is_commit
 
 Result = TypeVar("Result")

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from devstack import application, environment, ports, postgres, redis
-from devstack.children import Program
-from devstack.launcher import Launcher
+from devstack import application
+from devstack.processes import ports
+from devstack.processes.children import Program
+from devstack.processes.launcher import Launcher
+from devstack.servers import environment, postgres, redis
 from tests.storm import bank, orders
 from tests.storm.bank import Bank
 from tests.storm.proxies import Wires

@@ -1,6 +1,7 @@
 """Keeps processes running: starts again what has died, as systemd or Kubernetes would, and kills and freezes on demand.
 
-Processes are started by the main thread alone (devstack/children.py says why), so `tick` is called from its loop.
+Processes are started by the main thread alone (devstack/processes/children.py says why), so `tick` is called from its
+loop.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from devstack import children
-from devstack.children import Child, Children, Program
+from devstack.processes import children
+from devstack.processes.children import Child, Children, Program
 
 #: For a process that ended without being killed by us.
 _RESTART_SECONDS = 0.5

@@ -148,7 +148,7 @@ class TestDockerfile:
     def test_installs_what_the_platform_needs_and_no_more(self) -> None:
         stage = DOCKERFILE.split(" AS dependencies\n")[1].split("\nFROM ")[0]
 
-        assert "devstack.locked main >" in stage
+        assert "devstack.setup.locked main >" in stage
         assert "--require-hashes" in stage
 
     def test_ends_in_the_stage_that_runs_without_root(self) -> None:

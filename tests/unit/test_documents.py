@@ -15,7 +15,7 @@ import yaml
 from django.conf import settings
 
 from config import api_errors
-from devstack import environment
+from devstack.servers import environment
 from payouts.management.commands import draw_states
 from payouts.states import TRANSITIONS, PayoutStatus
 

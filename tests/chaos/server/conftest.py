@@ -13,7 +13,7 @@ import pytest
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from devstack import ports
+from devstack.processes import ports
 from tests.chaos.crashing_servers import Server
 from tests.chaos.test_crash_points import environment
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from devstack import ports
+from devstack.processes import ports
 from tests.integration.bank.caller import CALLBACK_SECRET, SECRET, TOKEN, Caller
 
 CHECKOUT = Path(__file__).resolve().parents[3]

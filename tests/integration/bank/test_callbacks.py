@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 
-from devstack import ports
+from devstack.processes import ports
 from sandbox_bank.callbacks import Backoff
 from tests.integration.bank.caller import CALLBACK_KEY, Caller, eventually
 from tests.integration.bank.receiver import Receiver, quiet

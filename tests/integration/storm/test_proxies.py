@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from devstack import ports
+from devstack.processes import ports
 from tests.storm import proxies
 from tests.storm.proxies import Mode, Wire, Wires
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devstack import attach, identity
+from devstack.processes import attach, identity
 
 STACK_ENVIRONMENT = {
     "POSTGRES_HOST": "127.0.0.1",

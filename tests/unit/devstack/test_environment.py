@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devstack import environment
+from devstack.servers import environment
 
 
 class TestForProcesses:

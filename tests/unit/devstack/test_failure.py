@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import failure
+from devstack.processes import failure
 
 
 class TestIsDiskFull:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from devstack import guardian, stopping
+from devstack.processes import guardian, stopping
 
 
 def target(pid: int) -> stopping.Target:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devstack import identity
+from devstack.processes import identity
 
 
 class TestIdentity:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from devstack import install
+from devstack.setup import install
 
 EXPECTED = {"lock": "one", "python": "3.11.7", "interpreter": "/usr/bin/python3", "path": "/checkout/.venv"}
 

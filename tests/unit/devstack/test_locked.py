@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import locked
+from devstack.setup import locked
 
 LOCK = """
 [[package]]

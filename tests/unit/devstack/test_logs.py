@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import logs
+from devstack.processes import logs
 
 
 @pytest.fixture

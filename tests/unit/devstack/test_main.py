@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from devstack import __main__ as command_line
-from devstack import children, demo_terminal, run
+from devstack import demo_terminal, run
+from devstack.processes import children
 
 
 class TestMain:

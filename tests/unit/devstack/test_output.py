@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from devstack import output
+from devstack.processes import output
 
 
 class TTY(io.StringIO):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import errors, postgres, postgres_binaries
+from devstack import errors
+from devstack.servers import postgres, postgres_binaries
 
 _LOCK_FILE = "{pid}\n/data\n1\n5555\n\n127.0.0.1\n 1 1\n{state}\n"
 

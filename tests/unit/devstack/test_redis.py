@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import errors, redis
+from devstack import errors
+from devstack.servers import redis
 
 
 class TestParseVersion:

@@ -4,7 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from devstack import output, run
+from devstack import run
+from devstack.processes import output
 
 LAUNCH: Any = SimpleNamespace(terminal=output.Silence(), state=SimpleNamespace(logs=Path("/state/logs")))
 KEY_FOR_LIVE = "A key for live payouts: .venv/bin/python manage.py issue_api_key demo --mode live"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import errors, state
+from devstack import errors
+from devstack.processes import state
 
 
 @pytest.fixture

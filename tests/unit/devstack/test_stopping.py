@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack import stopping
+from devstack.processes import stopping
 
 _OBEDIENT = "import time; print('up', flush=True); time.sleep(60)"
 _DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {_OBEDIENT}"

@@ -1,4 +1,4 @@
-"""Set up the virtual environment: python3 -m devstack.install GROUP ... (groups: main devstack test lint)
+"""Set up the virtual environment: python3 -m devstack.setup.install GROUP ... (groups: main devstack test lint)
 
 Runs under the machine's Python before anything is installed: standard library only, and written so that a Python
 that is too old reads it and says so. The second run sees from a stamp that there is nothing to do.
@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = CHECKOUT / ".venv"
 LOCK_FILE = CHECKOUT / "poetry.lock"
 STAMP = ENVIRONMENT / "payouts-set-up.json"
@@ -123,7 +123,7 @@ def _create() -> None:
 
 
 def _install(groups: list[str]) -> bool:
-    from devstack import locked  # noqa: PLC0415 - it needs Python 3.11; by now we know
+    from devstack.setup import locked  # noqa: PLC0415 - it needs Python 3.11; by now we know
 
     began = time.monotonic()
     requirements = locked.requirements(set(groups))
@@ -183,7 +183,7 @@ def _with_another_python(groups: list[str]) -> int:
     """This Python is too old or too new for the lock: take a fitting one when the machine has it."""
     for name in _CANDIDATES:
         if path := shutil.which(name):
-            return subprocess.run([path, "-m", "devstack.install", *groups], cwd=CHECKOUT, check=False).returncode
+            return subprocess.run([path, "-m", "devstack.setup.install", *groups], cwd=CHECKOUT, check=False).returncode
     found = ".".join(map(str, sys.version_info[:3]))
     return _refuse(
         f"Python 3.11, 3.12 or 3.13 is needed, and {sys.executable} is {found}. "

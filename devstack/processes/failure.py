@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from devstack import children, errors
+from devstack import errors
+from devstack.processes import children
 
 # The system's words, and PostgreSQL's when a file could be extended by half a block only.
 _DISK_FULL = ("No space left on device", "Check free disk space")

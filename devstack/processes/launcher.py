@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from devstack import child, children, guardian, identity, output, state, stopping
+from devstack.processes import child, children, guardian, identity, output, state, stopping
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from devstack import state
+from devstack.processes import state
 
 # Settings that belong together: one of them set by hand and the others from the stack would be a mixture of two places.
 _GROUPS = (

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from devstack import stopping
+from devstack.processes import stopping
 
 _IGNORED = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -28,14 +28,14 @@ class Guardian:
     def __init__(self, *, keep_open: tuple[int, ...]) -> None:
         """Start the guardian in its own session, so that no signal for the launcher's group reaches it."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "devstack.guardian"],
+            [sys.executable, "-m", "devstack.processes.guardian"],
             stdin=subprocess.PIPE,
             # Who reads our output waits for its end, and must not wait for the guardian too.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=keep_open,
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=Path(__file__).resolve().parents[2],
         )
 
     def watch(self, target: stopping.Target) -> None:

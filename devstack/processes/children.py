@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import errors, guardian, identity, logs, output, stopping
+from devstack import errors
+from devstack.processes import guardian, identity, logs, output, stopping
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 _CHILD_SCRIPT = Path(__file__).with_name("child.py")
 _POLL_SECONDS = 0.02
 _LINE_BYTES_MAX = 8192

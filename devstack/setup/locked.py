@@ -14,13 +14,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parents[2]
 LOCK_FILE = _CHECKOUT / "poetry.lock"
 PROJECT_FILE = _CHECKOUT / "pyproject.toml"
 _PROJECT_KEYS = ("requires-python", "dependencies", "optional-dependencies")
 _USAGE = """\
-usage: python -m devstack.locked GROUP [GROUP ...]   (groups: main devstack test lint)
-       python -m devstack.locked --check             (is the lock made from pyproject.toml?)"""
+usage: python -m devstack.setup.locked GROUP [GROUP ...]   (groups: main devstack test lint)
+       python -m devstack.setup.locked --check             (is the lock made from pyproject.toml?)"""
 
 
 def requirements(groups: set[str], lock_file: Path = LOCK_FILE) -> list[str]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from devstack import children, errors, identity, ports, postgres_binaries, stopping
+from devstack import errors
+from devstack.processes import children, identity, ports, stopping
+from devstack.servers import postgres_binaries
 
 ROLE = DATABASE = "payouts"
 _START_SECONDS = 60.0

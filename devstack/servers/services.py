@@ -6,7 +6,9 @@ import abc
 import os
 from dataclasses import dataclass
 
-from devstack import attach, children, environment, errors, launcher, postgres, redis, replica
+from devstack import errors
+from devstack.processes import attach, children, launcher
+from devstack.servers import environment, postgres, redis, replica
 
 _READY_SECONDS = 60.0
 _START_ATTEMPTS = 3

@@ -24,9 +24,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devstack import errors, identity
+from devstack import errors
+from devstack.processes import identity
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 # A killed launcher's guardian needs up to 9 s to stop everything (stopping.GRACE_SECONDS).
 _LOCK_WAIT_SECONDS = 15.0
 _LOCK_POLL_SECONDS = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from devstack import attach, ports
+from devstack.processes import attach, ports
 
 # Plain HTTP on the loopback interface. What the caller's environment says wins.
 _DEFAULTS = {

@@ -6,7 +6,8 @@ import shutil
 import signal
 from pathlib import Path
 
-from devstack import children, ports, postgres, stopping
+from devstack.processes import children, ports, stopping
+from devstack.servers import postgres
 
 ROLE = "payouts_replication"
 _AUTHENTICATION = f"host replication {ROLE} {ports.LOOPBACK}/32 scram-sha-256\n"

