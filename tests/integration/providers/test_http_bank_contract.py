@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from payouts.providers import base
-from tests.integration.bank import caller
-from tests.integration.bank.receiver import Receiver
-from tests.integration.bank.running import RunningBank
 from tests.integration.providers.small_bank import SmallBank, open_bank
+from tests.integration.sandbox_bank import caller
+from tests.integration.sandbox_bank.receiver import Receiver
+from tests.integration.sandbox_bank.running import RunningBank
 from tests.unit.payouts.providers import banks
 from tests.unit.payouts.providers.contract import Callback, ProviderContract, World, instruction, new_reference
 

@@ -8,9 +8,9 @@ import pytest
 
 from sandbox_bank import callbacks, scenarios, signatures
 from sandbox_bank.bank import Bank, Configuration
-from tests.integration.bank.caller import CALLBACK_KEY, SECRET, TOKEN, Caller
-from tests.integration.bank.receiver import Receiver
-from tests.integration.bank.running import RunningBank
+from tests.integration.sandbox_bank.caller import CALLBACK_KEY, SECRET, TOKEN, Caller
+from tests.integration.sandbox_bank.receiver import Receiver
+from tests.integration.sandbox_bank.running import RunningBank
 
 #: Short enough for a test, long enough to be seen.
 TIMING = scenarios.Timing(settle=0.3, returned=0.3, slow=0.3)

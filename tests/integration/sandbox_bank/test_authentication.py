@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sandbox_bank.signatures import Credentials
-from tests.integration.bank.caller import BEARER, SECRET, TOKEN, Caller, body_of, sign
+from tests.integration.sandbox_bank.caller import BEARER, SECRET, TOKEN, Caller, body_of, sign
 
 TARGET = "/v1/transfers/one"
 BODY = body_of()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bank.caller import Caller, eventually
+from tests.integration.sandbox_bank.caller import Caller, eventually
 
 
 class TestFaults:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sandbox_bank.scenarios import Timing
-from tests.integration.bank.caller import BEARER, Caller, body_of, eventually
+from tests.integration.sandbox_bank.caller import BEARER, Caller, body_of, eventually
 
 SETTLE_SECONDS = 0.3
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bank.caller import BEARER, TOKEN, Caller, body_of, terms_of
+from tests.integration.sandbox_bank.caller import BEARER, TOKEN, Caller, body_of, terms_of
 
 TARGET = "/v1/transfers/one"
 

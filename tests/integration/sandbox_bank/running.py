@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from devstack.processes import ports
-from tests.integration.bank.caller import CALLBACK_SECRET, SECRET, TOKEN, Caller
+from tests.integration.sandbox_bank.caller import CALLBACK_SECRET, SECRET, TOKEN, Caller
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 _START_SECONDS = 20.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bank.caller import BEARER, Caller, Received, body_of, terms_of
+from tests.integration.sandbox_bank.caller import BEARER, Caller, Received, body_of, terms_of
 
 
 class TestPut:

@@ -14,9 +14,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.integration.bank.caller import BEARER, Caller, Received, body_of, eventually
-from tests.integration.bank.receiver import Receiver
-from tests.integration.bank.running import RunningBank
+from tests.integration.sandbox_bank.caller import BEARER, Caller, Received, body_of, eventually
+from tests.integration.sandbox_bank.receiver import Receiver
+from tests.integration.sandbox_bank.running import RunningBank
 
 #: A second is promised; a machine with other work to do may need half of one more to start and end anything.
 END_SECONDS = 1.5

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.integration.bank.caller import BEARER, Caller, body_of, eventually
-from tests.integration.bank.receiver import Receiver, quiet
+from tests.integration.sandbox_bank.caller import BEARER, Caller, body_of, eventually
+from tests.integration.sandbox_bank.receiver import Receiver, quiet
 
 
 class TestAnswers:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from tests.integration.bank.caller import CALLBACK_KEY
+from tests.integration.sandbox_bank.caller import CALLBACK_KEY
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from devstack.processes import ports
 from sandbox_bank.callbacks import Backoff
-from tests.integration.bank.caller import CALLBACK_KEY, Caller, eventually
-from tests.integration.bank.receiver import Receiver, quiet
+from tests.integration.sandbox_bank.caller import CALLBACK_KEY, Caller, eventually
+from tests.integration.sandbox_bank.receiver import Receiver, quiet
 
 
 class TestCallback:
