@@ -12,8 +12,6 @@ from devstack import demo, errors, execute, run
 from devstack.processes import launcher, state
 from sandbox_bank import __main__ as bank
 
-_PORT_MAX = 65535
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run one subcommand. What goes wrong is one sentence on standard error, never a traceback."""
@@ -36,7 +34,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.subcommand == "demo":
         return demo.demo()
     if options.subcommand == "bank":
-        return bank.serve(options, os.environ)
+        return bank.run(options, os.environ)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise errors.UsageError("Say what to run: python -m devstack exec -- COMMAND")
@@ -48,21 +46,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--with-parent", action="store_true", help="end when the calling process ends (Linux)")
     commands = parser.add_subparsers(dest="subcommand", required=True)
     serve = commands.add_parser("run", help="serve until Ctrl-C")
-    serve.add_argument("--port", type=_port, default=8000, help="port of the web server; 0 takes a free one")
+    serve.add_argument("--port", type=bank.port, default=8000, help="port of the web server; 0 takes a free one")
     serve.add_argument("--replica", action="store_true", help="start a replica of PostgreSQL too, to read lists from")
     commands.add_parser("demo", help="play the main job from end to end in a temporary place")
     execute_parser = commands.add_parser("exec", help="run a command beside throw-away PostgreSQL and Redis")
     execute_parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND [ARGUMENT ...]")
     bank_parser = commands.add_parser("bank", help="serve the sandbox bank alone (docs/sandbox-bank.md)")
-    bank_parser.add_argument("--port", type=_port, required=True, help="its port; 0 takes a free one")
     bank.add_arguments(bank_parser)
     return parser.parse_args(arguments)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > _PORT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; take a number from 1 to {_PORT_MAX}, or 0 for any")
-    return int(text)
 
 
 def _refuse(sentence: str, *, exit_code: int = 1) -> int:

@@ -1,28 +1,36 @@
-"""`python -m devstack bank`: the process."""
+"""`python -m sandbox_bank`: the process."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import errors
-from devstack.processes import ports
-from sandbox_bank import console, scenarios, signatures
+from sandbox_bank import console, errors, scenarios, server, signatures
 from sandbox_bank.bank import Bank, Configuration
 
 _TIMING = scenarios.Timing()
+_PORT_MAX = 65535
 _SECONDS_MAX = 86_400.0
 _VISIBLE = re.compile(r"[!-~]+")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox_bank", description="A bank that moves no money.")
+    add_arguments(parser)
+    return run(parser.parse_args(arguments), os.environ)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the options; the port is checked by the caller's type."""
+    """Define the options, for `python -m devstack bank` too."""
+    parser.add_argument("--port", type=port, required=True, help="its port; 0 takes a free one")
     parser.add_argument("--book", type=Path, required=True, metavar="FILE", help="where everything is kept")
     parser.add_argument("--callback-url", type=_url, metavar="URL", help="whom to tell what changed")
     for name, default, text in (
@@ -34,9 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}-seconds", type=_seconds, default=default, metavar="S", help=described)
 
 
-def serve(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Serve until SIGTERM or SIGINT; raise StackError when it cannot start."""
-    configuration = configure(options, environment)
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Serve until SIGTERM or SIGINT and return the exit code. An error is one sentence on standard error."""
+    try:
+        _serve(configure(options, environment))
+    except errors.BankError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _serve(configuration: Configuration) -> None:
     # Before there are threads, which inherit it: the signals wait for `sigwait` and interrupt nobody.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     bank = Bank(configuration)
@@ -44,7 +60,6 @@ def serve(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     console.say(describe(configuration, port=bank.port))
     signal.sigwait(_STOP_SIGNALS)
     bank.stop()
-    return 0
 
 
 def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Configuration:
@@ -64,7 +79,7 @@ def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Co
 def describe(configuration: Configuration, *, port: int) -> str:
     told = f"callbacks go to {configuration.callback_url}" if configuration.tells else "there are no callbacks"
     return (
-        f"The sandbox bank serves http://{ports.LOOPBACK}:{port}/v1 with the book {configuration.book}; {told}. "
+        f"The sandbox bank serves http://{server.LOOPBACK}:{port}/v1 with the book {configuration.book}; {told}. "
         "It moves no money."
     )
 
@@ -87,6 +102,13 @@ def _callback_key(environment: Mapping[str, str]) -> bytes:
         raise errors.UsageError(f"BANK_CALLBACK_SECRET cannot be used: {error}.") from error
 
 
+def port(text: str) -> int:
+    """Return the port, for argparse; 0 means any free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > _PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; take a number from 1 to {_PORT_MAX}, or 0 for any")
+    return int(text)
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -106,3 +128,7 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; take a number of seconds from 0 to {_SECONDS_MAX:g}")
     return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

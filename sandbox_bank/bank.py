@@ -38,7 +38,7 @@ class Bank:
     """A bank in this process."""
 
     def __init__(self, configuration: Configuration) -> None:
-        """Open the book; raise StackError when it cannot be used."""
+        """Open the book; raise BankError when it cannot be used."""
         self._tells = configuration.tells
         self._book = Book(configuration.book)
         self._courier = self._hire_courier(configuration) if configuration.tells else None
@@ -55,7 +55,7 @@ class Bank:
         return self._door.port
 
     def start(self) -> None:
-        """Open the door; raise StackError when the port cannot be had."""
+        """Open the door; raise BankError when the port cannot be had."""
         self._door.open()
         self._settlement.start()
         if self._courier:

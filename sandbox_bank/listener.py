@@ -7,8 +7,7 @@ import socket
 import threading
 import time
 
-from devstack import errors
-from sandbox_bank import console
+from sandbox_bank import console, errors
 from sandbox_bank.router import Desk
 from sandbox_bank.server import Server
 
@@ -29,12 +28,12 @@ class Door:
         self._stopped = threading.Event()
 
     def open(self) -> None:
-        """Listen; raise StackError when the port cannot be had."""
+        """Listen; raise BankError when the port cannot be had."""
         try:
             self._listen()
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            raise errors.StackError(
+            raise errors.BankError(
                 f"Port {self.port} {reason}. Choose another: --port N; 0 takes a free one."
             ) from error
 

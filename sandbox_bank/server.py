@@ -16,11 +16,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from devstack.processes import ports
 from sandbox_bank import console, responses
 from sandbox_bank.responses import Answer, Manner, Refusal
 from sandbox_bank.router import Desk, Request
 
+LOOPBACK: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
 # How much of a larger one is thrown away, and how long it may take to come.
 _DISCARDED_BYTES_MAX: Final = 1024 * 1024
@@ -51,12 +51,12 @@ class Server(ThreadingHTTPServer):
         self.go_down = go_down
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
-        super().__init__((ports.LOOPBACK, port), Connection)
+        super().__init__((LOOPBACK, port), Connection)
 
     def server_bind(self) -> None:
         # Not HTTPServer's, which asks a name server for our name.
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = ports.LOOPBACK, int(self.server_address[1])
+        self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:

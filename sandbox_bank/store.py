@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from devstack import errors
+from sandbox_bank import errors
 
 _VERSION = 1
 _BUSY_SECONDS = 5.0
@@ -87,9 +87,9 @@ class Book:
             self._descriptor = _take(path)
             self._connection = _open(path)
         except OSError as error:
-            raise errors.StackError(f"The book {path} cannot be used: {error.strerror}.") from error
+            raise errors.BankError(f"The book {path} cannot be used: {error.strerror}.") from error
         except sqlite3.Error as error:
-            raise errors.StackError(f"The book {path} cannot be used: {error}.") from error
+            raise errors.BankError(f"The book {path} cannot be used: {error}.") from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -119,7 +119,7 @@ def _take(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise errors.StackError(f"Another bank uses the book {path}. Stop it first, or take another book.") from None
+        raise errors.BankError(f"Another bank uses the book {path}. Stop it first, or take another book.") from None
     return descriptor
 
 
@@ -141,9 +141,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether there is nothing in it yet; raise StackError for what is no book of ours."""
+    """Say whether there is nothing in it yet; raise BankError for what is no book of ours."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if version != _VERSION and not (version == 0 and is_empty):
-        raise errors.StackError(f"{path} is not the book of a sandbox bank of this version. Take another file.")
+        raise errors.BankError(f"{path} is not the book of a sandbox bank of this version. Take another file.")
     return bool(is_empty)

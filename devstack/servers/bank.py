@@ -70,7 +70,7 @@ class BankProcess:
         place = ["--port", str(self._port), "--book", str(self._book), "--callback-url", self._callback_url]
         return children.Program(
             name="bank",
-            command=[sys.executable, "-m", "devstack", "bank", *place],
+            command=[sys.executable, "-m", "sandbox_bank", *place],
             environment=self._environment(),
             # A worker that is asked to stop still finishes the call that is under way.
             phase=stopping.PHASE_BROKER,

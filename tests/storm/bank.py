@@ -49,7 +49,7 @@ class Bank:
         return Program(
             name="bank",
             command=[
-                *(sys.executable, "-m", "devstack", "bank", "--port", str(self.port)),
+                *(sys.executable, "-m", "sandbox_bank", "--port", str(self.port)),
                 *("--book", str(book), "--callback-url", callback_url),
             ],
             environment={**os.environ, "BANK_SECRET": SECRET, "BANK_CALLBACK_SECRET": CALLBACK_SECRET},

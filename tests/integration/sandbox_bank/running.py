@@ -39,7 +39,7 @@ class RunningBank:
         with self.output_file.open("ab") as file:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "devstack", "bank"),
+                    *(sys.executable, "-m", "sandbox_bank"),
                     *("--port", str(self.caller.port), "--book", str(self.book), *options),
                 ],
                 env={**os.environ, **_SECRETS, **environment},

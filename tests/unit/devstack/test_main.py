@@ -25,6 +25,15 @@ class TestMain:
         assert command_line.main(["exec", "--"]) == 2
         assert capsys.readouterr().err == "Say what to run: python -m devstack exec -- COMMAND\n"
 
+    def test_serves_the_sandbox_bank_too(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("BANK_TOKEN", "BANK_SECRET"):
+            monkeypatch.delenv(name, raising=False)
+
+        assert command_line.main(["bank", "--port", "1", "--book", str(tmp_path / "book")]) == 2
+        assert capsys.readouterr().err.startswith("Set BANK_TOKEN or BANK_SECRET, or both: ")
+
     def test_refuses_a_replica_of_a_database_that_is_elsewhere(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack import __main__ as command_line
-from devstack import errors
-from sandbox_bank import __main__, scenarios
+from sandbox_bank import __main__ as command
+from sandbox_bank import errors, scenarios
 
 ENVIRONMENT = {"BANK_TOKEN": "token", "BANK_SECRET": "secret", "BANK_CALLBACK_SECRET": "whsec_c2VjcmV0"}
 URL = "http://127.0.0.1:8000/api/callbacks/http_bank/"
@@ -15,13 +14,13 @@ URL = "http://127.0.0.1:8000/api/callbacks/http_bank/"
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    __main__.add_arguments(parser)
-    return argparse.Namespace(port=1, **vars(parser.parse_args(["--book", "book.sqlite3", *arguments])))
+    command.add_arguments(parser)
+    return parser.parse_args(["--port", "1", "--book", "book.sqlite3", *arguments])
 
 
 class TestConfigure:
     def test_has_the_times_of_the_documentation(self) -> None:
-        configuration = __main__.configure(options(), ENVIRONMENT)
+        configuration = command.configure(options(), ENVIRONMENT)
 
         assert configuration.timing == scenarios.Timing(settle=2.0, returned=4.0, slow=5.0)
         assert (configuration.backoff.first_seconds, configuration.backoff.max_seconds) == (0.2, 10.0)
@@ -30,7 +29,7 @@ class TestConfigure:
     def test_takes_other_times(self) -> None:
         given = options("--settle-seconds", "0.1", "--return-seconds", "0", "--slow-seconds", "86400")
 
-        timing = __main__.configure(given, ENVIRONMENT).timing
+        timing = command.configure(given, ENVIRONMENT).timing
 
         assert timing == scenarios.Timing(settle=0.1, returned=0.0, slow=86_400.0)
 
@@ -48,11 +47,11 @@ class TestConfigure:
         environment: dict[str, str],
         tells: bool,  # noqa: FBT001 - a column of the table
     ) -> None:
-        assert __main__.configure(options(*arguments), {**ENVIRONMENT, **environment}).tells is tells
+        assert command.configure(options(*arguments), {**ENVIRONMENT, **environment}).tells is tells
 
     @pytest.mark.parametrize("missing", ["BANK_TOKEN", "BANK_SECRET"])
     def test_needs_one_proof_only(self, missing: str) -> None:
-        __main__.configure(options(), {name: value for name, value in ENVIRONMENT.items() if name != missing})
+        command.configure(options(), {name: value for name, value in ENVIRONMENT.items() if name != missing})
 
     @pytest.mark.parametrize(
         ("environment", "sentence"),
@@ -70,12 +69,12 @@ class TestConfigure:
     )
     def test_refuses_secrets_that_cannot_be_used(self, environment: dict[str, str], sentence: str) -> None:
         with pytest.raises(errors.UsageError) as refused:
-            __main__.configure(options(), {**ENVIRONMENT, **environment})
+            command.configure(options(), {**ENVIRONMENT, **environment})
 
         assert str(refused.value) == sentence
 
     def test_shows_no_secret(self) -> None:
-        shown = repr(__main__.configure(options("--callback-url", URL), ENVIRONMENT))
+        shown = repr(command.configure(options("--callback-url", URL), ENVIRONMENT))
 
         assert "secret'" not in shown
         assert "token'" not in shown
@@ -83,9 +82,9 @@ class TestConfigure:
 
 class TestDescribe:
     def test_says_where_it_is_and_whom_it_tells(self) -> None:
-        configuration = __main__.configure(options("--callback-url", URL), ENVIRONMENT)
+        configuration = command.configure(options("--callback-url", URL), ENVIRONMENT)
 
-        assert __main__.describe(configuration, port=9100) == (
+        assert command.describe(configuration, port=9100) == (
             "The sandbox bank serves http://127.0.0.1:9100/v1 with the book book.sqlite3; "
             f"callbacks go to {URL}. It moves no money."
         )
@@ -122,7 +121,7 @@ class TestMain:
         self, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit) as refused:
-            command_line.main(["bank", *arguments])
+            command.main(arguments)
 
         assert refused.value.code == 2
         assert words in capsys.readouterr().err
@@ -133,7 +132,7 @@ class TestMain:
         for name in ENVIRONMENT:
             monkeypatch.delenv(name, raising=False)
 
-        assert command_line.main(["bank", "--port", "1", "--book", str(tmp_path / "book")]) == 2
+        assert command.main(["--port", "1", "--book", str(tmp_path / "book")]) == 2
         assert capsys.readouterr().err == (
             "Set BANK_TOKEN or BANK_SECRET, or both: the bank must know whose requests to take.\n"
         )
