@@ -10,8 +10,7 @@ from pathlib import Path
 
 from devstack import bootstrap
 from devstack.processes import children, launcher, ports
-from devstack.servers import bank as bank_process
-from devstack.servers import environment, services
+from devstack.servers import bank, environment, services
 
 PROCESSES = ("web", "worker", "sweeper", "bank")
 _CALLBACKS = "/api/callbacks/http_bank/"
@@ -37,7 +36,7 @@ class Application:
         self.base_url = f"http://{ports.LOOPBACK}:{self.port}"
         self.environment: dict[str, str] = {}
         #: None: the caller's environment has a live provider of its own.
-        self.bank: bank_process.BankProcess | None = None
+        self.bank: bank.Bank | None = None
 
     def start(self, *, first_merchant: bool) -> bootstrap.FirstStart | None:
         """Start everything and return when it serves; on the first start also what must be shown once."""
@@ -56,8 +55,8 @@ class Application:
         if not environment.wants_bank(os.environ):
             return
         secrets = self._launch.state.secrets()
-        self.bank = bank_process.BankProcess(
-            self._launch.children,
+        self.bank = bank.Bank(
+            self._launch,
             book=Path(self._launch.state.path, "bank.sqlite3"),
             secret=secrets["bank_secret"],
             callback_secret=secrets["bank_callback_secret"],

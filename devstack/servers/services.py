@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import abc
 import os
 from dataclasses import dataclass
 
-from devstack import errors
-from devstack.processes import attach, children, launcher
-from devstack.servers import environment, postgres, redis, replica
-
-_READY_SECONDS = 60.0
-_START_ATTEMPTS = 3
-# Another program took the port between our look and the server's start; or the backends of a killed server are
-# still on their way out. A moment later neither is so.
-_PASSING = ("Address already in use", "pre-existing shared memory block")
+from devstack.processes import attach, launcher
+from devstack.servers import environment, postgres, redis, replica, service
 
 
 @dataclass(frozen=True)
@@ -53,60 +45,26 @@ def start(launch: launcher.Launcher, *, durable: bool, with_replica: bool = Fals
     return Services(environment=result, cluster_created=created)
 
 
-class _Service(abc.ABC):
-    """A server that may need a second attempt to start."""
-
-    def __init__(self, launch: launcher.Launcher, *, password: str) -> None:
-        self.launch = launch
-        self.password = password
-
-    @abc.abstractmethod
-    def start(self) -> None:
-        """Start it and set `child`."""
-
-    @abc.abstractmethod
-    def is_ready(self) -> bool:
-        """Say whether it answers."""
-
-    child: children.Child
-
-    def wait(self) -> None:
-        """Return when it answers; start it again when it ended for a reason that passes by itself."""
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            try:
-                self.launch.children.wait_for(self.is_ready, what=self.child.name, seconds=_READY_SECONDS)
-            except errors.ProcessEndedError:
-                if attempt == _START_ATTEMPTS or not self._ended_for_a_passing_reason():
-                    raise
-            else:
-                return
-            self.launch.children.discard(self.child)
-            self.start()
-
-    def _ended_for_a_passing_reason(self) -> bool:
-        return self.child.process.poll() is not None and any(
-            words in line for line in self.launch.children.tail(self.child.name) for words in _PASSING
-        )
-
-
-class _Redis(_Service):
+class _Redis(service.Service):
     def __init__(self, launch: launcher.Launcher, *, password: str, durable: bool) -> None:
-        super().__init__(launch, password=password)
+        super().__init__(launch)
+        self._password = password
         self._durable = durable
 
     def start(self) -> None:
         directory = self.launch.state.path / "redis"
         self.server, self.child = redis.start(
-            self.launch.children, directory=directory, password=self.password, durable=self._durable
+            self.launch.children, directory=directory, password=self._password, durable=self._durable
         )
 
     def is_ready(self) -> bool:
         return self.server.answers()
 
 
-class _Postgres(_Service):
+class _Postgres(service.Service):
     def __init__(self, launch: launcher.Launcher, *, password: str, durable: bool) -> None:
-        super().__init__(launch, password=password)
+        super().__init__(launch)
+        self.password = password
         self.installation = postgres.Installation(
             launch.children,
             cluster=launch.state.path / "postgres",
@@ -124,9 +82,9 @@ class _Postgres(_Service):
         return self.server.is_ready()
 
 
-class _Replica(_Service):
+class _Replica(service.Service):
     def __init__(self, database: _Postgres, *, replication_password: str) -> None:
-        super().__init__(database.launch, password=database.password)
+        super().__init__(database.launch)
         self._database = database
         self._directory = database.launch.state.path / "replica"
         self._standby = replica.Standby(database.installation, directory=self._directory, password=replication_password)
@@ -144,7 +102,7 @@ class _Replica(_Service):
         self.child.essential = False
 
     def start(self) -> None:
-        self.server, self.child = self._standby.start(password=self.password)
+        self.server, self.child = self._standby.start(password=self._database.password)
 
     def is_ready(self) -> bool:
         return self.server.is_ready()
