@@ -57,7 +57,7 @@ def _serve(configuration: Configuration) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     bank = Bank(configuration)
     bank.start()
-    console.say(describe(configuration, port=bank.port))
+    console.log(describe(configuration, port=bank.port))
     signal.sigwait(_STOP_SIGNALS)
     bank.stop()
 
@@ -77,7 +77,9 @@ def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Co
 
 
 def describe(configuration: Configuration, *, port: int) -> str:
-    told = f"callbacks go to {configuration.callback_url}" if configuration.tells else "there are no callbacks"
+    told = (
+        f"callbacks go to {configuration.callback_url}" if configuration.sends_callbacks else "there are no callbacks"
+    )
     return (
         f"The sandbox bank serves http://{server.LOOPBACK}:{port}/v1 with the book {configuration.book}; {told}. "
         "It moves no money."

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox_bank import callbacks, console, faults, scenarios, signatures, transfers
-from sandbox_bank.listener import Door
-from sandbox_bank.router import Desk
-from sandbox_bank.scheduler import Ticker
-from sandbox_bank.service import Teller
-from sandbox_bank.store import Book
+from sandbox_bank.listener import Listener
+from sandbox_bank.router import Router
+from sandbox_bank.scheduler import PeriodicTask
+from sandbox_bank.service import TransferService
+from sandbox_bank.store import Store
 
 _STOP_SECONDS = 0.2
 
@@ -30,7 +30,7 @@ class Configuration:
     backoff: callbacks.Backoff = field(default_factory=callbacks.Backoff)
 
     @property
-    def tells(self) -> bool:
+    def sends_callbacks(self) -> bool:
         return bool(self.callback_url and self.callback_key)
 
 
@@ -39,54 +39,58 @@ class Bank:
 
     def __init__(self, configuration: Configuration) -> None:
         """Open the book; raise BankError when it cannot be used."""
-        self._tells = configuration.tells
-        self._book = Book(configuration.book)
-        self._courier = self._hire_courier(configuration) if configuration.tells else None
-        self._settlement = Ticker("settlement", self._settle)
-        dice = faults.Dice()
-        teller = Teller(
-            self._book, dice=dice, timing=configuration.timing, tells=configuration.tells, changed=self._ring
+        self._sends_callbacks = configuration.sends_callbacks
+        self._store = Store(configuration.book)
+        self._callbacks = self._make_sender(configuration) if configuration.sends_callbacks else None
+        self._settlement = PeriodicTask("settlement", self._settle)
+        injector = faults.FaultInjector()
+        service = TransferService(
+            self._store,
+            injector=injector,
+            timing=configuration.timing,
+            sends_callbacks=configuration.sends_callbacks,
+            changed=self._wake,
         )
-        desk = Desk(credentials=configuration.credentials, teller=teller, dice=dice, book=self._book)
-        self._door = Door(configuration.port, desk=desk)
+        router = Router(credentials=configuration.credentials, service=service, injector=injector, store=self._store)
+        self._listener = Listener(configuration.port, router=router)
 
     @property
     def port(self) -> int:
-        return self._door.port
+        return self._listener.port
 
     def start(self) -> None:
         """Open the door; raise BankError when the port cannot be had."""
-        self._door.open()
+        self._listener.open()
         self._settlement.start()
-        if self._courier:
-            self._courier.start()
+        if self._callbacks:
+            self._callbacks.start()
 
     def stop(self) -> None:
         """Answer what is under way and close the book. What is due stays due for the next start."""
-        self._door.stop()
+        self._listener.stop()
         self._settlement.stop(timeout_seconds=_STOP_SECONDS)
-        if self._courier:
-            self._courier.stop(timeout_seconds=_STOP_SECONDS)
-        self._book.close()
+        if self._callbacks:
+            self._callbacks.stop(timeout_seconds=_STOP_SECONDS)
+        self._store.close()
 
-    def _hire_courier(self, configuration: Configuration) -> callbacks.Courier:
-        return callbacks.Courier(
-            self._book, url=configuration.callback_url, key=configuration.callback_key, backoff=configuration.backoff
+    def _make_sender(self, configuration: Configuration) -> callbacks.CallbackSender:
+        return callbacks.CallbackSender(
+            self._store, url=configuration.callback_url, key=configuration.callback_key, backoff=configuration.backoff
         )
 
     def _settle(self) -> float | None:
         """Give transfers the statuses whose time has come; return the seconds until the next."""
         now = time.time()
-        with self._book.transaction() as connection:
-            settled = transfers.settle_due(connection, now=now, tells=self._tells)
+        with self._store.transaction() as connection:
+            settled = transfers.settle_due(connection, now=now, sends_callbacks=self._sends_callbacks)
             next_at = transfers.next_step_at(connection)
         for step in settled:
-            console.say(f"{step['reference']} is {step['status']}")
-        if settled and self._courier:
-            self._courier.ring()
+            console.log(f"{step['reference']} is {step['status']}")
+        if settled and self._callbacks:
+            self._callbacks.wake()
         return None if next_at is None else next_at - time.time()
 
-    def _ring(self) -> None:
-        self._settlement.ring()
-        if self._courier:
-            self._courier.ring()
+    def _wake(self) -> None:
+        self._settlement.wake()
+        if self._callbacks:
+            self._callbacks.wake()

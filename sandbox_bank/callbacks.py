@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from sandbox_bank import console, signatures, transfers
-from sandbox_bank.scheduler import Ticker
-from sandbox_bank.store import Book
+from sandbox_bank.scheduler import PeriodicTask
+from sandbox_bank.store import Store
 
 _SENDERS = 4
 # Enough to keep the senders busy, few enough that a restart of the platform finds them due and not queued.
@@ -38,11 +38,11 @@ class Backoff:
         return min(self.max_seconds, doubled)
 
 
-class Courier:
+class CallbackSender:
     """Delivers the callbacks of the book, a few at the same time."""
 
-    def __init__(self, book: Book, *, url: str, key: bytes, backoff: Backoff) -> None:
-        self._book = book
+    def __init__(self, store: Store, *, url: str, key: bytes, backoff: Backoff) -> None:
+        self._store = store
         self._url = urlsplit(url)
         self._key = key
         self._backoff = backoff
@@ -50,22 +50,22 @@ class Courier:
         self._under_way: set[str] = set()
         self._queue: queue.SimpleQueue[transfers.Event | None] = queue.SimpleQueue()
         self._stopped = False
-        self._ticker = Ticker("callbacks", self._dispatch)
+        self._task = PeriodicTask("callbacks", self._dispatch)
 
     def start(self) -> None:
         for number in range(_SENDERS):
             # Daemons: a platform that takes its time must not hold up the end of the bank.
             threading.Thread(target=self._send, name=f"sender-{number}", daemon=True).start()
-        self._ticker.start()
+        self._task.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There may be something to tell."""
-        self._ticker.ring()
+        self._task.wake()
 
     def stop(self, *, timeout_seconds: float) -> None:
         """Tell nothing more. What is under way may be told once more after the next start."""
         self._stopped = True
-        self._ticker.stop(timeout_seconds=timeout_seconds)
+        self._task.stop(timeout_seconds=timeout_seconds)
         for _ in range(_SENDERS):
             self._queue.put(None)
 
@@ -74,7 +74,7 @@ class Courier:
         with self._lock:
             under_way = set(self._under_way)
         now = time.time()
-        with self._book.transaction() as connection:
+        with self._store.transaction() as connection:
             due = transfers.due_events(connection, now=now, limit=_QUEUED_MAX)
             next_at = transfers.next_event_at(connection, now=now)
         for event in due:
@@ -87,26 +87,26 @@ class Courier:
     def _send(self) -> None:
         while event := self._queue.get():
             try:
-                self._tell(event)
+                self._deliver(event)
             except sqlite3.Error as error:
                 if self._stopped:
                     return  # The book was closed while the platform took its time.
                 # It is told again: better twice than not at all.
-                console.say(f"callback {event.id} cannot be noted as told: {error}")
+                console.log(f"callback {event.id} cannot be noted as told: {error}")
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
             with self._lock:
                 self._under_way.discard(event.id)
-            self._ticker.ring()
+            self._task.wake()
 
-    def _tell(self, event: transfers.Event) -> None:
+    def _deliver(self, event: transfers.Event) -> None:
         problem = _post(self._url, event, self._key)
         if not problem:
-            with self._book.transaction() as connection:
-                transfers.mark_told(connection, event.id)
+            with self._store.transaction() as connection:
+                transfers.mark_delivered(connection, event.id)
             return
         delay = self._backoff.delay_seconds(event.attempts + 1)
-        console.say(f"callback {event.id} was not taken ({problem}), again in {delay:g} s")
-        with self._book.transaction() as connection:
+        console.log(f"callback {event.id} was not taken ({problem}), again in {delay:g} s")
+        with self._store.transaction() as connection:
             transfers.postpone(connection, event.id, due_at=time.time() + delay)
 
 

@@ -39,12 +39,12 @@ _SEED_MAX: Final = 2**63
 class Draw:
     """What strikes one request."""
 
-    struck: frozenset[str] = frozenset()
+    triggered: frozenset[str] = frozenset()
     #: Instead of the bank's usual ones, where they were given.
     durations: Mapping[str, float] = field(default_factory=dict)
 
 
-class Dice:
+class FaultInjector:
     """The faults in force, and the chance that they follow."""
 
     def __init__(self) -> None:
@@ -58,16 +58,16 @@ class Dice:
             self._faults = {name: value for name, value in faults.items() if name != "down_seconds"}
             self._random = random.Random(faults.get("seed", 0))  # noqa: S311 - repeatable is what it must be
 
-    def in_force(self) -> dict[str, Any]:
+    def active(self) -> dict[str, Any]:
         with self._lock:
             return dict(self._faults)
 
     def draw(self) -> Draw:
         """Throw the dice for one request."""
         with self._lock:
-            thrown = {name: self._random.random() for name in PROBABILITIES}
-            struck = frozenset(name for name in PROBABILITIES if thrown[name] < self._faults.get(name, 0.0))
-            return Draw(struck, {name: self._faults[name] for name in DURATIONS if name in self._faults})
+            drawn = {name: self._random.random() for name in PROBABILITIES}
+            triggered = frozenset(name for name in PROBABILITIES if drawn[name] < self._faults.get(name, 0.0))
+            return Draw(triggered, {name: self._faults[name] for name in DURATIONS if name in self._faults})
 
 
 def check(document: dict[str, Any]) -> dict[str, Any]:

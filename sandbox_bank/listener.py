@@ -8,7 +8,7 @@ import threading
 import time
 
 from sandbox_bank import console, errors
-from sandbox_bank.router import Desk
+from sandbox_bank.router import Router
 from sandbox_bank.server import Server
 
 # How soon `shutdown` is noticed.
@@ -17,12 +17,12 @@ _REOPEN_SECONDS = 0.05
 _PATIENCE_SECONDS = 0.4
 
 
-class Door:
+class Listener:
     """Where callers come in."""
 
-    def __init__(self, port: int, *, desk: Desk) -> None:
+    def __init__(self, port: int, *, router: Router) -> None:
         self.port = port
-        self._desk = desk
+        self._router = router
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._stopped = threading.Event()
@@ -45,8 +45,8 @@ class Door:
             _stop_listening(self._server)
             self._server.disconnect(keep=keep)
             self._server = None
-        console.say(f"down for {seconds:g} s")
-        threading.Thread(target=self._come_back, args=(seconds,), name="door", daemon=True).start()
+        console.log(f"down for {seconds:g} s")
+        threading.Thread(target=self._come_back, args=(seconds,), name="listener", daemon=True).start()
 
     def stop(self) -> None:
         """Close for good, once what is under way is answered."""
@@ -58,10 +58,10 @@ class Door:
                 self._server = None
 
     def _listen(self) -> None:
-        server = Server(self.port, desk=self._desk, stopped=self._stopped, go_down=self.go_down)
+        server = Server(self.port, router=self._router, stopped=self._stopped, go_down=self.go_down)
         self.port = server.server_port
         threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="door", daemon=True
+            target=server.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, name="listener", daemon=True
         ).start()
         self._server = server
 
@@ -75,9 +75,9 @@ class Door:
                     self._listen()
                 except OSError as error:
                     # Somebody has the port meanwhile; it is the one that callers know, so we wait for it.
-                    console.say(f"port {self.port} cannot be opened again yet: {error.strerror}")
+                    console.log(f"port {self.port} cannot be opened again yet: {error.strerror}")
                     continue
-            console.say("up again")
+            console.log("up again")
             return
 
 

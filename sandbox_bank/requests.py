@@ -21,7 +21,7 @@ _RECIPIENT_FIELDS_REQUIRED = frozenset({"name", "account"})
 
 
 @dataclass(frozen=True)
-class Terms:
+class TransferRequest:
     """The terms of a transfer. Two requests for one reference must agree in them."""
 
     amount: str
@@ -37,7 +37,7 @@ class Terms:
         """The recipient as it is kept: equal texts are equal recipients."""
         return json.dumps(self.recipient, sort_keys=True)
 
-    def agree_with(self, other: Terms) -> bool:
+    def matches(self, other: TransferRequest) -> bool:
         """Say whether the same is meant; 10.5 is as much as 10.50."""
         return (
             Decimal(self.amount) == Decimal(other.amount)
@@ -46,7 +46,7 @@ class Terms:
         )
 
 
-def read(body: bytes) -> Terms:
+def read(body: bytes) -> TransferRequest:
     """Return the terms in this body; raise Refusal (400), which names the field, when it breaks the contract."""
     document = documents.read_object(body)
     _check_names(document, where="the body", known=_FIELDS, required=_FIELDS)
@@ -55,7 +55,7 @@ def read(body: bytes) -> Terms:
         raise responses.malformed('amount must be a positive decimal number such as "10.50".')
     if not _CURRENCY.fullmatch(currency):
         raise responses.malformed('currency must be three capital letters such as "EUR".')
-    return Terms(amount, currency, _read_recipient(document["recipient"]))
+    return TransferRequest(amount, currency, _read_recipient(document["recipient"]))
 
 
 def _read_recipient(recipient: Any) -> dict[str, str]:

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Any
 
 
-class Manner(enum.Enum):
+class ResponseFault(enum.Enum):
     """How a PUT is answered. The first two happen before anything is done, the others after it was done."""
 
     RATE_LIMITED = "rate_limited"
     ERROR_BEFORE = "error_before"
-    WELL = "well"
+    NONE = "none"
     ANSWER_LOST = "answer_lost"
     ERROR_AFTER = "error_after"
     TRUNCATED = "truncated"
@@ -21,13 +21,13 @@ class Manner(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """One answer. What is to happen to it on its way is part of it."""
 
     status: HTTPStatus
     document: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
-    manner: Manner = Manner.WELL
+    fault: ResponseFault = ResponseFault.NONE
     #: Before a slow answer.
     delay_seconds: float = 0.0
     #: The bank closes its door for so long; only this answer still gets out.
@@ -39,7 +39,7 @@ class Refusal(Exception):
 
     def __init__(self, status: HTTPStatus, code: str, message: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
-        self.answer = problem(status, code, message, headers=headers)
+        self.response = problem(status, code, message, headers=headers)
 
 
 def problem(
@@ -48,8 +48,8 @@ def problem(
     message: str,
     *,
     headers: dict[str, str] | None = None,
-) -> Answer:
-    return Answer(status=status, document={"code": code, "message": message}, headers=headers or {})
+) -> Response:
+    return Response(status=status, document={"code": code, "message": message}, headers=headers or {})
 
 
 def malformed(message: str) -> Refusal:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from sandbox_bank import documents, faults, requests, responses, signatures, transfers
-from sandbox_bank.responses import Answer
-from sandbox_bank.service import Teller
-from sandbox_bank.store import Book
+from sandbox_bank.responses import Response
+from sandbox_bank.service import TransferService
+from sandbox_bank.store import Store
 
 _TRANSFERS = "/v1/transfers/"
 
@@ -29,28 +29,35 @@ class Request:
         return self.target.partition("?")[0]
 
 
-class Desk:
+class Router:
     """Answers requests, or raises Refusal."""
 
-    def __init__(self, *, credentials: signatures.Credentials, teller: Teller, dice: faults.Dice, book: Book) -> None:
+    def __init__(
+        self,
+        *,
+        credentials: signatures.Credentials,
+        service: TransferService,
+        injector: faults.FaultInjector,
+        store: Store,
+    ) -> None:
         self._credentials = credentials
-        self._teller = teller
-        self._dice = dice
-        self._book = book
-        self._controls: dict[str, dict[str, Callable[[Request], Answer]]] = {
-            "/livez": {"GET": self._say_alive},
+        self._service = service
+        self._injector = injector
+        self._store = store
+        self._controls: dict[str, dict[str, Callable[[Request], Response]]] = {
+            "/livez": {"GET": self._report_alive},
             "/control/faults": {"GET": self._show_faults, "POST": self._set_faults},
-            "/control/book": {"GET": self._show_book},
+            "/control/book": {"GET": self._show_store},
         }
 
-    def serve(self, request: Request) -> Answer:
+    def serve(self, request: Request) -> Response:
         if request.path == "/v1" or request.path.startswith("/v1/"):
             return self._serve_contract(request)
         if request.path not in self._controls:
             raise _not_found()
-        return _choose(request, self._controls[request.path])
+        return _call(request, self._controls[request.path])
 
-    def _serve_contract(self, request: Request) -> Answer:
+    def _serve_contract(self, request: Request) -> Response:
         # Before anything is said about the address: strangers learn nothing.
         self._credentials.check(request.method, request.target, request.headers, request.body, now=time.time())
         if not request.path.startswith(_TRANSFERS):
@@ -58,31 +65,31 @@ class Desk:
         reference = request.path.removeprefix(_TRANSFERS)
         if not requests.REFERENCE.fullmatch(reference):
             raise responses.malformed("A reference is 1 to 64 of the characters A-Z, a-z, 0-9 and the hyphen.")
-        return _choose(
+        return _call(
             request,
             {
-                "GET": lambda _: self._teller.ask(reference),
-                "PUT": lambda asked: self._teller.put(reference, requests.read(asked.body)),
+                "GET": lambda _: self._service.get(reference),
+                "PUT": lambda asked: self._service.put(reference, requests.read(asked.body)),
             },
         )
 
-    def _say_alive(self, _: Request) -> Answer:
-        return Answer(status=HTTPStatus.OK, document={"status": "ok"})
+    def _report_alive(self, _: Request) -> Response:
+        return Response(status=HTTPStatus.OK, document={"status": "ok"})
 
-    def _show_faults(self, _: Request) -> Answer:
-        return Answer(status=HTTPStatus.OK, document=self._dice.in_force())
+    def _show_faults(self, _: Request) -> Response:
+        return Response(status=HTTPStatus.OK, document=self._injector.active())
 
-    def _set_faults(self, request: Request) -> Answer:
+    def _set_faults(self, request: Request) -> Response:
         asked = faults.check(documents.read_object(request.body))
-        self._dice.set(asked)
-        return Answer(status=HTTPStatus.OK, document=asked, down_seconds=asked.get("down_seconds", 0.0))
+        self._injector.set(asked)
+        return Response(status=HTTPStatus.OK, document=asked, down_seconds=asked.get("down_seconds", 0.0))
 
-    def _show_book(self, _: Request) -> Answer:
-        with self._book.transaction() as connection:
-            return Answer(status=HTTPStatus.OK, document=transfers.whole(connection))
+    def _show_store(self, _: Request) -> Response:
+        with self._store.transaction() as connection:
+            return Response(status=HTTPStatus.OK, document=transfers.contents(connection))
 
 
-def _choose(request: Request, methods: Mapping[str, Callable[[Request], Answer]]) -> Answer:
+def _call(request: Request, methods: Mapping[str, Callable[[Request], Response]]) -> Response:
     if request.method not in methods:
         allowed = ", ".join(methods)
         raise responses.Refusal(

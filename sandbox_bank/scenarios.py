@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sandbox_bank import faults
-from sandbox_bank.responses import Manner
+from sandbox_bank.responses import ResponseFault
 
 ACCEPTED: Final = "accepted"
 PAID: Final = "paid"
@@ -29,21 +29,21 @@ _MESSAGES: Final = {
 }
 _REJECTED: Final = re.compile(r"bank_rejected_([a-z][a-z0-9_]{0,40})")
 
-_MANNERS: Final = {
-    "bank_unavailable": Manner.RATE_LIMITED,
-    "bank_answer_lost": Manner.ANSWER_LOST,
-    "bank_error": Manner.ERROR_AFTER,
-    "bank_truncated": Manner.TRUNCATED,
-    "bank_slow": Manner.SLOW,
+_FAULTS_BY_ACCOUNT: Final = {
+    "bank_unavailable": ResponseFault.RATE_LIMITED,
+    "bank_answer_lost": ResponseFault.ANSWER_LOST,
+    "bank_error": ResponseFault.ERROR_AFTER,
+    "bank_truncated": ResponseFault.TRUNCATED,
+    "bank_slow": ResponseFault.SLOW,
 }
 #: What is worse wins when chance strikes twice: first what does nothing, then what tells least.
-_MANNERS_BY_CHANCE: Final = (
-    Manner.RATE_LIMITED,
-    Manner.ERROR_BEFORE,
-    Manner.ANSWER_LOST,
-    Manner.ERROR_AFTER,
-    Manner.TRUNCATED,
-    Manner.SLOW,
+_FAULTS_BY_SEVERITY: Final = (
+    ResponseFault.RATE_LIMITED,
+    ResponseFault.ERROR_BEFORE,
+    ResponseFault.ANSWER_LOST,
+    ResponseFault.ERROR_AFTER,
+    ResponseFault.TRUNCATED,
+    ResponseFault.SLOW,
 )
 _COPIES: Final = 3
 
@@ -83,7 +83,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Telling:
+class Delivery:
     """How the callbacks of a transfer are delivered."""
 
     copies: int = 1
@@ -92,28 +92,28 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class Conduct:
+class Scenario:
     """Everything that the bank decides about a request, before it looks whether the transfer is there."""
 
-    manner: Manner
+    fault: ResponseFault
     slow_seconds: float
     outcome: Refused | tuple[Step, ...]
-    telling: Telling
+    delivery: Delivery
 
 
-def decide(account: str, *, is_first: bool, draw: faults.Draw, timing: Timing) -> Conduct:
+def decide(account: str, *, is_first: bool, draw: faults.Draw, timing: Timing) -> Scenario:
     """Return the conduct. `is_first`: no request for this reference was here before."""
-    own_manner = _MANNERS.get(account) if is_first else None
-    return Conduct(
-        manner=own_manner or _manner_by_chance(draw),
+    own_fault = _FAULTS_BY_ACCOUNT.get(account) if is_first else None
+    return Scenario(
+        fault=own_fault or _random_fault(draw),
         slow_seconds=draw.durations.get("slow_seconds", timing.slow),
-        outcome=_outcome_of_account(account, timing) or _outcome_by_chance(draw, timing),
-        telling=_telling(account, draw),
+        outcome=_outcome_of_account(account, timing) or _random_outcome(draw, timing),
+        delivery=_delivery(account, draw),
     )
 
 
-def _manner_by_chance(draw: faults.Draw) -> Manner:
-    return next((manner for manner in _MANNERS_BY_CHANCE if manner.value in draw.struck), Manner.WELL)
+def _random_fault(draw: faults.Draw) -> ResponseFault:
+    return next((fault for fault in _FAULTS_BY_SEVERITY if fault.value in draw.triggered), ResponseFault.NONE)
 
 
 def _outcome_of_account(account: str, timing: Timing) -> Refused | tuple[Step, ...] | None:
@@ -121,30 +121,30 @@ def _outcome_of_account(account: str, timing: Timing) -> Refused | tuple[Step, .
         return Refused(rejected[1])
     match account:
         case "bank_accepted":
-            return _course(settle_after=timing.settle)
+            return _steps(settle_after=timing.settle)
         case "bank_accepted_rejected":
-            return _course(settle_after=timing.settle, is_rejected=True)
+            return _steps(settle_after=timing.settle, is_rejected=True)
         case "bank_duplicate_callbacks" | "bank_callbacks_out_of_order":
-            return _course(settle_after=timing.settle / 2)
+            return _steps(settle_after=timing.settle / 2)
         case "bank_returned":
-            return _course(returned_after=timing.returned)
+            return _steps(returned_after=timing.returned)
         case _:
             return None
 
 
-def _outcome_by_chance(draw: faults.Draw, timing: Timing) -> Refused | tuple[Step, ...]:
-    if "rejected" in draw.struck:
+def _random_outcome(draw: faults.Draw, timing: Timing) -> Refused | tuple[Step, ...]:
+    if "rejected" in draw.triggered:
         return Refused(CLOSED)
     settle = draw.durations.get("settle_seconds", timing.settle)
-    if "accepted_rejected" in draw.struck:
-        return _course(settle_after=settle, is_rejected=True)
-    return _course(
-        settle_after=settle if "accepted" in draw.struck else None,
-        returned_after=timing.returned if "returned" in draw.struck else None,
+    if "accepted_rejected" in draw.triggered:
+        return _steps(settle_after=settle, is_rejected=True)
+    return _steps(
+        settle_after=settle if "accepted" in draw.triggered else None,
+        returned_after=timing.returned if "returned" in draw.triggered else None,
     )
 
 
-def _course(
+def _steps(
     *, settle_after: float | None = None, returned_after: float | None = None, is_rejected: bool = False
 ) -> tuple[Step, ...]:
     """Accepted first when it takes time to settle; then rejected or paid; what was paid may be returned."""
@@ -158,9 +158,9 @@ def _course(
     return (*accepted, paid, Step(paid_after + returned_after, RETURNED, is_final=True, code=CLOSED))
 
 
-def _telling(account: str, draw: faults.Draw) -> Telling:
-    return Telling(
-        copies=_COPIES if account == "bank_duplicate_callbacks" or "duplicate_callbacks" in draw.struck else 1,
-        reversed=account == "bank_callbacks_out_of_order" or "callbacks_out_of_order" in draw.struck,
-        lost="lost_callbacks" in draw.struck,
+def _delivery(account: str, draw: faults.Draw) -> Delivery:
+    return Delivery(
+        copies=_COPIES if account == "bank_duplicate_callbacks" or "duplicate_callbacks" in draw.triggered else 1,
+        reversed=account == "bank_callbacks_out_of_order" or "callbacks_out_of_order" in draw.triggered,
+        lost="lost_callbacks" in draw.triggered,
     )

@@ -13,41 +13,41 @@ _PAUSE_MAX_SECONDS = 30.0
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 
-class Ticker:
+class PeriodicTask:
     """Calls `work`, which says in how many seconds it has something to do again (None: when it is rung for)."""
 
     def __init__(self, name: str, work: Callable[[], float | None]) -> None:
         self._work = work
-        self._rung = threading.Event()
+        self._woken = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There may be work now."""
-        self._rung.set()
+        self._woken.set()
 
     def stop(self, *, timeout_seconds: float) -> None:
         self._stopped = True
-        self._rung.set()
+        self._woken.set()
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         while True:
             # Before the work, so that what comes while it runs is not missed.
-            self._rung.clear()
+            self._woken.clear()
             # It may have been the ring of `stop` that was cleared.
             if self._stopped:
                 return
-            self._rung.wait(self._pause_after_work())
+            self._woken.wait(self._pause_after_work())
 
     def _pause_after_work(self) -> float:
         try:
             pause = self._work()
         except sqlite3.Error as error:
             # A full disk passes; what is due stays due.
-            console.say(f"the book cannot be written: {error}")
+            console.log(f"the book cannot be written: {error}")
             return _PAUSE_AFTER_FAILURE_SECONDS
         return _PAUSE_MAX_SECONDS if pause is None else min(max(pause, 0.0), _PAUSE_MAX_SECONDS)

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from sandbox_bank import console, responses
-from sandbox_bank.responses import Answer, Manner, Refusal
-from sandbox_bank.router import Desk, Request
+from sandbox_bank.responses import Refusal, Response, ResponseFault
+from sandbox_bank.router import Request, Router
 
 LOOPBACK: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -40,11 +40,11 @@ class Server(ThreadingHTTPServer):
         self,
         port: int,
         *,
-        desk: Desk,
+        router: Router,
         stopped: threading.Event,
         go_down: Callable[[float, socket.socket], None],
     ) -> None:
-        self.desk = desk
+        self.router = router
         #: The end of the bank, which no slow answer outlasts.
         self.stopped = stopped
         #: Close the door for so many seconds, and break every connection but this one.
@@ -108,13 +108,13 @@ class Connection(BaseHTTPRequestHandler):
     def serve(self) -> None:
         try:
             request = self._read()
-            answer = self.server.desk.serve(request)
+            response = self.server.router.serve(request)
         except Refusal as refusal:
-            answer = refusal.answer
+            response = refusal.response
         except sqlite3.Error as error:
-            console.say(f"the book cannot be used: {error}")
-            answer = responses.problem(HTTPStatus.SERVICE_UNAVAILABLE, "book_unavailable", "Nothing is known of it.")
-        self._give(answer)
+            console.log(f"the book cannot be used: {error}")
+            response = responses.problem(HTTPStatus.SERVICE_UNAVAILABLE, "book_unavailable", "Nothing is known of it.")
+        self._send_response(response)
         self._discard_rest()
 
     # http.server looks for these; the desk says which of them an address knows.
@@ -126,7 +126,7 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         status = HTTPStatus(code) if 400 <= code < 500 else HTTPStatus.BAD_REQUEST
         self.request_version = self.protocol_version
-        self._give(responses.problem(status, "malformed_request", message or status.phrase))
+        self._send_response(responses.problem(status, "malformed_request", message or status.phrase))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Say nothing of each request: the teller says what happened."""
@@ -189,31 +189,31 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         return Refusal(status, "malformed_request", message)
 
-    def _give(self, answer: Answer) -> None:
-        if answer.down_seconds:
+    def _send_response(self, response: Response) -> None:
+        if response.down_seconds:
             # Closed before the answer says so: who has read it finds nobody.
-            self.server.go_down(answer.down_seconds, self.connection)
+            self.server.go_down(response.down_seconds, self.connection)
             self.close_connection = True
-        if answer.manner == Manner.ANSWER_LOST:
+        if response.fault == ResponseFault.ANSWER_LOST:
             self.close_connection = True
             return
-        if answer.manner == Manner.SLOW:
-            self.server.stopped.wait(answer.delay_seconds)
-        body = json.dumps(answer.document).encode()
-        if answer.manner == Manner.TRUNCATED:
+        if response.fault == ResponseFault.SLOW:
+            self.server.stopped.wait(response.delay_seconds)
+        body = json.dumps(response.document).encode()
+        if response.fault == ResponseFault.TRUNCATED:
             self.close_connection = True
-        self.wfile.write(self._head(answer, length=len(body)))
+        self.wfile.write(self._head(response, length=len(body)))
         if self.command != "HEAD":
-            self.wfile.write(body[: len(body) // 2] if answer.manner == Manner.TRUNCATED else body)
+            self.wfile.write(body[: len(body) // 2] if response.fault == ResponseFault.TRUNCATED else body)
 
-    def _head(self, answer: Answer, *, length: int) -> bytes:
+    def _head(self, response: Response, *, length: int) -> bytes:
         lines = [
-            f"{self.protocol_version} {answer.status.value} {answer.status.phrase}",
+            f"{self.protocol_version} {response.status.value} {response.status.phrase}",
             "Server: sandbox-bank",
             f"Date: {self.date_time_string()}",
             "Content-Type: application/json",
             f"Content-Length: {length}",
-            *(f"{name}: {value}" for name, value in answer.headers.items()),
-            *(["Connection: close"] if self.close_connection and answer.manner != Manner.TRUNCATED else []),
+            *(f"{name}: {value}" for name, value in response.headers.items()),
+            *(["Connection: close"] if self.close_connection and response.fault != ResponseFault.TRUNCATED else []),
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -8,94 +8,98 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from sandbox_bank import console, faults, requests, responses, scenarios, transfers
-from sandbox_bank.responses import Answer, Manner
-from sandbox_bank.store import Book
+from sandbox_bank import console, faults, responses, scenarios, transfers
+from sandbox_bank.requests import TransferRequest
+from sandbox_bank.responses import Response, ResponseFault
+from sandbox_bank.scenarios import Scenario
+from sandbox_bank.store import Store
 
 _RETRY_AFTER_SECONDS = 1
 
 
-class Teller:
+class TransferService:
     """Executes each reference once. Two requests at once for one reference meet in the book, which takes one by one."""
 
     def __init__(
         self,
-        book: Book,
+        store: Store,
         *,
-        dice: faults.Dice,
+        injector: faults.FaultInjector,
         timing: scenarios.Timing,
-        tells: bool,
+        sends_callbacks: bool,
         changed: Callable[[], None],
     ) -> None:
-        self._book = book
-        self._dice = dice
+        self._store = store
+        self._injector = injector
         self._timing = timing
-        self._tells = tells
+        self._sends_callbacks = sends_callbacks
         self._changed = changed
 
-    def put(self, reference: str, wanted: requests.Terms) -> Answer:
+    def put(self, reference: str, request: TransferRequest) -> Response:
         """Have the transfer made unless it is there; raise nothing, a refusal is an answer."""
-        draw = self._dice.draw()
-        with self._book.transaction() as connection:
+        draw = self._injector.draw()
+        with self._store.transaction() as connection:
             is_first = transfers.count_request(connection, reference) == 1
-            conduct = scenarios.decide(wanted.account, is_first=is_first, draw=draw, timing=self._timing)
-            answer = _misbehave_before(conduct.manner) or self._serve(connection, reference, wanted, conduct)
+            scenario = scenarios.decide(request.account, is_first=is_first, draw=draw, timing=self._timing)
+            response = _fault_before(scenario.fault) or self._serve(connection, reference, request, scenario)
         self._changed()
-        how = "" if conduct.manner == Manner.WELL else f" ({conduct.manner.value})"
-        console.say(f"{reference} {wanted.amount} {wanted.currency}: {answer.status.value}{how}")
-        return answer
+        how = "" if scenario.fault == ResponseFault.NONE else f" ({scenario.fault.value})"
+        console.log(f"{reference} {request.amount} {request.currency}: {response.status.value}{how}")
+        return response
 
-    def ask(self, reference: str) -> Answer:
+    def get(self, reference: str) -> Response:
         """Tell what is known of the reference. Faults are for those who move money: who asks is answered well."""
-        with self._book.transaction() as connection:
+        with self._store.transaction() as connection:
             row = transfers.transfer(connection, reference)
         if row is None:
             return responses.problem(
                 HTTPStatus.NOT_FOUND, "transfer_not_found", "The bank knows no transfer with this reference."
             )
-        return Answer(status=HTTPStatus.OK, document=transfers.document(row))
+        return Response(status=HTTPStatus.OK, document=transfers.document(row))
 
     def _serve(
-        self, connection: sqlite3.Connection, reference: str, wanted: requests.Terms, conduct: scenarios.Conduct
-    ) -> Answer:
-        answer = _answer_known(connection, reference, wanted) or self._create(connection, reference, wanted, conduct)
-        if conduct.manner == Manner.ERROR_AFTER:
+        self, connection: sqlite3.Connection, reference: str, request: TransferRequest, scenario: Scenario
+    ) -> Response:
+        response = _known_response(connection, reference, request) or self._create(
+            connection, reference, request, scenario
+        )
+        if scenario.fault == ResponseFault.ERROR_AFTER:
             return _error()
-        return dataclasses.replace(answer, manner=conduct.manner, delay_seconds=conduct.slow_seconds)
+        return dataclasses.replace(response, fault=scenario.fault, delay_seconds=scenario.slow_seconds)
 
     def _create(
-        self, connection: sqlite3.Connection, reference: str, wanted: requests.Terms, conduct: scenarios.Conduct
-    ) -> Answer:
-        if isinstance(conduct.outcome, scenarios.Refused):
-            transfers.refuse(connection, reference, conduct.outcome)
-            return _refused(reference, conduct.outcome)
+        self, connection: sqlite3.Connection, reference: str, request: TransferRequest, scenario: Scenario
+    ) -> Response:
+        if isinstance(scenario.outcome, scenarios.Refused):
+            transfers.refuse(connection, reference, scenario.outcome)
+            return _refused(reference, scenario.outcome)
         transfers.create(
             connection,
             reference,
-            wanted,
-            steps=conduct.outcome,
-            telling=conduct.telling,
+            request,
+            steps=scenario.outcome,
+            delivery=scenario.delivery,
             now=time.time(),
-            tells=self._tells,
+            sends_callbacks=self._sends_callbacks,
         )
         row = transfers.transfer(connection, reference)
         assert row is not None
-        return Answer(status=HTTPStatus.CREATED, document=transfers.document(row))
+        return Response(status=HTTPStatus.CREATED, document=transfers.document(row))
 
 
-def _misbehave_before(manner: Manner) -> Answer | None:
+def _fault_before(fault: ResponseFault) -> Response | None:
     """Answer without having looked for the transfer."""
-    if manner == Manner.RATE_LIMITED:
+    if fault == ResponseFault.RATE_LIMITED:
         return responses.problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many requests. Nothing was done.",
             headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
         )
-    return _error() if manner == Manner.ERROR_BEFORE else None
+    return _error() if fault == ResponseFault.ERROR_BEFORE else None
 
 
-def _answer_known(connection: sqlite3.Connection, reference: str, wanted: requests.Terms) -> Answer | None:
+def _known_response(connection: sqlite3.Connection, reference: str, request: TransferRequest) -> Response | None:
     """Answer for a reference that was decided about, and None for a new one."""
     # What was refused stays refused, whatever chance says now: a refusal is relied upon.
     if refused := transfers.refusal(connection, reference):
@@ -103,18 +107,18 @@ def _answer_known(connection: sqlite3.Connection, reference: str, wanted: reques
     row = transfers.transfer(connection, reference)
     if row is None:
         return None
-    if not transfers.terms_of(row).agree_with(wanted):
+    if not transfers.request_of(row).matches(request):
         return responses.problem(
             HTTPStatus.CONFLICT, "reference_conflict", "The reference was used for other terms. Nothing was done."
         )
-    return Answer(status=HTTPStatus.OK, document=transfers.document(row))
+    return Response(status=HTTPStatus.OK, document=transfers.document(row))
 
 
-def _refused(reference: str, refused: scenarios.Refused) -> Answer:
+def _refused(reference: str, refused: scenarios.Refused) -> Response:
     """Refuse by name: whoever gets the answer to another request sees that it is not meant."""
     document = {"code": refused.code, "message": refused.message, "reference": reference}
-    return Answer(status=HTTPStatus.UNPROCESSABLE_ENTITY, document=document)
+    return Response(status=HTTPStatus.UNPROCESSABLE_ENTITY, document=document)
 
 
-def _error() -> Answer:
+def _error() -> Response:
     return responses.problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong.")

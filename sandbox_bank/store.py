@@ -77,14 +77,14 @@ CREATE INDEX events_due ON events (due_at) WHERE state = 'waiting';
 """
 
 
-class Book:
+class Store:
     """One connection for all threads, each of which has it for one transaction at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         try:
-            self._descriptor = _take(path)
+            self._descriptor = _lock_file(path)
             self._connection = _open(path)
         except OSError as error:
             raise errors.BankError(f"The book {path} cannot be used: {error.strerror}.") from error
@@ -111,7 +111,7 @@ class Book:
             os.close(self._descriptor)
 
 
-def _take(path: Path) -> int:
+def _lock_file(path: Path) -> int:
     """Lock the book for this process. In a file beside it: closing another descriptor of the book's own file would
     drop the locks that SQLite has on it."""
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -37,8 +37,8 @@ def transfer(connection: sqlite3.Connection, reference: str) -> sqlite3.Row | No
     return row
 
 
-def terms_of(row: sqlite3.Row) -> requests.Terms:
-    return requests.Terms(row["amount"], row["currency"], json.loads(row["recipient"]))
+def request_of(row: sqlite3.Row) -> requests.TransferRequest:
+    return requests.TransferRequest(row["amount"], row["currency"], json.loads(row["recipient"]))
 
 
 def document(row: sqlite3.Row) -> dict[str, Any]:
@@ -60,21 +60,21 @@ def refusal(connection: sqlite3.Connection, reference: str) -> scenarios.Refused
 def create(
     connection: sqlite3.Connection,
     reference: str,
-    wanted: requests.Terms,
+    request: requests.TransferRequest,
     *,
     steps: Sequence[scenarios.Step],
-    telling: scenarios.Telling,
+    delivery: scenarios.Delivery,
     now: float,
-    tells: bool,
+    sends_callbacks: bool,
 ) -> None:
     """Create the transfer in its first status and note the later ones. `tells`: somebody wants callbacks."""
     first = steps[0]
     connection.execute(
         "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(reference, f"tr_{secrets.token_hex(12)}", wanted.amount, wanted.currency, wanted.recipient_text),
+            *(reference, f"tr_{secrets.token_hex(12)}", request.amount, request.currency, request.recipient_text),
             *(first.status, first.is_final, first.code, first.message),
-            *(telling.copies, telling.reversed, telling.lost, len(steps), now),
+            *(delivery.copies, delivery.reversed, delivery.lost, len(steps), now),
         ),
     )
     connection.executemany(
@@ -84,10 +84,10 @@ def create(
             for number, step in enumerate(steps[1:], start=2)
         ],
     )
-    _follow_change(connection, reference, number=1, now=now, tells=tells)
+    _after_change(connection, reference, number=1, now=now, sends_callbacks=sends_callbacks)
 
 
-def settle_due(connection: sqlite3.Connection, *, now: float, tells: bool) -> list[sqlite3.Row]:
+def settle_due(connection: sqlite3.Connection, *, now: float, sends_callbacks: bool) -> list[sqlite3.Row]:
     """Take the steps whose time has come, oldest first, and return them."""
     due = connection.execute(
         "SELECT * FROM steps WHERE done = 0 AND due_at <= ? ORDER BY due_at, number LIMIT ?", (now, _STEPS_AT_ONCE)
@@ -100,7 +100,7 @@ def settle_due(connection: sqlite3.Connection, *, now: float, tells: bool) -> li
         connection.execute(
             "UPDATE steps SET done = 1 WHERE reference = ? AND number = ?", (step["reference"], step["number"])
         )
-        _follow_change(connection, step["reference"], number=step["number"], now=now, tells=tells)
+        _after_change(connection, step["reference"], number=step["number"], now=now, sends_callbacks=sends_callbacks)
     return due
 
 
@@ -109,24 +109,26 @@ def next_step_at(connection: sqlite3.Connection) -> float | None:
     return at
 
 
-def _follow_change(connection: sqlite3.Connection, reference: str, *, number: int, now: float, tells: bool) -> None:
+def _after_change(
+    connection: sqlite3.Connection, reference: str, *, number: int, now: float, sends_callbacks: bool
+) -> None:
     """A transfer that became paid moved money, and each change is told."""
     row = transfer(connection, reference)
     assert row is not None
     if row["status"] == scenarios.PAID:
         _execute(connection, row, now=now)
-    if tells:
-        _note_event(connection, row, number=number, now=now)
+    if sends_callbacks:
+        _add_event(connection, row, number=number, now=now)
 
 
 def _execute(connection: sqlite3.Connection, row: sqlite3.Row, *, now: float) -> None:
     connection.execute(
         "INSERT INTO executions (reference, amount, currency, account, executed_at) VALUES (?, ?, ?, ?, ?)",
-        (row["reference"], row["amount"], row["currency"], terms_of(row).account, now),
+        (row["reference"], row["amount"], row["currency"], request_of(row).account, now),
     )
 
 
-def _note_event(connection: sqlite3.Connection, row: sqlite3.Row, *, number: int, now: float) -> None:
+def _add_event(connection: sqlite3.Connection, row: sqlite3.Row, *, number: int, now: float) -> None:
     body = json.dumps({"type": "transfer.updated", "transfer": document(row)})
     # In reverse order each event waits for the one that comes after it, if there is one.
     is_waiting = row["reversed"] and number < row["steps"]
@@ -160,7 +162,7 @@ def next_event_at(connection: sqlite3.Connection, *, now: float) -> float | None
     return at
 
 
-def mark_told(connection: sqlite3.Connection, event_id: str) -> None:
+def mark_delivered(connection: sqlite3.Connection, event_id: str) -> None:
     """The platform took it. A duplicate is told at once, as often as there are copies."""
     connection.execute(
         "UPDATE events SET attempts = attempts + 1, copies_left = copies_left - 1,"
@@ -173,7 +175,7 @@ def postpone(connection: sqlite3.Connection, event_id: str, *, due_at: float) ->
     connection.execute("UPDATE events SET attempts = attempts + 1, due_at = ? WHERE id = ?", (due_at, event_id))
 
 
-def whole(connection: sqlite3.Connection) -> dict[str, Any]:
+def contents(connection: sqlite3.Connection) -> dict[str, Any]:
     """Return everything that an audit wants to compare with what the platform believes."""
     transfers = connection.execute(
         "SELECT transfers.*, coalesce(requests.count, 0) AS requests,"

@@ -34,7 +34,7 @@ class TestConfigure:
         assert timing == scenarios.Timing(settle=0.1, returned=0.0, slow=86_400.0)
 
     @pytest.mark.parametrize(
-        ("arguments", "environment", "tells"),
+        ("arguments", "environment", "sends_callbacks"),
         [
             (["--callback-url", URL], {}, True),
             ([], {}, False),
@@ -45,9 +45,9 @@ class TestConfigure:
         self,
         arguments: list[str],
         environment: dict[str, str],
-        tells: bool,  # noqa: FBT001 - a column of the table
+        sends_callbacks: bool,  # noqa: FBT001 - a column of the table
     ) -> None:
-        assert command.configure(options(*arguments), {**ENVIRONMENT, **environment}).tells is tells
+        assert command.configure(options(*arguments), {**ENVIRONMENT, **environment}).sends_callbacks is sends_callbacks
 
     @pytest.mark.parametrize("missing", ["BANK_TOKEN", "BANK_SECRET"])
     def test_needs_one_proof_only(self, missing: str) -> None:

@@ -3,66 +3,68 @@ from __future__ import annotations
 import pytest
 
 from sandbox_bank.callbacks import Backoff
-from sandbox_bank.faults import DURATIONS, PROBABILITIES, Dice, check
+from sandbox_bank.faults import DURATIONS, PROBABILITIES, FaultInjector, check
 from sandbox_bank.responses import Refusal
 
 
 class TestDice:
     def test_strike_nothing_at_first(self) -> None:
-        draw = Dice().draw()
+        draw = FaultInjector().draw()
 
-        assert (draw.struck, dict(draw.durations)) == (frozenset(), {})
+        assert (draw.triggered, dict(draw.durations)) == (frozenset(), {})
 
     def test_strike_always_and_never(self) -> None:
-        dice = Dice()
-        dice.set({"slow": 1.0, "answer_lost": 0, "slow_seconds": 2})
+        injector = FaultInjector()
+        injector.set({"slow": 1.0, "answer_lost": 0, "slow_seconds": 2})
 
-        draws = [dice.draw() for _ in range(100)]
+        draws = [injector.draw() for _ in range(100)]
 
-        assert {draw.struck for draw in draws} == {frozenset({"slow"})}
+        assert {draw.triggered for draw in draws} == {frozenset({"slow"})}
         assert dict(draws[0].durations) == {"slow_seconds": 2}
 
     def test_strike_as_often_as_they_should(self) -> None:
-        dice = Dice()
-        dice.set({"seed": 1, "truncated": 0.25})
+        injector = FaultInjector()
+        injector.set({"seed": 1, "truncated": 0.25})
 
-        struck = sum("truncated" in dice.draw().struck for _ in range(4000))
+        triggered = sum("truncated" in injector.draw().triggered for _ in range(4000))
 
-        assert struck == pytest.approx(1000, abs=100)
+        assert triggered == pytest.approx(1000, abs=100)
 
     def test_fall_the_same_for_the_same_seed(self) -> None:
         faults = {"seed": 5, **dict.fromkeys(PROBABILITIES, 0.5)}
-        first, second = Dice(), Dice()
+        first, second = FaultInjector(), FaultInjector()
         first.set(faults)
         second.set(faults)
 
         draws = [first.draw() for _ in range(50)]
 
         assert [second.draw() for _ in range(50)] == draws
-        assert len({draw.struck for draw in draws}) > 40
+        assert len({draw.triggered for draw in draws}) > 40
 
     def test_fall_for_each_fault_by_itself(self) -> None:
         # Switching another fault on must not move this one.
-        alone, beside = Dice(), Dice()
+        alone, beside = FaultInjector(), FaultInjector()
         alone.set({"seed": 5, "slow": 0.5})
         beside.set({"seed": 5, "slow": 0.5, "rejected": 0.5, "answer_lost": 0.5})
 
-        assert ["slow" in alone.draw().struck for _ in range(50)] == ["slow" in beside.draw().struck for _ in range(50)]
+        assert ["slow" in alone.draw().triggered for _ in range(50)] == [
+            "slow" in beside.draw().triggered for _ in range(50)
+        ]
 
     def test_fall_anew_with_each_order(self) -> None:
-        dice = Dice()
-        dice.set({"seed": 5, "slow": 0.5})
-        first = [dice.draw() for _ in range(20)]
+        injector = FaultInjector()
+        injector.set({"seed": 5, "slow": 0.5})
+        first = [injector.draw() for _ in range(20)]
 
-        dice.set({"seed": 5, "slow": 0.5})
+        injector.set({"seed": 5, "slow": 0.5})
 
-        assert [dice.draw() for _ in range(20)] == first
+        assert [injector.draw() for _ in range(20)] == first
 
     def test_forget_that_the_door_was_closed(self) -> None:
-        dice = Dice()
-        dice.set({"down_seconds": 1.0, "slow": 0.5})
+        injector = FaultInjector()
+        injector.set({"down_seconds": 1.0, "slow": 0.5})
 
-        assert dice.in_force() == {"slow": 0.5}
+        assert injector.active() == {"slow": 0.5}
 
 
 class TestCheck:

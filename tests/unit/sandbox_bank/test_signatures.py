@@ -57,7 +57,7 @@ class TestCredentials:
         try:
             signatures.Credentials(secret="secret").check(method, target, dict(self.HEADERS), body, now=NOW + now)
         except Refusal as refusal:
-            refusals.append((refusal.answer.status.value, str(refusal)))
+            refusals.append((refusal.response.status.value, str(refusal)))
 
         assert refusals == ([] if is_taken else [(401, "Payouts-Timestamp is more than 300 s from the bank's clock.")])
 
