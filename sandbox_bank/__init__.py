@@ -1,9 +1,9 @@
-"""A bank that moves no money: what live payouts of `make run` go to, and what tests of the provider `http_bank` break.
+"""A bank that moves no money: `make run` sends live payouts to it, and tests of the provider `http_bank` break it.
 
-A process of its own with a durable book (docs/sandbox-bank.md). It knows the platform by the wire alone: standard
-library only, and signatures of its own making, so that a mistake on one side is not repeated on the other.
+The bank is a process with a durable store (docs/sandbox-bank.md). It knows the platform by the wire alone: it uses only
+the standard library and has its own signature code, so that it does not repeat a mistake of the platform.
 
-In the order of reading: `command` (the process), `server` (connections), `desk` (which request is what), `teller`
-(one transfer), `behaviour` and `faults` (what a real bank would do to us), `entries` and `book` (what is kept),
-`ticker` and `callbacks` (what happens by itself).
+Reading order: `__main__` (the process), `server` (connections), `router` (requests to handlers), `service` (one
+transfer), `scenarios` and `faults` (what a real bank might do), `transfers` and `store` (what is kept), `scheduler` and
+`callbacks` (what happens without a request).
 """

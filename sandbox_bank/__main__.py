@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _serve(configuration: Configuration) -> None:
-    # Before there are threads, which inherit it: the signals wait for `sigwait` and interrupt nobody.
+    # Before the first thread, because threads inherit the mask: the signals wait for `sigwait`.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     bank = Bank(configuration)
     bank.start()
@@ -63,7 +63,7 @@ def _serve(configuration: Configuration) -> None:
 
 
 def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Configuration:
-    """Return what the command line and the environment ask for; raise UsageError when it is not enough."""
+    """Return the configuration; raise UsageError if a value is missing or cannot be used."""
     return Configuration(
         port=options.port,
         book=options.book,
@@ -77,11 +77,11 @@ def configure(options: argparse.Namespace, environment: Mapping[str, str]) -> Co
 
 
 def describe(configuration: Configuration, *, port: int) -> str:
-    told = (
+    callbacks = (
         f"callbacks go to {configuration.callback_url}" if configuration.sends_callbacks else "there are no callbacks"
     )
     return (
-        f"The sandbox bank serves http://{server.LOOPBACK}:{port}/v1 with the book {configuration.book}; {told}. "
+        f"The sandbox bank serves http://{server.LOOPBACK}:{port}/v1 with the book {configuration.book}; {callbacks}. "
         "It moves no money."
     )
 

@@ -1,4 +1,4 @@
-"""The bank, put together: it listens, settles by time, and tells what changed."""
+"""The bank, assembled: it serves requests, settles transfers on time and sends callbacks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STOP_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What a bank is started with. Port 0: any that is free."""
+    """The settings of a bank. Port 0 takes a free one."""
 
     port: int
     book: Path
     credentials: signatures.Credentials
-    #: Both, or there are no callbacks.
+    #: Callbacks need both.
     callback_url: str = ""
     callback_key: bytes = field(default=b"", repr=False)
     timing: scenarios.Timing = field(default_factory=scenarios.Timing)
@@ -38,7 +38,7 @@ class Bank:
     """A bank in this process."""
 
     def __init__(self, configuration: Configuration) -> None:
-        """Open the book; raise BankError when it cannot be used."""
+        """Open the store; raise BankError if it cannot be used."""
         self._sends_callbacks = configuration.sends_callbacks
         self._store = Store(configuration.book)
         self._callbacks = self._make_sender(configuration) if configuration.sends_callbacks else None
@@ -59,14 +59,14 @@ class Bank:
         return self._listener.port
 
     def start(self) -> None:
-        """Open the door; raise BankError when the port cannot be had."""
+        """Start listening; raise BankError if the port is not available."""
         self._listener.open()
         self._settlement.start()
         if self._callbacks:
             self._callbacks.start()
 
     def stop(self) -> None:
-        """Answer what is under way and close the book. What is due stays due for the next start."""
+        """Finish the current requests and close the store. Due work stays due for the next start."""
         self._listener.stop()
         self._settlement.stop(timeout_seconds=_STOP_SECONDS)
         if self._callbacks:
@@ -79,7 +79,7 @@ class Bank:
         )
 
     def _settle(self) -> float | None:
-        """Give transfers the statuses whose time has come; return the seconds until the next."""
+        """Apply the steps that are due; return the seconds until the next step."""
         now = time.time()
         with self._store.transaction() as connection:
             settled = transfers.settle_due(connection, now=now, sends_callbacks=self._sends_callbacks)

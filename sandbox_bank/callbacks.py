@@ -1,7 +1,7 @@
-"""Tell the platform what changed, until it has taken it.
+"""Send callbacks to the platform until it accepts them.
 
-What is to be told is in the book, in the transaction of the change itself. So a callback is told at least once,
-whoever is killed in between.
+The transaction that changes a transfer also stores the callback. So each callback is delivered at least once, even if
+either process is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox_bank.scheduler import PeriodicTask
 from sandbox_bank.store import Store
 
 _SENDERS = 4
-# Enough to keep the senders busy, few enough that a restart of the platform finds them due and not queued.
+# Enough to keep the senders busy, few enough that most callbacks are still due, not queued, if the platform restarts.
 _QUEUED_MAX = 4 * _SENDERS
 _TIMEOUT_SECONDS = 5.0
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
@@ -27,19 +27,19 @@ _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait after a callback that was not taken."""
+    """The delays between attempts to deliver a callback."""
 
     first_seconds: float = 0.2
     max_seconds: float = 10.0
 
     def delay_seconds(self, attempts: int) -> float:
-        """Return the pause after so many attempts, from 1."""
+        """Return the delay after this many attempts, from 1."""
         doubled: float = self.first_seconds * 2 ** min(attempts - 1, 30)
         return min(self.max_seconds, doubled)
 
 
 class CallbackSender:
-    """Delivers the callbacks of the book, a few at the same time."""
+    """Delivers the stored callbacks with a few threads."""
 
     def __init__(self, store: Store, *, url: str, key: bytes, backoff: Backoff) -> None:
         self._store = store
@@ -54,23 +54,23 @@ class CallbackSender:
 
     def start(self) -> None:
         for number in range(_SENDERS):
-            # Daemons: a platform that takes its time must not hold up the end of the bank.
+            # Daemons: a slow platform must not delay the end of the bank.
             threading.Thread(target=self._send, name=f"sender-{number}", daemon=True).start()
         self._task.start()
 
     def wake(self) -> None:
-        """There may be something to tell."""
+        """Look for due callbacks now."""
         self._task.wake()
 
     def stop(self, *, timeout_seconds: float) -> None:
-        """Tell nothing more. What is under way may be told once more after the next start."""
+        """Send nothing more. A callback in progress may be sent again after the next start."""
         self._stopped = True
         self._task.stop(timeout_seconds=timeout_seconds)
         for _ in range(_SENDERS):
             self._queue.put(None)
 
     def _dispatch(self) -> float | None:
-        """Hand what is due to the senders; return the seconds until more is due."""
+        """Queue the due callbacks for the senders; return the seconds until more are due."""
         with self._lock:
             under_way = set(self._under_way)
         now = time.time()
@@ -90,8 +90,8 @@ class CallbackSender:
                 self._deliver(event)
             except sqlite3.Error as error:
                 if self._stopped:
-                    return  # The book was closed while the platform took its time.
-                # It is told again: better twice than not at all.
+                    return  # The store was closed during the request.
+                # The callback is sent again: a duplicate is better than a loss.
                 console.log(f"callback {event.id} cannot be noted as told: {error}")
                 time.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
             with self._lock:
@@ -111,7 +111,7 @@ class CallbackSender:
 
 
 def _post(url: SplitResult, event: transfers.Event, key: bytes) -> str:
-    """Return why the callback was not taken; nothing when it was."""
+    """Return why the callback was not accepted, or an empty string if it was."""
     signature = signatures.sign_webhook(key, event_id=event.id, timestamp=int(time.time()), body=event.body)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=_TIMEOUT_SECONDS)
@@ -123,7 +123,7 @@ def _post(url: SplitResult, event: transfers.Event, key: bytes) -> str:
             {**signature, "Content-Type": "application/json", "Connection": "close"},
         )
         status = connection.getresponse().status
-    # A name that cannot be written as DNS wants it is a UnicodeError.
+    # UnicodeError: a host name that has no DNS form.
     except (OSError, UnicodeError, http.client.HTTPException) as error:
         return type(error).__name__
     finally:

@@ -1,4 +1,4 @@
-"""What the bank says of itself, a line at a time."""
+"""The log of the bank: one line for each event, on standard output."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import contextlib
 
 
 def log(line: str) -> None:
-    """Print the line. Nobody may be listening any more, or the disk be full: that is no reason to pay nobody."""
+    """Print the line. A closed pipe or a full disk costs the line, never a transfer."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)

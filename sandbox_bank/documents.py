@@ -1,4 +1,4 @@
-"""Read JSON strictly: what two readers could understand in two ways is refused."""
+"""Read JSON strictly: refuse what two parsers could read in two ways."""
 
 from __future__ import annotations
 

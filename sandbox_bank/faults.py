@@ -1,7 +1,7 @@
-"""Misbehaviour by chance, for all transfers: what POST /control/faults sets. Not kept over a restart.
+"""Random faults for all transfers, set by POST /control/faults. A restart clears them.
 
-The same seed and the same order of requests give the same faults: each PUT throws one die for each name, in the order
-of PROBABILITIES, whether or not the fault is in force. So switching one fault on moves no other.
+The same seed and the same order of requests give the same faults: each PUT draws one number for each name, in the order
+of PROBABILITIES, whether or not the fault is active. So activating one fault does not change the draws of another.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ PROBABILITIES: Final = (
     "callbacks_out_of_order",
     "lost_callbacks",
 )
-#: Name -> seconds at most. An hour is longer than any test, and a typing error in milliseconds is refused.
+#: Name -> maximum in seconds. An hour is longer than any test, and refuses a value in milliseconds.
 DURATIONS: Final = {"slow_seconds": 3600.0, "settle_seconds": 3600.0, "down_seconds": 3600.0}
 _SEED_MAX: Final = 2**63
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What strikes one request."""
+    """The faults of one request."""
 
     triggered: frozenset[str] = frozenset()
-    #: Instead of the bank's usual ones, where they were given.
+    #: Durations that replace the defaults of the bank.
     durations: Mapping[str, float] = field(default_factory=dict)
 
 
 class FaultInjector:
-    """The faults in force, and the chance that they follow."""
+    """The active faults and their random numbers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.set({})
 
     def set(self, faults: dict[str, Any]) -> None:
-        """Put these faults in force instead of those before, and start the chance anew. They are `check`ed before."""
+        """Replace the active faults with these, which `check` has accepted, and restart the random numbers."""
         with self._lock:
-            # To close the door is done once, and not a state.
+            # `down_seconds` is a single action, not a state.
             self._faults = {name: value for name, value in faults.items() if name != "down_seconds"}
-            self._random = random.Random(faults.get("seed", 0))  # noqa: S311 - repeatable is what it must be
+            self._random = random.Random(faults.get("seed", 0))  # noqa: S311 - it must be repeatable
 
     def active(self) -> dict[str, Any]:
         with self._lock:
             return dict(self._faults)
 
     def draw(self) -> Draw:
-        """Throw the dice for one request."""
+        """Draw the faults of one request."""
         with self._lock:
             drawn = {name: self._random.random() for name in PROBABILITIES}
             triggered = frozenset(name for name in PROBABILITIES if drawn[name] < self._faults.get(name, 0.0))
@@ -71,7 +71,7 @@ class FaultInjector:
 
 
 def check(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the faults that this document asks for; raise Refusal (400), which names the field, for anything else."""
+    """Return the faults in this document; raise Refusal (400) with the field's name if one is wrong."""
     for name, value in document.items():
         if name == "seed":
             _check_seed(value)
@@ -92,6 +92,6 @@ def _check_seed(value: Any) -> None:
 
 def _check_number(name: str, value: Any, *, maximum: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # 1e999 is JSON and infinite.
+    # 1e999 is valid JSON and infinite.
     if not is_number or not math.isfinite(value) or not 0 <= value <= maximum:
         raise responses.malformed(f"{name} must be a number from 0 to {maximum:g}.")

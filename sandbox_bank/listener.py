@@ -11,14 +11,14 @@ from sandbox_bank import console, errors
 from sandbox_bank.router import Router
 from sandbox_bank.server import Server
 
-# How soon `shutdown` is noticed.
+# The delay until the server notices `shutdown`.
 _POLL_SECONDS = 0.02
 _REOPEN_SECONDS = 0.05
 _PATIENCE_SECONDS = 0.4
 
 
 class Listener:
-    """Where callers come in."""
+    """Opens and closes the port."""
 
     def __init__(self, port: int, *, router: Router) -> None:
         self.port = port
@@ -28,7 +28,7 @@ class Listener:
         self._stopped = threading.Event()
 
     def open(self) -> None:
-        """Listen; raise BankError when the port cannot be had."""
+        """Listen; raise BankError if the port is not available."""
         try:
             self._listen()
         except OSError as error:
@@ -38,10 +38,10 @@ class Listener:
             ) from error
 
     def go_down(self, seconds: float, keep: socket.socket) -> None:
-        """Close the door and break every connection but the one to keep; come back by itself."""
+        """Close the port and break every connection but one; reopen the port after this time."""
         with self._lock:
             if self._server is None:
-                return  # Two asked at once; the first is being obeyed.
+                return  # Two requests at the same time: the first one applies.
             _stop_listening(self._server)
             self._server.disconnect(keep=keep)
             self._server = None
@@ -49,7 +49,7 @@ class Listener:
         threading.Thread(target=self._come_back, args=(seconds,), name="listener", daemon=True).start()
 
     def stop(self) -> None:
-        """Close for good, once what is under way is answered."""
+        """Close for good, after the current requests are answered."""
         self._stopped.set()
         with self._lock:
             if self._server is not None:
@@ -74,7 +74,7 @@ class Listener:
                 try:
                     self._listen()
                 except OSError as error:
-                    # Somebody has the port meanwhile; it is the one that callers know, so we wait for it.
+                    # Another program has taken the port. Callers know no other port, so we wait for it.
                     console.log(f"port {self.port} cannot be opened again yet: {error.strerror}")
                     continue
             console.log("up again")

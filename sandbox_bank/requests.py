@@ -1,4 +1,4 @@
-"""What is to be paid to whom: the body of PUT /v1/transfers/{reference}."""
+"""The body of PUT /v1/transfers/{reference}: amount, currency and recipient."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECIPIENT_FIELDS_REQUIRED = frozenset({"name", "account"})
 
 @dataclass(frozen=True)
 class TransferRequest:
-    """The terms of a transfer. Two requests for one reference must agree in them."""
+    """The terms of a transfer. All requests for one reference must have the same terms."""
 
     amount: str
     currency: str
@@ -34,11 +34,11 @@ class TransferRequest:
 
     @property
     def recipient_text(self) -> str:
-        """The recipient as it is kept: equal texts are equal recipients."""
+        """The stored form of the recipient. Equal recipients have equal texts."""
         return json.dumps(self.recipient, sort_keys=True)
 
     def matches(self, other: TransferRequest) -> bool:
-        """Say whether the same is meant; 10.5 is as much as 10.50."""
+        """Say whether the terms are the same; 10.5 equals 10.50."""
         return (
             Decimal(self.amount) == Decimal(other.amount)
             and self.currency == other.currency
@@ -47,7 +47,7 @@ class TransferRequest:
 
 
 def read(body: bytes) -> TransferRequest:
-    """Return the terms in this body; raise Refusal (400), which names the field, when it breaks the contract."""
+    """Return the terms in this body; raise Refusal (400) with the field's name if the body breaks the contract."""
     document = documents.read_object(body)
     _check_names(document, where="the body", known=_FIELDS, required=_FIELDS)
     amount, currency = _text(document, "amount"), _text(document, "currency")
@@ -71,13 +71,13 @@ def _read_recipient(recipient: Any) -> dict[str, str]:
 def _check_names(document: dict[str, Any], *, where: str, known: frozenset[str], required: frozenset[str]) -> None:
     if missing := sorted(required - document.keys()):
         raise responses.malformed(f"{missing[0]} is missing in {where}.")
-    # A bank that ignores a field pays something else than was meant.
+    # A bank that ignores a field may pay something else than the caller meant.
     if unknown := sorted(document.keys() - known):
         raise responses.malformed(f"{unknown[0][:40]!a} in {where} is not part of the contract.")
 
 
 def _text(document: dict[str, Any], name: str) -> str:
-    """Return a string that a payment file could hold."""
+    """Return the string; refuse one that does not fit into a payment file."""
     value = document[name]
     if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LENGTH_MAX:
         raise responses.malformed(f"{name} must be a string of 1 to {_TEXT_LENGTH_MAX} characters.")

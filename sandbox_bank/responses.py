@@ -1,4 +1,4 @@
-"""What the bank answers with, and the refusals that need nothing but the request to be known."""
+"""The responses of the bank, and the refusals that depend on the request alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ResponseFault(enum.Enum):
-    """How a PUT is answered. The first two happen before anything is done, the others after it was done."""
+    """A fault of the response to a PUT. The first two prevent the transfer; the others follow it."""
 
     RATE_LIMITED = "rate_limited"
     ERROR_BEFORE = "error_before"
@@ -22,20 +22,20 @@ class ResponseFault(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One answer. What is to happen to it on its way is part of it."""
+    """One response, with the fault that it meets on its way."""
 
     status: HTTPStatus
     document: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
     fault: ResponseFault = ResponseFault.NONE
-    #: Before a slow answer.
+    #: The delay of a slow response.
     delay_seconds: float = 0.0
-    #: The bank closes its door for so long; only this answer still gets out.
+    #: The bank closes its port for this time; only this response still leaves.
     down_seconds: float = 0.0
 
 
 class Refusal(Exception):
-    """The request cannot be served; nothing was done for it."""
+    """The request cannot be served and had no effect."""
 
     def __init__(self, status: HTTPStatus, code: str, message: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -53,5 +53,5 @@ def problem(
 
 
 def malformed(message: str) -> Refusal:
-    """Return the refusal of a request that breaks the contract. Not 422, which says that the bank thought about it."""
+    """Return the refusal of a request that breaks the contract. Not 422: that is a decision about a valid transfer."""
     return Refusal(HTTPStatus.BAD_REQUEST, "malformed_request", message)

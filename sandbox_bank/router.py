@@ -1,4 +1,4 @@
-"""Which request is what: the contract under /v1, the controls of a test, and the sign of life."""
+"""Maps requests to handlers: the contract under /v1, the controls for tests, and the health check."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TRANSFERS = "/v1/transfers/"
 @dataclass(frozen=True)
 class Request:
     method: str
-    #: As it was sent, because that is what was signed.
+    #: The target as sent, because the signature covers it.
     target: str
-    #: The names are lower-case.
+    #: Headers by lower-case name.
     headers: Mapping[str, str]
     body: bytes
 
@@ -30,7 +30,7 @@ class Request:
 
 
 class Router:
-    """Answers requests, or raises Refusal."""
+    """Returns a response or raises Refusal."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Router:
         return _call(request, self._controls[request.path])
 
     def _serve_contract(self, request: Request) -> Response:
-        # Before anything is said about the address: strangers learn nothing.
+        # First of all, so that an unauthenticated caller does not learn which addresses exist.
         self._credentials.check(request.method, request.target, request.headers, request.body, now=time.time())
         if not request.path.startswith(_TRANSFERS):
             raise _not_found()
@@ -99,5 +99,5 @@ def _call(request: Request, methods: Mapping[str, Callable[[Request], Response]]
 
 
 def _not_found() -> responses.Refusal:
-    # Another code than that of a transfer: a wrong base URL must not look like a payment that was never made.
+    # Not the code of an unknown transfer: a wrong base URL must not look like a payment that was never made.
     return responses.Refusal(HTTPStatus.NOT_FOUND, "no_such_address", "There is nothing at this address.")

@@ -1,7 +1,7 @@
-"""What becomes of a transfer and how a request is answered. Pure.
+"""Decide what happens to a transfer and to the response. Pure.
 
-The recipient's account comes first: it is for an integrator who wants to see one thing. What it leaves open is decided
-by the faults in force, which are for tests that let a whole installation run into everything.
+The recipient's account decides first: with it, an integrator asks for one scenario. The active faults decide the rest;
+with them, a test exposes a whole installation to every fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAID: Final = "paid"
 REJECTED: Final = "rejected"
 RETURNED: Final = "returned"
 
-#: The code of what is rejected after it was accepted, of what comes back, and of what chance refuses.
+#: The code of a late rejection, of a return, and of a random refusal.
 CLOSED: Final = "account_closed"
 _MESSAGES: Final = {
     "account_closed": "The recipient's account is closed.",
@@ -36,7 +36,7 @@ _FAULTS_BY_ACCOUNT: Final = {
     "bank_truncated": ResponseFault.TRUNCATED,
     "bank_slow": ResponseFault.SLOW,
 }
-#: What is worse wins when chance strikes twice: first what does nothing, then what tells least.
+#: The first one wins if several are drawn: those that prevent the transfer, then those that reveal least.
 _FAULTS_BY_SEVERITY: Final = (
     ResponseFault.RATE_LIMITED,
     ResponseFault.ERROR_BEFORE,
@@ -50,7 +50,7 @@ _COPIES: Final = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """How long things take unless a fault says otherwise, in seconds."""
+    """The default durations, in seconds. A fault may set others."""
 
     settle: float = 2.0
     returned: float = 4.0
@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Refused:
-    """Nothing is created for the reference, now or ever."""
+    """A final refusal: no transfer is ever created for the reference."""
 
     code: str
 
@@ -70,7 +70,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Step:
-    """A status that a transfer gets so many seconds after it was created."""
+    """A status, and the seconds after creation at which the transfer gets it."""
 
     after_seconds: float
     status: str
@@ -84,7 +84,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How the callbacks of a transfer are delivered."""
+    """The delivery of a transfer's callbacks."""
 
     copies: int = 1
     reversed: bool = False
@@ -93,7 +93,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that the bank decides about a request, before it looks whether the transfer is there."""
+    """All decisions about a request. They do not depend on whether the transfer exists."""
 
     fault: ResponseFault
     slow_seconds: float
@@ -102,7 +102,7 @@ class Scenario:
 
 
 def decide(account: str, *, is_first: bool, draw: faults.Draw, timing: Timing) -> Scenario:
-    """Return the conduct. `is_first`: no request for this reference was here before."""
+    """Return the scenario of a request. `is_first`: it is the first request for its reference."""
     own_fault = _FAULTS_BY_ACCOUNT.get(account) if is_first else None
     return Scenario(
         fault=own_fault or _random_fault(draw),
@@ -147,7 +147,7 @@ def _random_outcome(draw: faults.Draw, timing: Timing) -> Refused | tuple[Step, 
 def _steps(
     *, settle_after: float | None = None, returned_after: float | None = None, is_rejected: bool = False
 ) -> tuple[Step, ...]:
-    """Accepted first when it takes time to settle; then rejected or paid; what was paid may be returned."""
+    """Return the steps: accepted if settling takes time, then rejected or paid, then perhaps returned."""
     paid_after = settle_after or 0.0
     accepted = (Step(0.0, ACCEPTED, is_final=False),) if settle_after is not None else ()
     if is_rejected:

@@ -1,4 +1,4 @@
-"""Something that is done whenever its time comes, in a thread of its own."""
+"""Work that is repeated on time, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from sandbox_bank import console
 
-# A clock that was set back makes no promise wait for longer than this.
+# The longest delay of due work after the clock was set back.
 _PAUSE_MAX_SECONDS = 30.0
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 
 class PeriodicTask:
-    """Calls `work`, which says in how many seconds it has something to do again (None: when it is rung for)."""
+    """Calls `work`, which returns the seconds until it is due again (None: after the next `wake`)."""
 
     def __init__(self, name: str, work: Callable[[], float | None]) -> None:
         self._work = work
@@ -26,7 +26,7 @@ class PeriodicTask:
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be work now."""
+        """Call `work` now."""
         self._woken.set()
 
     def stop(self, *, timeout_seconds: float) -> None:
@@ -36,9 +36,9 @@ class PeriodicTask:
 
     def _run(self) -> None:
         while True:
-            # Before the work, so that what comes while it runs is not missed.
+            # Before the work, so that a `wake` during the work is not lost.
             self._woken.clear()
-            # It may have been the ring of `stop` that was cleared.
+            # The event that was just cleared may have come from `stop`.
             if self._stopped:
                 return
             self._woken.wait(self._pause_after_work())
@@ -47,7 +47,7 @@ class PeriodicTask:
         try:
             pause = self._work()
         except sqlite3.Error as error:
-            # A full disk passes; what is due stays due.
+            # A full disk is temporary, and due work stays due.
             console.log(f"the book cannot be written: {error}")
             return _PAUSE_AFTER_FAILURE_SECONDS
         return _PAUSE_MAX_SECONDS if pause is None else min(max(pause, 0.0), _PAUSE_MAX_SECONDS)

@@ -1,4 +1,4 @@
-"""Connections: HTTP/1.1 on the loopback interface, answers that arrive, and those that are meant not to."""
+"""HTTP/1.1 on the loopback interface, with responses that arrive and responses that are lost on purpose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sandbox_bank.router import Request, Router
 
 LOOPBACK: Final = "127.0.0.1"
 BODY_BYTES_MAX: Final = 64 * 1024
-# How much of a larger one is thrown away, and how long it may take to come.
+# How much of a larger body is read and discarded, and for how long.
 _DISCARDED_BYTES_MAX: Final = 1024 * 1024
 _DISCARD_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 75.0
@@ -31,7 +31,7 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Server(ThreadingHTTPServer):
-    """Listens, and knows its connections, so that it can break them."""
+    """Listens, and keeps a list of its connections to be able to break them."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -45,16 +45,16 @@ class Server(ThreadingHTTPServer):
         go_down: Callable[[float, socket.socket], None],
     ) -> None:
         self.router = router
-        #: The end of the bank, which no slow answer outlasts.
+        #: Set when the bank stops; it ends the wait of a slow response.
         self.stopped = stopped
-        #: Close the door for so many seconds, and break every connection but this one.
+        #: Closes the port for some seconds and breaks every connection but this one.
         self.go_down = go_down
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__((LOOPBACK, port), Connection)
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which asks a name server for our name.
+        # Not the method of HTTPServer, which looks the host name up in DNS.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
@@ -69,7 +69,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def disconnect(self, *, keep: socket.socket | None = None) -> None:
-        """Break every connection but one."""
+        """Break every connection but this one."""
         with self._open_lock:
             broken = [connection for connection in self._open if connection is not keep]
         for connection in broken:
@@ -77,7 +77,7 @@ class Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def hang_up(self, *, patience_seconds: float) -> None:
-        """Let the requests under way be answered, take no more of them, and break what is not done in time."""
+        """Finish the current requests, accept no more, and break the connections that are not done in time."""
         with self._open_lock:
             listening = list(self._open)
         for connection in listening:
@@ -89,19 +89,19 @@ class Server(ThreadingHTTPServer):
         self.disconnect()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that is gone needs no answer; anything else is a mistake of ours, and told."""
+        """Ignore a caller that has disconnected; any other error is a bug and is printed."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class Connection(BaseHTTPRequestHandler):
-    """One connection with its requests, one after the other."""
+    """One connection, which serves its requests one after the other."""
 
     server: Server
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
-    # Head and body leave together.
+    # Buffered, so that head and body are sent together.
     wbufsize = -1
     _rest_bytes = 0
 
@@ -117,11 +117,11 @@ class Connection(BaseHTTPRequestHandler):
         self._send_response(response)
         self._discard_rest()
 
-    # http.server looks for these; the desk says which of them an address knows.
+    # http.server calls these; the router decides which methods an address allows.
     do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = serve  # noqa: N815
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what http.server could not read. Whatever it calls it, it is the caller's mistake."""
+        """Respond to a request that http.server could not parse. It is the caller's mistake, so never a 5xx."""
         del explain
         self.close_connection = True
         status = HTTPStatus(code) if 400 <= code < 500 else HTTPStatus.BAD_REQUEST
@@ -129,10 +129,10 @@ class Connection(BaseHTTPRequestHandler):
         self._send_response(responses.problem(status, "malformed_request", message or status.phrase))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing of each request: the teller says what happened."""
+        """Print nothing for each request: the service logs what happened."""
 
     def parse_request(self) -> bool:
-        """Refuse HTTP/0.9, whose answers have no status."""
+        """Refuse HTTP/0.9, whose responses have no status."""
         if not super().parse_request():
             return False
         if self.request_version == "HTTP/0.9":
@@ -141,16 +141,16 @@ class Connection(BaseHTTPRequestHandler):
         return True
 
     def handle_expect_100(self) -> bool:
-        """Say at once that the body may come; what is written waits for the answer otherwise."""
+        """Send `100 Continue` at once; it would stay in the buffer until the response otherwise."""
         expected = super().handle_expect_100()
         self.wfile.flush()
         return expected
 
     def _read(self) -> Request:
         body = self._read_body()
-        # A header that is there twice is joined, so that no signature hides behind another.
+        # Repeated headers are joined, so that a second signature cannot hide behind the first.
         headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
-        # Not self.path, in which http.server mends slashes: it is not what was signed.
+        # Not self.path: http.server normalises its slashes, and the signature covers the original.
         return Request(self.command, self.requestline.split()[1], headers, body)
 
     def _read_body(self) -> bytes:
@@ -164,7 +164,7 @@ class Connection(BaseHTTPRequestHandler):
         return body
 
     def _discard_rest(self) -> None:
-        """Take what still comes of a refused body: closing in front of it would be a reset, and the refusal lost."""
+        """Read the rest of a refused body. Closing before that would reset the connection and lose the refusal."""
         if not self._rest_bytes:
             return
         self.wfile.flush()
@@ -185,13 +185,13 @@ class Connection(BaseHTTPRequestHandler):
         return int(lengths.pop())
 
     def _refuse_body(self, status: HTTPStatus, message: str) -> Refusal:
-        """Where the next request would begin is not known, so there is none."""
+        """Refuse and close: the start of a next request is unknown."""
         self.close_connection = True
         return Refusal(status, "malformed_request", message)
 
     def _send_response(self, response: Response) -> None:
         if response.down_seconds:
-            # Closed before the answer says so: who has read it finds nobody.
+            # Closed before the response: a caller who has read it finds the port closed.
             self.server.go_down(response.down_seconds, self.connection)
             self.close_connection = True
         if response.fault == ResponseFault.ANSWER_LOST:

@@ -1,4 +1,4 @@
-"""What the bank does about one transfer. Each request is one transaction of the book, answered after its COMMIT."""
+"""Create and show transfers. Each request is one transaction of the store; the response follows its COMMIT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETRY_AFTER_SECONDS = 1
 
 
 class TransferService:
-    """Executes each reference once. Two requests at once for one reference meet in the book, which takes one by one."""
+    """Executes each reference once. The store serialises two simultaneous requests for one reference."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class TransferService:
         self._changed = changed
 
     def put(self, reference: str, request: TransferRequest) -> Response:
-        """Have the transfer made unless it is there; raise nothing, a refusal is an answer."""
+        """Create the transfer unless it exists. A refusal is a response, not an exception."""
         draw = self._injector.draw()
         with self._store.transaction() as connection:
             is_first = transfers.count_request(connection, reference) == 1
@@ -48,7 +48,7 @@ class TransferService:
         return response
 
     def get(self, reference: str) -> Response:
-        """Tell what is known of the reference. Faults are for those who move money: who asks is answered well."""
+        """Return what is known of the reference, always without a fault: faults are for requests that move money."""
         with self._store.transaction() as connection:
             row = transfers.transfer(connection, reference)
         if row is None:
@@ -88,7 +88,7 @@ class TransferService:
 
 
 def _fault_before(fault: ResponseFault) -> Response | None:
-    """Answer without having looked for the transfer."""
+    """Return the response of a fault that prevents the transfer, if there is one."""
     if fault == ResponseFault.RATE_LIMITED:
         return responses.problem(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -100,8 +100,8 @@ def _fault_before(fault: ResponseFault) -> Response | None:
 
 
 def _known_response(connection: sqlite3.Connection, reference: str, request: TransferRequest) -> Response | None:
-    """Answer for a reference that was decided about, and None for a new one."""
-    # What was refused stays refused, whatever chance says now: a refusal is relied upon.
+    """Return the response for a known reference, and None for a new one."""
+    # A refusal is final, whatever this scenario says: callers rely on it.
     if refused := transfers.refusal(connection, reference):
         return _refused(reference, refused)
     row = transfers.transfer(connection, reference)
@@ -115,7 +115,7 @@ def _known_response(connection: sqlite3.Connection, reference: str, request: Tra
 
 
 def _refused(reference: str, refused: scenarios.Refused) -> Response:
-    """Refuse by name: whoever gets the answer to another request sees that it is not meant."""
+    """Refuse with the reference, so that a caller detects the response to another request."""
     document = {"code": refused.code, "message": refused.message, "reference": reference}
     return Response(status=HTTPStatus.UNPROCESSABLE_ENTITY, document=document)
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from sandbox_bank import responses
 
-#: Seconds that the clocks of two machines may be apart; an older signature may be one that somebody recorded.
+#: The tolerated difference of two clocks. An older signature may be a recorded one.
 CLOCK_DIFFERENCE_MAX_SECONDS = 300
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - what every such secret starts with
@@ -21,13 +21,13 @@ _WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - what every such secret starts 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the bank takes as proof; either may be missing, not both."""
+    """The secrets that prove a caller. At least one of the two is set."""
 
     token: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
 
     def check(self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, now: float) -> None:
-        """Raise Refusal (401) unless one proof is right. The names of the headers are lower-case."""
+        """Raise Refusal (401) unless the token or the signature is right. Header names are lower-case."""
         if "authorization" in headers and self.token:
             self._check_token(headers["authorization"])
         elif "payouts-signature" in headers and self.secret:

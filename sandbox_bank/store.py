@@ -1,4 +1,4 @@
-"""The book's file: opened by one bank at a time, written before anything is answered, readable by anybody meanwhile."""
+"""The store: an SQLite file of one bank, written before each response. Other processes may read it at any time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CREATE TABLE transfers (
     final INTEGER NOT NULL,
     code TEXT NOT NULL,
     message TEXT NOT NULL,
-    -- How its callbacks are told.
+    -- The delivery of its callbacks.
     copies INTEGER NOT NULL,
     reversed INTEGER NOT NULL,
     lost INTEGER NOT NULL,
     steps INTEGER NOT NULL,
     created_at REAL NOT NULL
 );
--- The statuses that a transfer is still to get, and those that it got by time.
+-- The later statuses of a transfer, past and future.
 CREATE TABLE steps (
     reference TEXT NOT NULL REFERENCES transfers,
     number INTEGER NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE steps (
     PRIMARY KEY (reference, number)
 );
 CREATE INDEX steps_due ON steps (due_at) WHERE done = 0;
--- One row each time money moves. Not unique by reference, so that a second payment would be seen and not prevented.
+-- One row for each movement of money. Not unique by reference: a second payment must be visible, not prevented.
 CREATE TABLE executions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     reference TEXT NOT NULL,
@@ -62,7 +62,7 @@ CREATE TRIGGER executions_never_go BEFORE DELETE ON executions
     BEGIN SELECT RAISE(ABORT, 'executions are append-only'); END;
 CREATE TABLE requests (reference TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE refusals (reference TEXT PRIMARY KEY, code TEXT NOT NULL);
--- The callbacks. An event with after_id is told when that one was.
+-- The callbacks. An event with after_id waits until that one is delivered.
 CREATE TABLE events (
     id TEXT PRIMARY KEY,
     reference TEXT NOT NULL REFERENCES transfers,
@@ -78,7 +78,7 @@ CREATE INDEX events_due ON events (due_at) WHERE state = 'waiting';
 
 
 class Store:
-    """One connection for all threads, each of which has it for one transaction at a time."""
+    """One connection that all threads share, for one transaction at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -93,14 +93,14 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """What is written is on the disk when the block is left without an error, and not at all otherwise."""
+        """Commit the block to disk, or roll it back if it raises."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # A failed COMMIT on a full disk has rolled back already.
+                # A COMMIT that fails on a full disk has already rolled back.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -112,8 +112,8 @@ class Store:
 
 
 def _lock_file(path: Path) -> int:
-    """Lock the book for this process. In a file beside it: closing another descriptor of the book's own file would
-    drop the locks that SQLite has on it."""
+    """Lock the store for this process, by a file beside it: closing another descriptor of the store's own file would
+    drop the locks of SQLite."""
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,24 +124,24 @@ def _lock_file(path: Path) -> int:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # SQLite would make the file with the rights of the umask; account numbers are in it.
+    # SQLite would create the file with the permissions of the umask. It holds account numbers.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    # Before anything is changed: it may be somebody's database.
+    # Before any change: the file may be another database.
     is_new = _is_new(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
-    # The log is on the disk before COMMIT returns: what was answered survives a power cut, too.
+    # COMMIT returns after the log is on disk, so a response survives a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if is_new:
-        # Whole or not at all: a bank that is killed in here must be able to start again.
+        # In one transaction: a bank that is killed here must be able to start again.
         connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
     return connection
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether there is nothing in it yet; raise BankError for what is no book of ours."""
+    """Say whether the file is empty; raise BankError if it is not a store of this version."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if version != _VERSION and not (version == 0 and is_empty):

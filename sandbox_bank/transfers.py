@@ -1,4 +1,4 @@
-"""What is written in the book and read from it. Each function belongs into a transaction of its caller."""
+"""Reads and writes of the store. Each function runs in a transaction of its caller."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def document(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def refuse(connection: sqlite3.Connection, reference: str, refused: scenarios.Refused) -> None:
-    """Keep the refusal, so that nothing is ever created for this reference."""
+    """Store the refusal, which is final for this reference."""
     connection.execute("INSERT INTO refusals VALUES (?, ?)", (reference, refused.code))
 
 
@@ -67,7 +67,7 @@ def create(
     now: float,
     sends_callbacks: bool,
 ) -> None:
-    """Create the transfer in its first status and note the later ones. `tells`: somebody wants callbacks."""
+    """Create the transfer in its first status and store its later steps, and a callback if they are sent."""
     first = steps[0]
     connection.execute(
         "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -88,7 +88,7 @@ def create(
 
 
 def settle_due(connection: sqlite3.Connection, *, now: float, sends_callbacks: bool) -> list[sqlite3.Row]:
-    """Take the steps whose time has come, oldest first, and return them."""
+    """Apply the due steps, oldest first, and return them."""
     due = connection.execute(
         "SELECT * FROM steps WHERE done = 0 AND due_at <= ? ORDER BY due_at, number LIMIT ?", (now, _STEPS_AT_ONCE)
     ).fetchall()
@@ -112,7 +112,7 @@ def next_step_at(connection: sqlite3.Connection) -> float | None:
 def _after_change(
     connection: sqlite3.Connection, reference: str, *, number: int, now: float, sends_callbacks: bool
 ) -> None:
-    """A transfer that became paid moved money, and each change is told."""
+    """Record the execution if the transfer became paid, and the callback of each change."""
     row = transfer(connection, reference)
     assert row is not None
     if row["status"] == scenarios.PAID:
@@ -130,7 +130,7 @@ def _execute(connection: sqlite3.Connection, row: sqlite3.Row, *, now: float) ->
 
 def _add_event(connection: sqlite3.Connection, row: sqlite3.Row, *, number: int, now: float) -> None:
     body = json.dumps({"type": "transfer.updated", "transfer": document(row)})
-    # In reverse order each event waits for the one that comes after it, if there is one.
+    # In reverse order each event waits for the next one, if there is a next one.
     is_waiting = row["reversed"] and number < row["steps"]
     after_id = _event_id(row, number + 1) if is_waiting else ""
     state = "lost" if row["lost"] else "waiting"
@@ -145,7 +145,7 @@ def _event_id(row: sqlite3.Row, number: int) -> str:
 
 
 def due_events(connection: sqlite3.Connection, *, now: float, limit: int) -> list[Event]:
-    """Return callbacks to be told now, the longest waiting first."""
+    """Return the callbacks that are due, the longest waiting first."""
     rows = connection.execute(
         "SELECT id, body, attempts FROM events WHERE state = 'waiting' AND due_at <= ? AND (after_id = '' OR EXISTS"
         " (SELECT 1 FROM events AS later WHERE later.id = events.after_id AND later.state = 'delivered'))"
@@ -163,7 +163,7 @@ def next_event_at(connection: sqlite3.Connection, *, now: float) -> float | None
 
 
 def mark_delivered(connection: sqlite3.Connection, event_id: str) -> None:
-    """The platform took it. A duplicate is told at once, as often as there are copies."""
+    """Count a delivery. The callback stays due until all its copies are delivered."""
     connection.execute(
         "UPDATE events SET attempts = attempts + 1, copies_left = copies_left - 1,"
         " state = CASE copies_left WHEN 1 THEN 'delivered' ELSE state END WHERE id = ?",
@@ -176,7 +176,7 @@ def postpone(connection: sqlite3.Connection, event_id: str, *, due_at: float) ->
 
 
 def contents(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return everything that an audit wants to compare with what the platform believes."""
+    """Return all that an audit compares with the platform's records."""
     transfers = connection.execute(
         "SELECT transfers.*, coalesce(requests.count, 0) AS requests,"
         " (SELECT count(*) FROM executions WHERE executions.reference = transfers.reference) AS executions"

@@ -61,7 +61,7 @@ class Bank:
 
     def misbehave(self, *, down_seconds: float = 0.0) -> None:
         """Have it do a bit of everything wrong, behind a closed door for so long."""
-        # The bank throws its dice from the start at each of these orders.
+        # Each of these orders restarts the random numbers of the bank.
         self._orders += 1
         order = {**FAULTS, "seed": 1000 * self.seed + self._orders}
         self._ask("POST", "/control/faults", order | ({"down_seconds": down_seconds} if down_seconds else {}))
