@@ -14,7 +14,7 @@ from sandbox_bank import __main__ as bank
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one subcommand. What goes wrong is one sentence on standard error, never a traceback."""
+    """Run one subcommand. An error is one sentence on standard error, never a traceback."""
     try:
         options = _parse(arguments)
         if options.with_parent:

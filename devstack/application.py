@@ -15,7 +15,7 @@ from devstack.servers import bank, environment, services
 PROCESSES = ("web", "worker", "sweeper", "bank")
 _CALLBACKS = "/api/callbacks/http_bank/"
 _READY_SECONDS = 60.0
-# Celery warns about root for the sake of pickle, which we do not accept; its banner says what our lines say better.
+# Celery warns about root because of pickle, which we do not accept. Our own lines replace its banner.
 _CELERY = ("-W", "ignore:You're running the worker", "-m", "celery", "--quiet")
 _QUEUES = "payouts,callbacks,exports"
 _WORKER = ("--app", "config", "worker", "--queues", _QUEUES, "--concurrency", "2", "--loglevel", "INFO")
@@ -35,11 +35,11 @@ class Application:
         self.port = int(listener.getsockname()[1])
         self.base_url = f"http://{ports.LOOPBACK}:{self.port}"
         self.environment: dict[str, str] = {}
-        #: None: the caller's environment has a live provider of its own.
+        #: None if the caller's environment names a live provider.
         self.bank: bank.Bank | None = None
 
     def start(self, *, first_merchant: bool) -> bootstrap.FirstStart | None:
-        """Start everything and return when it serves; on the first start also what must be shown once."""
+        """Start everything and return once it serves. Return what must be shown once, on the first start."""
         started = services.start(self._launch, durable=self._durable, with_replica=self.with_replica)
         self.environment = started.environment
         self._start_bank()
@@ -65,14 +65,14 @@ class Application:
         self.bank.start()
 
     def _connect_bank(self) -> None:
-        """Have live payouts go to the bank. It needs not be there while the database is migrated."""
+        """Send live payouts to the bank. The migration does not need the bank, so it is awaited only here."""
         if self.bank is not None:
             self.bank.wait()
             self.environment = self.bank.give_to(self.environment)
 
     def _start_processes(self) -> None:
         self._start("web", "-m", "gunicorn", *self._web_options(), listener=self._listener, address=self.base_url)
-        # The web server has it now. A port that we kept would look taken when the web server is gone.
+        # The web server has the socket. If we kept it, the port would look taken after the web server has ended.
         self._listener.close()
         self._start("worker", *_CELERY, *_WORKER, *_WORKER_QUIET)
         self._start("sweeper", "manage.py", "sweep_payouts")
@@ -87,7 +87,7 @@ class Application:
         program = children.Program(
             name=name,
             command=[sys.executable, *arguments],
-            # The name under which the process is seen in pg_stat_activity.
+            # The name of the process in pg_stat_activity.
             environment={**self.environment, "PAYOUTS_PROCESS_NAME": f"payouts-{name}"},
             address=address,
             pass_fds=(listener.fileno(),) if listener else (),
@@ -100,7 +100,7 @@ class Application:
         self._launch.children.run(children.Program(name=name, command=command, environment=self.environment))
 
     def _bootstrap(self, *, created: bool) -> bootstrap.FirstStart | None:
-        """Make the first merchant, key and admin, unless an earlier start did and showed them."""
+        """Create the first merchant, key and admin, unless an earlier start has shown them."""
         if self._launch.state.first_start_mark.exists() and not created:
             return None
         answer = Path(self._launch.state.path, "first-start.json")

@@ -1,4 +1,4 @@
-"""The first merchant, its key and the first admin, made once in a process of its own (it needs Django)."""
+"""Create the first merchant, its key and the first admin. A separate process, because it needs Django."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADMIN = "admin"
 
 @dataclass(frozen=True)
 class FirstStart:
-    """What is shown once and kept nowhere in clear text. No password: an admin was there before us."""
+    """Shown once and not stored in clear text. No password if the admin already existed."""
 
     merchant_id: str
     api_key: str
@@ -27,20 +27,20 @@ class FirstStart:
 
 
 def take(path: Path) -> FirstStart:
-    """Read what the process wrote, and remove it."""
+    """Read the file of the process and remove it."""
     text = path.read_text(encoding="utf-8")
     path.unlink()
     return FirstStart(**json.loads(text))
 
 
 def main() -> None:
-    """Create what is missing and write it to the file that the launcher named."""
+    """Create what is missing and write it to the file that the launcher names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--own-database", action="store_true")
     parser.add_argument("answer", type=Path)
     options = parser.parse_args()
 
-    import django  # noqa: PLC0415 - this module's head is imported where Django is not configured
+    import django  # noqa: PLC0415 - the launcher imports this module without Django
 
     django.setup()
     merchant_id = _command("create_merchant", MERCHANT, "--if-missing")
@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def _create_admin(*, may_reset: bool) -> str | None:
-    """Create the admin. One that is left of an interrupted first start gets a new password, which nobody has seen.
+    """Create the admin, or reset the password of one that an interrupted first start created and never showed.
 
-    Never in a database that is not ours: its admin may be somebody's.
+    Never reset it in an external database: the admin may be in use.
     """
     from django.contrib.auth import get_user_model  # noqa: PLC0415 - as above
 
@@ -73,7 +73,7 @@ def _create_admin(*, may_reset: bool) -> str | None:
 
 
 def _command(name: str, *arguments: str) -> str:
-    """Run a management command and return what it printed for scripts."""
+    """Run a management command and return its output."""
     from django.core.management import call_command  # noqa: PLC0415 - as above
 
     with io.StringIO() as printed, contextlib.redirect_stdout(printed):

@@ -1,4 +1,4 @@
-"""`demo`: a stack in a temporary place, the main job played on it, and a verdict."""
+"""`demo`: start a temporary stack, play the main job on it and check every answer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _play(launch: launcher.Launcher, app: application.Application, terminal: Dem
 
 
 def _keep_logs(launch: launcher.Launcher, terminal: DemoTerminal) -> None:
-    """Show the last words of our processes, and keep all of them; the temporary place goes away."""
+    """Show the last log lines of our processes and keep their logs; the temporary directory is removed."""
     kept = Path(tempfile.mkdtemp(prefix="payouts-demo-logs-"))
     shutil.copytree(launch.state.logs, kept, dirs_exist_ok=True)
     for name in application.PROCESSES:

@@ -1,4 +1,4 @@
-"""The main job from end to end, as a caller sees it: HTTP and two commands. Every answer is compared exactly."""
+"""The main job from end to end, by HTTP and two commands. Every answer is compared exactly."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _LIVE = {
 
 
 class UnexpectedAnswerError(Exception):
-    """An answer is not what was promised."""
+    """An answer differs from the documentation."""
 
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """An answer without a field, or one that is no JSON, is as wrong as one with another value."""
+    """Turn a missing field or a body that is not JSON into an UnexpectedAnswerError."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -78,7 +78,7 @@ class DemoStory:
         self._http = httpx.Client(base_url=base_url, timeout=10.0, trust_env=False)
 
     def play(self) -> None:
-        """Play every step; raise UnexpectedAnswerError at the first answer that is wrong."""
+        """Play every step; raise UnexpectedAnswerError at the first wrong answer."""
         with self._http, _explained():
             acme, globex = self._create_merchants()
             payout = self._create_payout(acme)
@@ -91,7 +91,7 @@ class DemoStory:
             self._list(acme, newest=["invoice-1003", "invoice-1002", ""], second=second)
             self._filter(acme)
             self._sum(acme)
-            # A provider of the caller's own moves money: nothing is sent there for show.
+            # Another provider may move money, so a demonstration sends nothing to it.
             if self._has_bank:
                 self._pay_live()
 
@@ -211,7 +211,7 @@ class DemoStory:
         return ("callback", outcome) in {(attempt["kind"], attempt["outcome"]) for attempt in attempts}
 
     def _manage(self, *arguments: str) -> str:
-        """Run a management command as an operator does, and return what it prints on standard output."""
+        """Run a management command as an operator does, and return its standard output."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             env=dict(self._environment),

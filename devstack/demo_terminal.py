@@ -1,4 +1,4 @@
-"""How the demonstration looks: each step with its request, as something one can paste, and the answer."""
+"""The output of the demonstration: each step with its request, as a shell command, and the answer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-# Headers that say something about the step; the others are the same in every answer.
+# Headers that matter for a step. The others are the same in every answer.
 _HEADERS_SHOWN = ("Location", "Idempotent-Replayed", "Retry-After")
 
 
 class DemoTerminal:
-    """Prints steps, requests, answers and verdicts; plain text where the output is no terminal."""
+    """Prints steps, requests, answers and verdicts; as plain text if the output is not a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -30,7 +30,7 @@ class DemoTerminal:
         self._print(f"   {printed}")
 
     def exchange(self, response: httpx.Response) -> None:
-        """Show a request as curl, and what came back."""
+        """Show a request as curl, and its answer."""
         self._print(f"   $ {curl(response.request)}", "cyan")
         style = "green" if response.is_success else "yellow"
         self._print(f"   {response.http_version} {response.status_code} {response.reason_phrase}", style)
@@ -74,7 +74,7 @@ def _headers_sent(headers: httpx.Headers) -> Mapping[str, str]:
 
 
 def body_lines(response: httpx.Response) -> list[str]:
-    """Return the body, indented where it is JSON."""
+    """Return the lines of the body, indented if it is JSON."""
     try:
         return json.dumps(response.json(), indent=2, ensure_ascii=False).splitlines()
     except ValueError:

@@ -1,10 +1,10 @@
-"""Refusals of the development stack. The message is the sentence that the user reads; nothing else is printed."""
+"""Errors of the development stack. The message is printed for the user, and nothing else."""
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """The stack cannot go on; the message says why and what to do about it."""
+    """The stack cannot go on. The message says why and what to do about it."""
 
     exit_code = 1
 
@@ -16,11 +16,11 @@ class UsageError(StackError):
 
 
 class StopRequestedError(Exception):
-    """Somebody asked the launcher to stop (Ctrl-C, SIGTERM, SIGHUP); it is an ordinary end."""
+    """The launcher was asked to stop (Ctrl-C, SIGTERM, SIGHUP): a normal end."""
 
 
 class ProcessEndedError(Exception):
-    """A process of the stack ended by itself. The stack ends with it, and with its exit code."""
+    """A process of the stack ended unexpectedly. The stack ends too, with the same exit code."""
 
     def __init__(self, *, name: str, exit_code: int) -> None:
         super().__init__(f"{name} ended with exit code {exit_code}.")

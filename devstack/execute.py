@@ -1,4 +1,4 @@
-"""`exec -- COMMAND`: PostgreSQL and Redis in a temporary place for as long as one command runs."""
+"""`exec -- COMMAND`: run one command beside a temporary PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def execute(command: Sequence[str]) -> int:
 
 
 def _run(command: Sequence[str], launch: launcher.Launcher, *, environment: dict[str, str]) -> int:
-    """Run in the foreground, in our own process group: the command may ask questions and gets Ctrl-C itself."""
+    """Run in the foreground, in our process group: the command may read the terminal and receives Ctrl-C itself."""
     try:
         process = launch.children.start_foreground(command, environment=environment)
     except OSError as error:
         raise errors.UsageError(f"{command[0]} cannot be started: {error.strerror}.") from error
     asked_at: float | None = None
     while process.poll() is None:
-        # Ctrl-C reached the command already. What was sent to us alone is passed on, once, and then insisted upon.
+        # Ctrl-C has reached the command. A signal to us alone is passed on once; later the command is killed.
         if launch.stop_signal not in (None, signal.SIGINT) and asked_at is None:
             process.terminate()
             asked_at = time.monotonic()

@@ -15,7 +15,7 @@ _PAYOUT = '{"amount": "100.00", "currency": "USD", "recipient_details": "Card **
 
 
 def run(directory: Path, *, port: int, with_replica: bool = False) -> int:
-    """Serve until somebody asks us to stop or a process ends; return the exit code."""
+    """Serve until a request to stop or the end of a process; return the exit code."""
     if with_replica and attach.is_set(os.environ, "POSTGRES_HOST"):
         raise errors.UsageError(
             "The replica is a copy of the PostgreSQL that is started here, and POSTGRES_HOST names another. "
@@ -24,7 +24,7 @@ def run(directory: Path, *, port: int, with_replica: bool = False) -> int:
     began = time.monotonic()
     terminal = output.Terminal()
     try:
-        # The port first: when it is taken, nothing needs to be started to find out.
+        # The port first: if it is taken, nothing has to be started.
         with ports.reserve(port) as listener, launcher.Launcher(directory, terminal=terminal) as launch:
             terminal.say("Starting PostgreSQL, Redis and the platform. Ctrl-C stops everything.")
             app = application.Application(launch, listener=listener, durable=True, with_replica=with_replica)
@@ -55,7 +55,7 @@ def _serve(launch: launcher.Launcher, app: application.Application, *, began: fl
 def describe(
     launch: launcher.Launcher, app: application.Application, first: bootstrap.FirstStart | None, *, seconds: float
 ) -> list[str]:
-    """Say what is where."""
+    """Return the lines that show the addresses."""
     places = {
         "API": f"{app.base_url}/api/payouts/",
         "Swagger": f"{app.base_url}/api/schema/swagger-ui/",
@@ -97,7 +97,7 @@ def _describe_keys() -> list[str]:
 
 
 def curl(base_url: str, api_key: str) -> str:
-    """Return a command that makes a payout when it is pasted."""
+    """Return a shell command that creates a payout."""
     headers = ["Content-Type: application/json", f"Authorization: Api-Key {api_key}", "Idempotency-Key: first-payout"]
     options = [option for header in headers for option in ("-H", header)]
     return shlex.join(["curl", "-i", f"{base_url}/api/payouts/", *options, "-d", _PAYOUT])

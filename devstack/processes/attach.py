@@ -1,6 +1,6 @@
-"""Let `manage.py` find the database and broker of a running stack by itself.
+"""Give `manage.py` the database and broker of a running stack.
 
-Standard library only, and harmless where there is no stack: in a container, on a server, in continuous integration.
+Standard library only. Does nothing without a stack: in a container, on a server, in continuous integration.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 
 from devstack.processes import state
 
-# Settings that belong together: one of them set by hand and the others from the stack would be a mixture of two places.
+# Settings that belong together: some set by hand and some from the stack would mix two installations.
 _GROUPS = (
     ("POSTGRES_HOST", ("POSTGRES_", "PAYOUTS_REPLICA_")),
     ("CELERY_BROKER_URL", ("CELERY_",)),
@@ -17,7 +17,7 @@ _GROUPS = (
 
 
 def attach(environment: MutableMapping[str, str]) -> bool:
-    """Set what the environment lacks from the stack that is up in PAYOUTS_STATE_DIR; say whether there is one."""
+    """Set the missing variables from the running stack in PAYOUTS_STATE_DIR; say whether there is one."""
     stack = state.read_stack(state.directory_from(environment))
     if stack is None or not state.is_up(stack):
         return False
@@ -29,5 +29,5 @@ def attach(environment: MutableMapping[str, str]) -> bool:
 
 
 def is_set(environment: MutableMapping[str, str], name: str) -> bool:
-    """A setting is set by its name, or by NAME_FILE, which names a file that holds it."""
+    """Say whether the variable, or NAME_FILE with the path of a file that holds the value, is set."""
     return bool(environment.get(name) or environment.get(f"{name}_FILE"))

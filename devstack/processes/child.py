@@ -1,4 +1,4 @@
-"""Become the child that the launcher asked for: another user, tied to the launcher's life, then exec.
+"""Turn this process into a child of the launcher: change the user, bind it to the launcher's life, exec.
 
 Run as a script between fork and exec, because the launcher has threads and Python code must not run in the fork of
 a process that has threads. Standard library only; imports nothing of ours, so that it starts in milliseconds.

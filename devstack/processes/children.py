@@ -1,8 +1,8 @@
 """Start children that cannot outlive the launcher, collect their output, and stop them.
 
-Three defences, each for what the one before cannot do: the launcher stops its children in order; when it is killed,
-the guardian does; when both are killed, the kernel signals each child (Linux). Start children from the main thread
-only: the kernel's signal fires when the *thread* that forked ends.
+Three defences, each for the case that the one before cannot handle: the launcher stops its children in order; if the
+launcher is killed, the guardian does; if both are killed, the kernel signals each child (Linux). Start children from
+the main thread only: the kernel's signal fires when the *thread* that forked ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMMAND_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class User:
-    """Whom a child runs as when it must not run as root."""
+    """The user of a child that must not run as root."""
 
     uid: int
     gid: int
@@ -38,7 +38,7 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to start, and how it is to be stopped."""
+    """What to start and how to stop it."""
 
     name: str
     command: Sequence[str]
@@ -49,7 +49,7 @@ class Program:
     directory: Path = CHECKOUT
     user: User | None = None
     pass_fds: tuple[int, ...] = ()
-    #: Whether its output is shown; the log file has it in any case.
+    #: Whether the terminal shows its output. The log file always has it.
     echo: bool = False
     stdin: bytes | None = None
 
@@ -64,7 +64,7 @@ class Child:
     log: logs.LogFile
     started: str | None
     pump: threading.Thread | None = None
-    #: Whether the stack ends when it ends.
+    #: Whether the end of this process ends the stack.
     essential: bool = True
 
     @property
@@ -134,7 +134,7 @@ class Children:
         return process
 
     def run(self, program: Program) -> None:
-        """Run a command to its end; raise ProcessEndedError when it fails. The other children are watched meanwhile."""
+        """Run a command to its end and watch the other children; raise ProcessEndedError if it fails."""
         child = self.start(program)
         self.wait_for(
             lambda: child.process.poll() is not None, what=program.name, seconds=_COMMAND_SECONDS, ignore=child
@@ -146,7 +146,7 @@ class Children:
     def wait_for(
         self, condition: Callable[[], bool], *, what: str, seconds: float, ignore: Child | None = None
     ) -> None:
-        """Wait until the condition holds. A child that ends, or a request to stop, ends the waiting with an error."""
+        """Wait until the condition holds. Raise if a child ends or a stop is requested."""
         deadline = time.monotonic() + seconds
         while not condition():
             self.check(ignore=ignore)
@@ -157,13 +157,13 @@ class Children:
             time.sleep(_POLL_SECONDS)
 
     def check(self, *, ignore: Child | None = None) -> None:
-        """Raise StopRequestedError or ProcessEndedError when there is a reason to end; otherwise return at once."""
+        """Raise StopRequestedError or ProcessEndedError if the stack must end; otherwise return at once."""
         if self._stop_requested():
             raise errors.StopRequestedError
         for child in self.running:
             if child is ignore or child.process.poll() is None:
                 continue
-            # From now on its pid may be somebody else's.
+            # Its pid may be reused from now on.
             if not child.essential:
                 self._forget(child)
             else:
@@ -178,12 +178,12 @@ class Children:
             self._forget(child)
 
     def discard(self, child: Child) -> None:
-        """Stop one child that is not needed, or that ended and is to be started again."""
+        """Stop and forget one child: it is not needed, or it ended and is started again."""
         stopping.stop([child.target], reap=self._reap)
         self._forget(child)
 
     def was_shown(self, name: str) -> bool:
-        """Say whether the terminal has the output of this process already."""
+        """Say whether the terminal has shown the output of this process."""
         return any(child.name == name and child.program.echo for child in self._running)
 
     def tail(self, name: str) -> list[str]:
@@ -197,7 +197,7 @@ class Children:
         self._running.remove(child)
         self._guard.forget(child.pid)
         if child.pump is not None:
-            # A line written just before the end is still on its way; a grandchild may hold the pipe open for ever.
+            # The last lines may still be in the pipe. Bounded, because a grandchild may keep the pipe open.
             child.pump.join(0.5)
         child.log.close()
 
@@ -210,7 +210,7 @@ class Children:
 
 
 def exit_code(returncode: int) -> int:
-    """Return what a shell would: 128 and the number of the signal for a process that was killed."""
+    """Return the exit code as a shell does: 128 plus the signal for a killed process."""
     return 128 - returncode if returncode < 0 else returncode
 
 
@@ -227,4 +227,4 @@ def _feed(process: subprocess.Popen[bytes], stdin: bytes | None) -> None:
         process.stdin.write(stdin)
         process.stdin.close()
     except BrokenPipeError:
-        return  # It ended already; its exit code says so.
+        return  # The process has ended; its exit code shows why.

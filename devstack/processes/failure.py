@@ -1,4 +1,4 @@
-"""Say why a process ended, as far as its own words tell."""
+"""Explain why a process ended, from its log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from devstack import errors
 from devstack.processes import children
 
-# The system's words, and PostgreSQL's when a file could be extended by half a block only.
+# The message of the system, and that of PostgreSQL after a partial write.
 _DISK_FULL = ("No space left on device", "Check free disk space")
 _FREE_BYTES_MIN = 1024 * 1024
 
 
 def explain(processes: children.Children, ended: errors.ProcessEndedError, *, say: Callable[[str], None]) -> None:
-    """Say what happened: one sentence when the cause is known, else the last lines of the process before it."""
+    """Print one sentence if the cause is known; otherwise the last log lines, then a sentence."""
     tail = processes.tail(ended.name)
     if is_disk_full(tail, directory=processes.log_directory):
         say(
@@ -23,14 +23,14 @@ def explain(processes: children.Children, ended: errors.ProcessEndedError, *, sa
             "free some space and start again."
         )
         return
-    # The terminal has the lines of some processes already.
+    # The terminal has already shown the output of some processes.
     for line in [] if processes.was_shown(ended.name) else tail:
         say(f"  {line}")
     say(f"{ended} Its log is {processes.log_directory / ended.name}.log.")
 
 
 def is_disk_full(tail: list[str], *, directory: Path) -> bool:
-    """Look at the words of the process, and at the disk: on a full one the words may not have been written."""
+    """Look at the log and at the disk: on a full disk the log may lack the message."""
     if any(words in line for line in tail for words in _DISK_FULL):
         return True
     disk = os.statvfs(directory)

@@ -1,8 +1,8 @@
-"""Outlive the launcher by a few seconds and leave nothing of it behind.
+"""Clean up after the launcher, however it ends.
 
-The launcher writes one JSON line for each process that it starts and each path that must not stay. When the
-pipe ends, the launcher is dead, however it died: the guardian stops what is left and removes those paths. It also
-holds the lock of the state directory until then, so that the next launcher starts only when the last process is gone.
+The launcher writes one JSON line for each process that it starts and each path that must be removed. The end of the
+pipe means that the launcher is dead: the guardian stops the remaining processes and removes those paths. Until then it
+holds the lock of the state directory, so that the next launcher starts only after the last process has ended.
 Standard library only.
 """
 
@@ -30,7 +30,7 @@ class Guardian:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "devstack.processes.guardian"],
             stdin=subprocess.PIPE,
-            # Who reads our output waits for its end, and must not wait for the guardian too.
+            # A reader of our output waits until every writer has closed it, so the guardian must not hold it.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -45,11 +45,11 @@ class Guardian:
         self._tell({"forget": pid})
 
     def remove(self, path: Path) -> None:
-        """Remove this file or directory in the end; the launcher may have done it by then."""
+        """Remove this file or directory at the end, if it still exists."""
         self._tell({"remove": str(path)})
 
     def dismiss(self) -> None:
-        """Let the guardian finish its work and wait for it; all that is left to do should be nothing."""
+        """Let the guardian finish, and wait for it. Normally nothing is left to clean up."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -61,12 +61,12 @@ class Guardian:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
-            # It was killed. The launcher notices that as the end of a process, and stops.
+            # The guardian was killed. `Children.check` notices that, and the launcher stops.
             return
 
 
 def main() -> None:
-    """Read until the launcher is gone, then clean up."""
+    """Read until the launcher has ended, then clean up."""
     for name in _IGNORED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     targets, paths = read_orders(sys.stdin.buffer)
@@ -76,12 +76,12 @@ def main() -> None:
 
 
 def read_orders(lines: IO[bytes]) -> tuple[list[stopping.Target], list[Path]]:
-    """Return what is still to stop and to remove when the pipe ends."""
+    """Return the processes to stop and the paths to remove, at the end of the pipe."""
     targets: dict[int, stopping.Target] = {}
     paths: list[Path] = []
     for line in lines:
         if not line.endswith(b"\n"):
-            break  # The launcher died while it wrote; what it started last is bound to it by the death signal.
+            break  # The launcher died while writing. The death signal ends the process that it started last.
         message = json.loads(line)
         if "watch" in message:
             targets[message["watch"]["pid"]] = stopping.Target(**message["watch"])

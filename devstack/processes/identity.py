@@ -9,14 +9,14 @@ _PROC = Path("/proc")
 
 
 def started_at(pid: int) -> str | None:
-    """Return a mark that no later process with this pid can have; None when the process is gone or a zombie."""
+    """Return a mark that no later process with this pid can have; None if the process has ended or is a zombie."""
     if (_PROC / "self" / "stat").exists():
         return _from_proc(pid)
     return _from_ps(pid)
 
 
 def is_alive(pid: int, *, started: str | None) -> bool:
-    """Say whether the process that carried this mark still runs."""
+    """Say whether the process with this mark still runs."""
     return started is not None and started_at(pid) == started
 
 

@@ -49,7 +49,7 @@ class Launcher:
         self._guard.dismiss()
 
     def remove_at_end(self, directory: Path) -> None:
-        """Remove this temporary directory when the stack ends, even when the launcher is killed."""
+        """Remove this temporary directory when the stack ends, even if the launcher is killed."""
         self._guard.remove(directory)
         self._temporary_directories.append(directory)
 
@@ -63,14 +63,14 @@ class Launcher:
         self.stop_signal = number
 
     def _end_leftovers(self) -> None:
-        """End what a predecessor left when its guardian was killed with it. The lock says that nobody owns it."""
+        """End what a launcher left that was killed with its guardian. We hold the lock, so no launcher owns it."""
         stack = state.read_stack(self.state.path) or {}
         leftovers = [
             process
             for process in stack.get("processes", [])
             if identity.is_alive(process["pid"], started=process.get("started"))
         ]
-        # PostgreSQL is ended by the pid in its own lock file, with the care that its data needs.
+        # Not PostgreSQL: `postgres.end_predecessor` ends it by the pid in its lock file, with care for its data.
         targets = [
             stopping.Target(name=process["name"], pid=process["pid"], phase=stopping.PHASE_APPLICATION)
             for process in leftovers
@@ -81,7 +81,7 @@ class Launcher:
 
 
 def end_with_parent() -> None:
-    """End this launcher when the process that started it dies, as `make` does under `kill -9`."""
+    """End this launcher if its parent dies, such as a `make` that is killed."""
     parent = os.getppid()
     child.set_death_signal(signal.SIGTERM)
     if os.getppid() != parent:

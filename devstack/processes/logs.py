@@ -28,7 +28,7 @@ class LogFile:
             self._size += self._file.write(line)
 
     def tail(self) -> list[str]:
-        """Return the last lines, for the moment when a process has failed."""
+        """Return the last lines, to explain a failure."""
         try:
             return self.path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         except OSError:

@@ -1,7 +1,7 @@
-"""What the terminal shows: one line at a time, each with the name of the process that wrote it.
+"""The terminal: one line at a time, each with the name of its process.
 
-Printing happens in a thread of its own behind a bounded queue. A terminal that is paused (Ctrl-S) or a pipe that
-nobody reads must never hold up a payout; lines that find the queue full are dropped here and kept in the log file.
+A thread of its own prints from a bounded queue. A paused terminal (Ctrl-S) or an unread pipe must never delay a payout,
+so a full queue drops lines. The log files keep them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLOURS = {"web": 36, "worker": 32, "sweeper": 35, "postgres": 34, "redis": 31,
 
 
 class Terminal:
-    """Prints without ever blocking its caller."""
+    """Prints without blocking its caller."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream
@@ -30,7 +30,7 @@ class Terminal:
         self._thread.start()
 
     def say(self, text: str = "") -> None:
-        """Print the launcher's own words."""
+        """Print a line of the launcher."""
         self._put(text)
 
     def line(self, name: str, text: str) -> None:
@@ -41,7 +41,7 @@ class Terminal:
         return f"\033[{colour}m{text}\033[0m" if self.colours else text
 
     def close(self) -> None:
-        """Print what is waiting; give up on a terminal that does not take it."""
+        """Print the queued lines; give up if the terminal does not accept them."""
         self._put(None)
         self._thread.join(_FLUSH_SECONDS)
 
@@ -53,14 +53,14 @@ class Terminal:
 
     def _print(self) -> None:
         while (text := self._lines.get()) is not None:
-            # A terminal that is gone takes nothing more. The stack goes on; the log files have everything.
+            # The terminal may have been closed. The stack goes on, and the log files have everything.
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write(f"{text}\n")
                 self._stream.flush()
 
 
 class Silence(Terminal):
-    """For the demonstration and for `exec`: processes write to their log files alone."""
+    """Prints nothing, for `demo` and `exec`: the processes write to their log files alone."""
 
     def __init__(self) -> None:
         self.colours = False

@@ -11,14 +11,14 @@ LOOPBACK = "127.0.0.1"
 
 
 def free() -> int:
-    """Return a port that nobody uses at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def reserve(port: int) -> socket.socket:
-    """Take the port now, for the web server to inherit; 0 takes any. Nobody can connect before the server listens."""
+    """Bind the port, for the web server to inherit; 0 takes a free one. Connections fail until the server listens."""
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -30,7 +30,7 @@ def reserve(port: int) -> socket.socket:
 
 
 def answers(port: int, *, say: bytes, expect: bytes) -> bool:
-    """Say whether a server on this port answers these words in this way."""
+    """Send `say` to the port and return whether the answer holds `expect`."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
             connection.sendall(say)

@@ -1,12 +1,12 @@
-"""The state directory: what a stack keeps between two starts, who uses it now, and where its processes are.
+"""The state directory: the data of a stack, its lock, and the list of its processes.
 
-    lock              held by the launcher and its guardian; the pid of the launcher is written in it
-    secrets.json      the secret key, the passwords of database and broker, and what the bank signs with; made once
+    lock              held by the launcher and its guardian; holds the pid of the launcher
+    secrets.json      the secret key, the passwords of database and broker, and the secrets of the bank; created once
     postgres/ redis/  their data
-    replica/          while it is up: a copy of postgres/ that follows it
-    bank.sqlite3      the book of the sandbox bank
+    replica/          while a replica runs: its copy of postgres/
+    bank.sqlite3      the store of the sandbox bank
     logs/             one file for each process
-    stack.json        while a stack is up: base URL, processes, and the environment to attach with
+    stack.json        while a stack runs: base URL, processes, and the environment to attach with
 
 Standard library only: manage.py imports it to find a running stack.
 """
@@ -28,7 +28,7 @@ from devstack import errors
 from devstack.processes import identity
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# A killed launcher's guardian needs up to 9 s to stop everything (stopping.GRACE_SECONDS).
+# The guardian of a killed launcher needs up to 9 s to stop everything (stopping.GRACE_SECONDS).
 _LOCK_WAIT_SECONDS = 15.0
 _LOCK_POLL_SECONDS = 0.05
 
@@ -39,7 +39,7 @@ def directory_from(environment: Mapping[str, str]) -> Path:
 
 
 class StateDirectory:
-    """A state directory that this launcher has for itself."""
+    """The state directory of this launcher."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class StateDirectory:
         return self.path / "first-start-done"
 
     def open(self) -> None:
-        """Create the directory when it is missing and lock it; raise StackError when another launcher has it."""
+        """Create the directory if it is missing, and lock it; raise StackError if another launcher has it."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
@@ -75,7 +75,7 @@ class StateDirectory:
         kept: dict[str, str] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
             kept = dict(json.loads(path.read_text(encoding="utf-8")))
-        # One of an older checkout lacks some; what it has must stay, or nothing of its data could be opened.
+        # A file of an older checkout lacks some. Existing secrets must stay, because the data was created with them.
         complete = {**_new_secrets(), **kept}
         if complete != kept:
             write_private(path, json.dumps(complete, indent=2))
@@ -85,7 +85,7 @@ class StateDirectory:
         write_private(self.stack_file, json.dumps({"launcher": _this_process(), **stack}, indent=2))
 
     def close(self) -> None:
-        """Say that no stack is up any more."""
+        """Record that no stack runs."""
         self.stack_file.unlink(missing_ok=True)
 
     def _lock(self) -> None:
@@ -104,7 +104,7 @@ class StateDirectory:
 
 
 def read_stack(directory: Path) -> dict[str, Any] | None:
-    """Return what stack.json says, whether or not that stack still runs; None when there is nothing to read."""
+    """Return stack.json, whether or not that stack still runs; None if there is none."""
     try:
         stack = json.loads((directory / "stack.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -113,13 +113,13 @@ def read_stack(directory: Path) -> dict[str, Any] | None:
 
 
 def is_up(stack: dict[str, Any]) -> bool:
-    """Say whether the launcher that wrote this stack.json is alive; its pid may belong to another process by now."""
+    """Say whether the launcher of this stack.json runs; its pid alone may belong to another process."""
     launcher = stack.get("launcher", {})
     return identity.is_alive(launcher.get("pid", 0), started=launcher.get("started"))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -136,7 +136,7 @@ def _new_secrets() -> dict[str, str]:
         "redis_password": secrets.token_urlsafe(24),
         "replication_password": secrets.token_urlsafe(24),
         "bank_secret": secrets.token_urlsafe(32),
-        # As Standard Webhooks writes a secret.
+        # The form of a secret in Standard Webhooks.
         "bank_callback_secret": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
 
@@ -149,7 +149,7 @@ def _alive(lock_text: bytes) -> int | None:
     try:
         owner = json.loads(lock_text)
     except ValueError:
-        # Locked a moment ago and not yet written.
+        # Another launcher has locked the file and not yet written it.
         return None
     return owner["pid"] if identity.is_alive(owner["pid"], started=owner["started"]) else None
 

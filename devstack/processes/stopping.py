@@ -1,7 +1,7 @@
-"""Stop processes in the right order, whoever does it: the launcher as their parent, or the guardian after its death.
+"""Stop processes in order, for the launcher as their parent or for the guardian after the launcher's death.
 
-The order: first what uses the database and the broker, then the broker, then the database. Each phase has its own
-time, so that one deaf process cannot take the time of the next. Standard library only.
+The order: first the users of database and broker, then the broker, then the database. Each phase has its own time, so
+that a hanging process cannot use the time of the next. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ PHASE_APPLICATION = 0
 PHASE_BROKER = 1
 PHASE_DATABASE = 2
 
-# 4 + 1 + 4 = 9 s: the whole stack is gone within 10 s, even when nobody listens.
+# 4 + 1 + 4 = 9 s: the whole stack ends within 10 s, even if every process ignores its signal.
 GRACE_SECONDS = {PHASE_APPLICATION: 4.0, PHASE_BROKER: 1.0, PHASE_DATABASE: 4.0}
 _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Target:
-    """A process to stop and how. With `group`, every process of its group goes with it."""
+    """A process and how to stop it. With `group`, its whole process group is signalled."""
 
     name: str
     pid: int
@@ -36,7 +36,7 @@ class Target:
 
 
 def stop(targets: Iterable[Target], *, reap: Callable[[], object] = lambda: None) -> None:
-    """Stop all targets, phase by phase: ask, wait for the phase's grace, then kill. Returns when all are gone.
+    """Stop all targets, phase by phase: signal, wait for the grace time, kill. Return when all have ended.
 
     `reap` collects the exit codes of direct children; without it a dead child stays a zombie and looks alive.
     """
@@ -67,7 +67,7 @@ def _wait_until_gone(targets: list[Target], *, seconds: float, reap: Callable[[]
 
 
 def send(target: Target, number: int) -> bool:
-    """Signal the target; False when it is gone. Signal 0 only asks."""
+    """Signal the target; return False if it has ended. Signal 0 only checks."""
     try:
         if target.group:
             os.killpg(target.pid, number)
@@ -76,6 +76,6 @@ def send(target: Target, number: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        # macOS answers so for a group of zombies; another user's process it cannot be, we started it.
+        # macOS reports a group of zombies like this. It is not another user's process, because we started it.
         return False
     return True

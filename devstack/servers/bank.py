@@ -24,17 +24,17 @@ class Bank(service.Service):
         self._callback_url = callback_url
 
     def start(self) -> None:
-        """Start it on a free port; it may not answer yet."""
+        """Start the bank on a free port; it may not answer yet."""
         self._port = ports.free()
         self.child = self.launch.children.start(self._program())
 
     @property
     def address(self) -> str:
-        """Its address; what the platform calls is below /v1, what tests call below /control."""
+        """The base address: /v1 is for the platform, /control for tests."""
         return f"http://{ports.LOOPBACK}:{self._port}"
 
     def give_to(self, platform: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of the platform's processes with this bank in it."""
+        """Return the platform's environment with this bank."""
         return environment.with_bank(
             platform, url=f"{self.address}/v1", secret=self._secret, callback_secret=self._callback_secret
         )
@@ -48,14 +48,14 @@ class Bank(service.Service):
             name="bank",
             command=[sys.executable, "-m", "sandbox_bank", *place],
             environment=self._environment(),
-            # A worker that is asked to stop still finishes the call that is under way.
+            # Not PHASE_APPLICATION: a worker that stops finishes its current call first.
             phase=stopping.PHASE_BROKER,
             address=self.address,
             echo=True,
         )
 
     def _environment(self) -> dict[str, str]:
-        """The secrets, in no command line, and no other bank's."""
+        """Return the environment with the secrets, which must not be in a command line, and none of another bank."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BANK_")}
         secrets = {"BANK_SECRET": self._secret, "BANK_CALLBACK_SECRET": self._callback_secret}
         return {**kept, **secrets, "PYTHONUNBUFFERED": "1"}

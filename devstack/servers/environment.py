@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from devstack.processes import attach, ports
 
-# Plain HTTP on the loopback interface. What the caller's environment says wins.
+# Plain HTTP on the loopback interface. The caller's environment takes precedence.
 _DEFAULTS = {
     "DJANGO_SETTINGS_MODULE": "config.settings",
     "DJANGO_DEBUG": "false",
@@ -16,9 +16,9 @@ _DEFAULTS = {
     "PAYOUTS_LOG_FORMAT": "console",
     "PAYOUTS_STATIC_FROM_SOURCE": "true",
 }
-# Either of them says that the caller has a live provider of his own, or none on purpose.
+# If one of these is set, the caller has chosen a live provider, or none.
 _LIVE_PROVIDER = ("PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL")
-# How to reach another bank; how much of it may be asked at once, and the like, is for any.
+# The access to another bank. Limits such as the concurrency apply to any bank.
 _BANK = (
     "PAYOUTS_HTTP_BANK_URL",
     "PAYOUTS_HTTP_BANK_TOKEN",
@@ -26,7 +26,7 @@ _BANK = (
     "PAYOUTS_HTTP_BANK_CALLBACK_SECRET",
     "PAYOUTS_HTTP_BANK_CA_BUNDLE",
 )
-# How to reach another database's replica; how far it may lag is for any.
+# The access to the replica of another database. The maximum lag applies to any replica.
 _REPLICA = (
     "PAYOUTS_REPLICA_HOST",
     "PAYOUTS_REPLICA_PORT",
@@ -34,12 +34,12 @@ _REPLICA = (
     "PAYOUTS_REPLICA_PASSWORD",
 )
 _ATTACHED_PREFIXES = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_")
-# `createsuperuser` reads it; it concerns one command of its caller.
+# For one `createsuperuser` of the caller.
 _NEVER_ATTACHED_PREFIX = "DJANGO_SUPERUSER_"
 
 
 def for_processes(*, secret_key: str, state_directory: str) -> dict[str, str]:
-    """Return the caller's environment with what it lacks, except the addresses of database and broker."""
+    """Return the caller's environment with defaults, without the addresses of database and broker."""
     environment = dict(os.environ)
     for name, value in {**_DEFAULTS, "DJANGO_SECRET_KEY": secret_key}.items():
         if not attach.is_set(environment, name):
@@ -48,7 +48,7 @@ def for_processes(*, secret_key: str, state_directory: str) -> dict[str, str]:
 
 
 def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with this database; a password or name meant for another one must not remain."""
+    """Return the environment with this database and nothing of another one."""
     others = {f"{name}{suffix}" for name in _REPLICA for suffix in ("", "_FILE")}
     kept = {
         name: value for name, value in environment.items() if not name.startswith("POSTGRES_") and name not in others
@@ -57,7 +57,7 @@ def with_database(environment: Mapping[str, str], database: Mapping[str, str]) -
 
 
 def with_replica(environment: Mapping[str, str], *, port: int) -> dict[str, str]:
-    """Return the environment with a replica of its database, which has the same users."""
+    """Return the environment with a replica, which has the users of its database."""
     return {**environment, "PAYOUTS_REPLICA_HOST": ports.LOOPBACK, "PAYOUTS_REPLICA_PORT": str(port)}
 
 
@@ -66,12 +66,12 @@ def with_broker(environment: Mapping[str, str], url: str) -> dict[str, str]:
 
 
 def wants_bank(environment: Mapping[str, str]) -> bool:
-    """Say whether live payouts are to go to a bank of ours."""
+    """Say whether live payouts go to a sandbox bank of this stack."""
     return not any(name in environment or f"{name}_FILE" in environment for name in _LIVE_PROVIDER)
 
 
 def with_bank(environment: Mapping[str, str], *, url: str, secret: str, callback_secret: str) -> dict[str, str]:
-    """Return the environment with this bank; what was meant to open another one must not remain."""
+    """Return the environment with this bank and no access to another one."""
     others = {f"{name}{suffix}" for name in _BANK for suffix in ("", "_FILE")}
     kept = {name: value for name, value in environment.items() if name not in others}
     return {

@@ -1,4 +1,4 @@
-"""A private PostgreSQL: the truth and the queue of record."""
+"""A private PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLE = DATABASE = "payouts"
 _START_SECONDS = 60.0
 _PREDECESSOR_SECONDS = 10.0
 
-# No superuser can log in: the role of the platform may create databases (the tests do), see statistics, no more.
+# No superuser can log in. The platform's role may create databases (for tests) and see statistics.
 _HOST_BASED_AUTHENTICATION = f"host all {ROLE} {ports.LOOPBACK}/32 scram-sha-256\n"
 _INITDB_OPTIONS = (
     "--username=postgres",
@@ -33,14 +33,14 @@ _INITDB_OPTIONS = (
 )
 _SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
-    # A socket's path may have 107 bytes; a state directory may be longer.
+    # The path of a socket has at most 107 bytes; that of a state directory may be longer.
     "unix_socket_directories": "",
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
 }
-# For data that is thrown away with the process. Never for `run`.
+# For temporary data. Never for `run`.
 _SETTINGS_THROWAWAY = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -70,7 +70,7 @@ class Postgres:
         }
 
     def is_ready(self) -> bool:
-        """Read what the server says about itself; the eighth line is its state (pg_ctl does the same)."""
+        """Read the state of the server from the eighth line of its lock file, as pg_ctl does."""
         try:
             lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except OSError:
@@ -91,9 +91,9 @@ class Installation:
         self._programs = postgres_binaries.reachable_by(self._user, postgres_binaries.find(), register=register)
 
     def create_cluster(self, *, password: str) -> bool:
-        """Create the cluster with its role and database when there is none; say whether it was created.
+        """Create the cluster with its role and database if there is none; say whether it was created.
 
-        It is made beside its place and moved there when it is whole, so that an interrupted start leaves no half.
+        It is created under another name and renamed at the end, so that an interrupted start leaves no partial cluster.
         """
         if self.cluster.exists():
             self._check_owner()
@@ -109,16 +109,16 @@ class Installation:
         return True
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory for a cluster, which only the server's user may enter."""
+        """Make a directory for a cluster, with access for the server's user alone."""
         path.mkdir(mode=0o700)
         if self._user:
             os.chown(path, self._user.uid, self._user.gid)
 
     def execute(self, statements: Sequence[str], *, cluster: Path) -> None:
-        """Execute statements as the superuser, each on one line, in a cluster that no server uses."""
+        """Execute one-line statements as the superuser, in a cluster without a running server."""
         # Without exit_on_error, a statement that fails is only a line in the log.
         single_user = ["--single", *_options({"exit_on_error": "on"}), "postgres"]
-        # On standard input, because everybody on this machine can read a command line.
+        # On standard input, because all users of this machine can read a command line.
         stdin = "".join(f"{statement}\n" for statement in statements).encode("ascii")
         self.run("postgres", single_user, cluster=cluster, stdin=stdin)
 
@@ -126,7 +126,7 @@ class Installation:
         """Start the server on a free port; it may not be ready yet."""
         end_predecessor(self.cluster)
         server = Postgres(port=ports.free(), password=password, cluster=self.cluster)
-        # "Fast": ends the sessions, writes a checkpoint, so that the next start replays nothing.
+        # SIGINT is a "fast" shutdown: it ends the sessions and writes a checkpoint, so the next start replays nothing.
         child = self.serve(server, name="postgres", phase=stopping.PHASE_DATABASE, stop_signal=signal.SIGINT)
         return server, child
 
@@ -163,8 +163,8 @@ class Installation:
         stdin: bytes | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Run one of PostgreSQL's programs on a cluster, to its end."""
-        # `postgres` wants --single in front of everything else.
+        """Run one of PostgreSQL's programs on a cluster to its end."""
+        # `postgres` needs --single as its first option.
         first, rest = (options[:1], options[1:]) if program == "postgres" else ([], options)
         data = ["-D", self._data_directory(cluster)]
         self._processes.run(
@@ -181,8 +181,8 @@ class Installation:
     def _data_directory(self, cluster: Path) -> str:
         """Name the cluster so that the server can reach it.
 
-        As another user than root, it may not be allowed to enter the directories above (a home is often closed). We
-        stand in the cluster already when we give up root's rights, and this name needs none of those directories.
+        The server's user may lack access to the directories above (a home is often closed). We are in the cluster
+        before we drop root's rights, and this name needs none of those directories.
         """
         return "/proc/self/cwd" if self._user and sys.platform == "linux" else str(cluster)
 
@@ -202,14 +202,14 @@ def _options(settings: dict[str, str]) -> list[str]:
 def _role_and_database(password: str) -> list[str]:
     return [
         f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'",
-        # To see which transactions are open, whose they may be (docs/operations.md).
+        # To see the open transactions of every role (docs/operations.md).
         f"GRANT pg_read_all_stats TO {ROLE}",
         f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
     ]
 
 
 def _environment() -> dict[str, str]:
-    """PGDATA, PGPORT and the like, meant for another server, must not reach this one."""
+    """Return the environment without PGDATA, PGPORT and other settings of another server."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))},
         "LC_ALL": "C",
@@ -217,11 +217,11 @@ def _environment() -> dict[str, str]:
 
 
 def end_predecessor(cluster: Path) -> None:
-    """End a server that a killed launcher left on this data, and remove a lock file that nobody holds.
+    """End the server that a killed launcher left on this data, and remove a stale lock file.
 
-    PostgreSQL itself refuses to start when the pid in the lock file belongs to any living process; after a restart
-    of the machine or in a container that is often a stranger. We hold the lock of the state directory, so a server
-    on this data can only be a predecessor's.
+    PostgreSQL refuses to start if the pid in the lock file belongs to any running process. After a restart of the
+    machine, or in a container, that is often an unrelated one. We hold the lock of the state directory, so a server on
+    this data can only be that of a killed launcher.
     """
     lock_file = cluster / "postmaster.pid"
     try:
@@ -234,7 +234,7 @@ def end_predecessor(cluster: Path) -> None:
 
 
 def _end(pid: int, cluster: Path) -> None:
-    """Fast first, then immediate: the second costs a replay of the log, not data."""
+    """Fast shutdown, then immediate: the latter costs a replay of the log, not data."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         deadline = time.monotonic() + _PREDECESSOR_SECONDS
         try:

