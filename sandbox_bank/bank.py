@@ -48,7 +48,7 @@ class Bank:
             self._store,
             injector=injector,
             timing=configuration.timing,
-            sends_callbacks=configuration.sends_callbacks,
+            callbacks=self._sends_callbacks,
             changed=self._wake,
         )
         router = Router(credentials=configuration.credentials, service=service, injector=injector, store=self._store)
@@ -82,7 +82,7 @@ class Bank:
         """Apply the steps that are due; return the seconds until the next step."""
         now = time.time()
         with self._store.transaction() as connection:
-            settled = transfers.settle_due(connection, now=now, sends_callbacks=self._sends_callbacks)
+            settled = transfers.settle_due(connection, now=now, callbacks=self._sends_callbacks)
             next_at = transfers.next_step_at(connection)
         for step in settled:
             console.log(f"{step['reference']} is {step['status']}")

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from sandbox_bank import documents, faults, requests, responses, signatures, transfers
+from sandbox_bank import documents, faults, requests, responses, transfers
+from sandbox_bank.faults import FaultInjector
 from sandbox_bank.responses import Response
 from sandbox_bank.service import TransferService
+from sandbox_bank.signatures import Credentials
 from sandbox_bank.store import Store
 
 _TRANSFERS = "/v1/transfers/"
@@ -33,12 +35,7 @@ class Router:
     """Returns a response or raises Refusal."""
 
     def __init__(
-        self,
-        *,
-        credentials: signatures.Credentials,
-        service: TransferService,
-        injector: faults.FaultInjector,
-        store: Store,
+        self, *, credentials: Credentials, service: TransferService, injector: FaultInjector, store: Store
     ) -> None:
         self._credentials = credentials
         self._service = service

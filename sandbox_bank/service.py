@@ -26,13 +26,13 @@ class TransferService:
         *,
         injector: faults.FaultInjector,
         timing: scenarios.Timing,
-        sends_callbacks: bool,
+        callbacks: bool,
         changed: Callable[[], None],
     ) -> None:
         self._store = store
         self._injector = injector
         self._timing = timing
-        self._sends_callbacks = sends_callbacks
+        self._callbacks = callbacks
         self._changed = changed
 
     def put(self, reference: str, request: TransferRequest) -> Response:
@@ -60,9 +60,7 @@ class TransferService:
     def _serve(
         self, connection: sqlite3.Connection, reference: str, request: TransferRequest, scenario: Scenario
     ) -> Response:
-        response = _known_response(connection, reference, request) or self._create(
-            connection, reference, request, scenario
-        )
+        response = _known(connection, reference, request) or self._create(connection, reference, request, scenario)
         if scenario.fault == ResponseFault.ERROR_AFTER:
             return _error()
         return dataclasses.replace(response, fault=scenario.fault, delay_seconds=scenario.slow_seconds)
@@ -80,7 +78,7 @@ class TransferService:
             steps=scenario.outcome,
             delivery=scenario.delivery,
             now=time.time(),
-            sends_callbacks=self._sends_callbacks,
+            callbacks=self._callbacks,
         )
         row = transfers.transfer(connection, reference)
         assert row is not None
@@ -99,7 +97,7 @@ def _fault_before(fault: ResponseFault) -> Response | None:
     return _error() if fault == ResponseFault.ERROR_BEFORE else None
 
 
-def _known_response(connection: sqlite3.Connection, reference: str, request: TransferRequest) -> Response | None:
+def _known(connection: sqlite3.Connection, reference: str, request: TransferRequest) -> Response | None:
     """Return the response for a known reference, and None for a new one."""
     # A refusal is final, whatever this scenario says: callers rely on it.
     if refused := transfers.refusal(connection, reference):

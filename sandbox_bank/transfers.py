@@ -65,7 +65,7 @@ def create(
     steps: Sequence[scenarios.Step],
     delivery: scenarios.Delivery,
     now: float,
-    sends_callbacks: bool,
+    callbacks: bool,
 ) -> None:
     """Create the transfer in its first status and store its later steps, and a callback if they are sent."""
     first = steps[0]
@@ -84,10 +84,10 @@ def create(
             for number, step in enumerate(steps[1:], start=2)
         ],
     )
-    _after_change(connection, reference, number=1, now=now, sends_callbacks=sends_callbacks)
+    _after_change(connection, reference, number=1, now=now, callbacks=callbacks)
 
 
-def settle_due(connection: sqlite3.Connection, *, now: float, sends_callbacks: bool) -> list[sqlite3.Row]:
+def settle_due(connection: sqlite3.Connection, *, now: float, callbacks: bool) -> list[sqlite3.Row]:
     """Apply the due steps, oldest first, and return them."""
     due = connection.execute(
         "SELECT * FROM steps WHERE done = 0 AND due_at <= ? ORDER BY due_at, number LIMIT ?", (now, _STEPS_AT_ONCE)
@@ -100,7 +100,7 @@ def settle_due(connection: sqlite3.Connection, *, now: float, sends_callbacks: b
         connection.execute(
             "UPDATE steps SET done = 1 WHERE reference = ? AND number = ?", (step["reference"], step["number"])
         )
-        _after_change(connection, step["reference"], number=step["number"], now=now, sends_callbacks=sends_callbacks)
+        _after_change(connection, step["reference"], number=step["number"], now=now, callbacks=callbacks)
     return due
 
 
@@ -109,15 +109,13 @@ def next_step_at(connection: sqlite3.Connection) -> float | None:
     return at
 
 
-def _after_change(
-    connection: sqlite3.Connection, reference: str, *, number: int, now: float, sends_callbacks: bool
-) -> None:
+def _after_change(connection: sqlite3.Connection, reference: str, *, number: int, now: float, callbacks: bool) -> None:
     """Record the execution if the transfer became paid, and the callback of each change."""
     row = transfer(connection, reference)
     assert row is not None
     if row["status"] == scenarios.PAID:
         _execute(connection, row, now=now)
-    if sends_callbacks:
+    if callbacks:
         _add_event(connection, row, number=number, now=now)
 
 
