@@ -26,10 +26,10 @@ class RunningBank:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        """Return when it answers."""
+        """Return when it answers and has printed so: it answers a moment earlier."""
         self.process = self.launch(*options)
         deadline = time.monotonic() + _START_SECONDS
-        while not self.is_up():
+        while not self.is_up() or "It moves no money.\n" not in self.output:
             assert self.process.poll() is None, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.01)
