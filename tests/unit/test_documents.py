@@ -147,6 +147,43 @@ class TestPromise:
         assert [sentence for sentence in self.SENTENCES if sentence not in text] == []
 
 
+class TestMap:
+    """docs/architecture.md draws the tree: each package, and each room of the subject."""
+
+    MAP = read("docs/architecture.md").split("## The map")[1].split("## One POST")[0]
+    TREE = MAP.split("```text\n")[1].split("```")[0].splitlines()
+
+    def test_has_every_package(self) -> None:
+        packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+        assert self._named(indent=0) == {f"{name}/" for name in packages}
+
+    def test_has_every_room_of_the_subject(self) -> None:
+        packages = {f"{path.parent.name}/" for path in (ROOT / "payouts").glob("*/*") if path.suffix in {".py", ""}}
+        files = {path.name for path in (ROOT / "payouts").glob("*.py") if path.name != "__init__.py"}
+
+        assert self._named(indent=2) == {name for name in packages if not name.startswith("__")} | files
+
+    def test_walks_along_files_that_there_are(self) -> None:
+        walked = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", self.MAP)
+
+        assert [name for name in walked if not (ROOT / name).is_file()] == []
+
+    @pytest.mark.parametrize(
+        ("walk", "files_max"),
+        [("A POST", 16), ("The processing of a payout", 10), ("An export", 12)],
+    )
+    def test_walks_are_short(self, walk: str, files_max: int) -> None:
+        steps = self.MAP.split(f"### {walk}, file by file")[1].split("###")[0]
+        files = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", steps)
+
+        assert len(files) == len(set(files)) <= files_max
+
+    def _named(self, *, indent: int) -> set[str]:
+        lines = (line for line in self.TREE if len(line) - len(line.lstrip()) == indent)
+        return {line.split()[0] for line in lines}
+
+
 class TestVersion:
     def test_is_the_newest_of_the_changelog(self) -> None:
         version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
