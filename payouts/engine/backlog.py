@@ -1,4 +1,4 @@
-"""Figures of what waits: for the platform, and for an operator. (What merchants ask for is in summaries/summarize.py.)"""
+"""Figures of what waits: for the platform, and for an operator. Merchants ask summaries/summarize.py."""
 
 from __future__ import annotations
 
