@@ -6,6 +6,6 @@ class PayoutsConfig(AppConfig):
 
     def ready(self) -> None:
         # Both need the apps to be loaded.
-        from payouts import provider_settings  # noqa: PLC0415 - importing the checks registers them
+        from payouts import checks, provider_settings  # noqa: F401, PLC0415 - importing the checks registers them
 
         provider_settings.register()

@@ -25,9 +25,9 @@ django.setup()
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import signing
-from payouts import export_links
+from payouts.exports import links
 print(json.dumps({{
-    "link": export_links.token_of(uuid.UUID("{EXPORT_ID}")),
+    "link": links.token_of(uuid.UUID("{EXPORT_ID}")),
     "session": SessionStore().encode({{"a": 1}}),
     "cookie": signing.get_cookie_signer(salt="messages").sign("a"),
     "value": signing.dumps(["a"], salt="cursor"),
@@ -38,8 +38,8 @@ import django, json, uuid
 django.setup()
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import signing
-from accounts.errors import Refusal
-from payouts import export_links
+from rest.refusals import Refusal
+from payouts.exports import links
 signed = json.loads({signed!r})
 def is_believed(read):
     try:
@@ -47,7 +47,7 @@ def is_believed(read):
     except (Refusal, signing.BadSignature):
         return False
 print(json.dumps({{
-    "link": is_believed(lambda: export_links.check(uuid.UUID("{export_id}"), signed["link"])),
+    "link": is_believed(lambda: links.check(uuid.UUID("{export_id}"), signed["link"])),
     "session": SessionStore().decode(signed["session"]) == {{"a": 1}},
     "cookie": is_believed(lambda: signing.get_cookie_signer(salt="messages").unsign(signed["cookie"])) is not False,
     "value": is_believed(lambda: signing.loads(signed["value"], salt="cursor")) is not False,
