@@ -20,8 +20,9 @@ from accounts.models import Merchant, MerchantAPIKey
 from payouts import services as payouts_services
 from payouts.engine import processing
 from payouts.models import Payout
-from tests import factories, parallel
-from tests.e2e.stack import Stack
+from tests import parallel
+from tests.support import factories
+from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from execnet import XSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
-from tests import factories
+from tests.support import factories
 
 # Each key with the ways in which the header may be written.
 SPELLINGS = {

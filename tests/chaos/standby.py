@@ -15,7 +15,7 @@ import psycopg
 
 from devstack.processes import identity
 from tests.chaos.crashing_servers import wait_until
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 
 class Standby:

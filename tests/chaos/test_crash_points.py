@@ -25,10 +25,9 @@ from devstack.processes import children, identity
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing, sweep
 from payouts.models import Payout, PayoutTransition
-from tests import factories
 from tests.chaos.crashing_servers import CRASHING_APPLICATION, HEADER, Crash, Server, wait_until
-from tests.integration.payouts import database
-from tests.integration.payouts.conftest import Doorbell
+from tests.support import database, factories
+from tests.support.doorbell import Doorbell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,8 +21,8 @@ from payouts.models import Payout
 from payouts.states import PayoutStatus
 from tests.chaos import crashing_servers
 from tests.chaos.crashing_servers import wait_until
-from tests.integration.payouts import database
-from tests.integration.payouts.conftest import Doorbell
+from tests.support import database
+from tests.support.doorbell import Doorbell
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.e2e.stack import STOP_SECONDS, Stack, wait_until_gone
+from tests.support.stack import STOP_SECONDS, Stack, wait_until_gone
 
 # What `attach` must find by itself, and what a key of the first start can do.
 PAYOUT = {

@@ -15,11 +15,9 @@ from django.test import Client
 from idempotency.models import IdempotencyRecord
 from payouts.engine import sweep
 from payouts.models import Payout
-from tests import factories
 from tests.chaos import database_proxy
 from tests.chaos.database_proxy import Cut, DatabaseProxy
-from tests.integration.api import answers
-from tests.integration.payouts import database
+from tests.support import answers, database, factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,10 +23,9 @@ from django.db import connection
 from accounts import services as accounts_services
 from accounts.models import Merchant
 from payouts.models import Export, Payout
-from tests import factories
 from tests.chaos.crashing_servers import Server, wait_until
 from tests.chaos.pgbouncer import running_pgbouncer
-from tests.integration.payouts import exporting
+from tests.support import exporting, factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,8 +12,8 @@ import pytest
 from payouts.engine.sweep import RUNG_RECENTLY
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.rabbitmq import RabbitMQ, running_rabbitmq
-from tests.e2e.stack import STOP_SECONDS, Stack, wait_until_gone
 from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.stack import STOP_SECONDS, Stack, wait_until_gone
 
 # What a merchant may wait for the answer to a POST, whatever the broker does; half a second of it is for a machine that
 # is busy.

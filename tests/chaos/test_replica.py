@@ -11,8 +11,8 @@ import pytest
 
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.standby import Standby
-from tests.e2e.stack import STOP_SECONDS, Stack, wait_until_gone
 from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.stack import STOP_SECONDS, Stack, wait_until_gone
 
 LAG_MAX_SECONDS = 4
 #: Of a list that meets a frozen standby: until that is known (4 s), to try once more to connect (2 s), and a second for

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 FUZZING = Path(__file__).with_name("fuzzing")
 FUZZED_SECONDS = 75

@@ -45,7 +45,7 @@ from tests.chaos.model import (
     payout_row,
     record_row,
 )
-from tests.integration.api import answers
+from tests.support import answers
 
 # The statement after which the request's own connection is ended.
 MOMENTS = {"claimed": "INSERT INTO idempotency_", "completed": 'UPDATE "idempotency_'}

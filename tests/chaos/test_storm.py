@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.e2e.stack import CHECKOUT
+from tests.support.stack import CHECKOUT
 
 SECONDS = 45
 SEED = 1

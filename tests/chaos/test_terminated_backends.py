@@ -19,8 +19,7 @@ from accounts import services as accounts_services
 from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout, PayoutTransition
-from tests import factories
-from tests.integration import racing
+from tests.support import factories, racing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

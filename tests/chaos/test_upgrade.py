@@ -19,10 +19,8 @@ from idempotency import fingerprint, retention
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
 from postgres import migration_locks
-from tests import factories
-from tests.integration import racing
-from tests.integration.idempotency.conftest import AT_ONCE
-from tests.integration.payouts import database
+from tests.support import database, factories, racing
+from tests.support.retention import AT_ONCE
 
 INSERT = """
 INSERT INTO idempotency_idempotencyrecord

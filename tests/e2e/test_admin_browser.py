@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.e2e import browser
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 ENDS_WITHIN_SECONDS = 20.0
 

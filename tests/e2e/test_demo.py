@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import CHECKOUT
+from tests.support.stack import CHECKOUT
 
 
 @pytest.mark.timeout(90)

@@ -7,7 +7,7 @@ import re
 import httpx
 
 from tests.e2e import browser
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 
 def operation_ids(stack: Stack) -> list[str]:

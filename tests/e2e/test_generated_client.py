@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e import generated_client
 from tests.e2e.generated_client import GeneratedClient
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 CSV_COLUMNS = ["id", "status", "mode", "amount", "currency"]
 # The one of the original plan, and the structured one.

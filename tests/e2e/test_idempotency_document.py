@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from tests.e2e.stack import Stack
 from tests.e2e.test_main_job import body
+from tests.support.stack import Stack
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "idempotency.md").read_text(encoding="utf-8")
 (PYTHON,) = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)

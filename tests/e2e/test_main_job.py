@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 _POLL_SECONDS = 0.1
 _ENDS_WITHIN_SECONDS = 25.0

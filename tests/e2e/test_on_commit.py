@@ -11,9 +11,9 @@ from django.db import transaction
 from django.test import Client
 
 from payouts.models import Payout
-from tests import factories
-from tests.integration.payouts.conftest import Doorbell
-from tests.original_plan import BODY, FIELDS
+from tests.support import factories
+from tests.support.doorbell import Doorbell
+from tests.support.original_plan import BODY, FIELDS
 
 
 @pytest.mark.django_db(transaction=True)

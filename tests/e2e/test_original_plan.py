@@ -26,9 +26,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.stack import CHECKOUT, Stack
 from tests.e2e.test_main_job import client_of, statuses_of, wait_for
-from tests.original_plan import BODY, FIELDS
+from tests.support.original_plan import BODY, FIELDS
+from tests.support.stack import CHECKOUT, Stack
 
 ENV_FILE = """
 DJANGO_SECRET_KEY=dev-secret-key

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests import factories
-from tests.e2e.stack import Stack
+from tests.support import factories
+from tests.support.stack import Stack
 
 BODY = json.dumps(factories.payout_body())
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
 from tests.e2e.test_main_job import client_of, wait_for
+from tests.support.stack import Stack
 
 README = Path(__file__).parents[2] / "README.md"
 PLANNED = {"amount": "100.00", "currency": "USD", "recipient_details": "Card ****1234", "comment": "Test payout"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.stack import CHECKOUT, Stack
+from tests.support.stack import CHECKOUT, Stack
 
 
 class TestRunningStack:

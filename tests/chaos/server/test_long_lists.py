@@ -13,8 +13,8 @@ from payouts.filters.filterset import ORDERINGS
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from rest.pagination import CURSOR_BYTES_MAX, REQUEST_LINE_BYTES_MAX
-from tests import factories
 from tests.chaos.server.conftest import Answer
+from tests.support import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

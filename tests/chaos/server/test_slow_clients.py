@@ -12,10 +12,9 @@ import pytest
 from accounts.models import Merchant
 from payouts.exports import jobs
 from payouts.models import Export, Payout
-from tests import factories
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.server.conftest import SEND_TIMEOUT_SECONDS, Raw
-from tests.integration.payouts import database, exporting
+from tests.support import database, exporting, factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

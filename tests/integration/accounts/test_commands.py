@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import Merchant, MerchantAPIKey
-from tests import factories
+from tests.support import factories
 
 pytestmark = pytest.mark.django_db
 

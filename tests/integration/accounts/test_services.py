@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from accounts import errors, services
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from tests import factories
-from tests.integration import racing
+from tests.support import factories, racing
 
 EVERY_SCOPE = ["payouts:read", "payouts:write", "reports:read"]
 

@@ -18,9 +18,8 @@ from payouts.admin import actions
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration import racing
 from tests.integration.admin import pages
-from tests.integration.payouts import database
+from tests.support import database, racing
 
 MakePayout = Callable[..., Payout]
 ACTOR = "operator:member of Operators"

@@ -11,8 +11,8 @@ from accounts.models import Merchant
 from payouts.exports import jobs
 from payouts.models import Export, Payout
 from tests.integration.admin import pages
-from tests.integration.admin.test_payouts import listed, statements
-from tests.integration.payouts import exporting
+from tests.support import exporting
+from tests.support.admin_lists import listed, statements
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from django.test import Client
 from accounts.models import Merchant
 from payouts.models import Payout
 from payouts.summaries import summarize
-from tests import factories
 from tests.integration.admin import pages
+from tests.support import factories
 
 FIGURES = f"{pages.PAYOUTS}figures/"
 API = "/api/payouts/summary/"

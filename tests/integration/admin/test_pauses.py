@@ -14,9 +14,8 @@ from accounts.models import Merchant
 from payouts.engine import pauses, processing
 from payouts.models import Pause, Payout
 from payouts.states import PayoutStatus
-from tests.integration import racing
 from tests.integration.admin import pages
-from tests.integration.payouts import database
+from tests.support import database, racing
 
 MakePayout = Callable[..., Payout]
 ADD = f"{pages.PAUSES}add/"

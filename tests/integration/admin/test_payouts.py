@@ -7,37 +7,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
-from tests import factories
 from tests.integration.admin import pages
-from tests.integration.payouts import database
+from tests.support import database, factories
+from tests.support.admin_lists import listed, rows_of_inlines, statements
 
 MakePayout = Callable[..., Payout]
-
-
-def listed(response: Any) -> list[Any]:
-    return [row.pk for row in response.context["cl"].result_list]
-
-
-def rows_of_inlines(response: Any) -> list[list[Any]]:
-    """Return the rows below a payout: its history, attempts and callbacks."""
-    inlines = response.context["inline_admin_formsets"]
-    return [[form.instance for form in inline.formset.forms] for inline in inlines]
-
-
-def statements(client: Client, address: str) -> list[str]:
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(address).status_code == 200
-    return [query["sql"] for query in captured]
 
 
 class TestPayoutPage:

@@ -12,7 +12,7 @@ from django.test import Client
 
 from payouts.models import CallbackResult, Payout, ProviderCallback, ProviderCircuit
 from tests.integration.admin import pages
-from tests.integration.admin.test_payouts import listed, rows_of_inlines, statements
+from tests.support.admin_lists import listed, rows_of_inlines, statements
 
 MakePayout = Callable[..., Payout]
 NASTY = b"<script>1</script> \xff\xfe \x00 \xe2\x82\xac"

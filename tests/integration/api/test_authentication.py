@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import Merchant, MerchantAPIKey
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 ME = "/api/me/"
 

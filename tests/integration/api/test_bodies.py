@@ -11,8 +11,7 @@ import pytest
 from django.test import Client
 
 from payouts.models import Export, Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 pytestmark = pytest.mark.django_db
 

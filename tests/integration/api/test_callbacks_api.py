@@ -20,11 +20,9 @@ from payouts.engine import inbox
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.payouts import fake_provider
-from tests.integration.payouts.conftest import Doorbell, forget_connections
-from tests.integration.payouts.fake_provider import FakeProvider
+from tests.support import answers, factories, fake_provider
+from tests.support.doorbell import Doorbell, forget_connections
+from tests.support.fake_provider import FakeProvider
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,7 @@ from django.test import Client
 from accounts.models import Merchant
 from payouts.engine import processing
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 MakePayout = Callable[..., Payout]
 

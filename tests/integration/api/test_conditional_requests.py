@@ -13,8 +13,7 @@ from payouts import operators, services
 from payouts.engine import pauses, processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration.api import answers
-from tests.integration.payouts import database
+from tests.support import answers, database
 
 MakePayout = Callable[..., Payout]
 

@@ -10,8 +10,7 @@ from django.test import Client
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout, PayoutTransition
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 
 class TestCreatePayout:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 URL = "/api/payouts/"
 RECIPIENT = {"name": "Jane Doe", "account": "sandbox_paid"}

@@ -23,8 +23,7 @@ from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
 from payouts.models import Payout
 from rest import refusals
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 
 def broken(request: HttpRequest) -> HttpResponse:

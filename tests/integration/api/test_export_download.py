@@ -15,9 +15,8 @@ from django.test import Client
 from accounts.models import Merchant
 from payouts.exports import cursor, jobs, lifecycle, links
 from payouts.models import Export, ExportChunk
-from tests.integration.api import answers
-from tests.integration.api.test_list_payouts import MakePayout
-from tests.integration.payouts import exporting
+from tests.support import answers, exporting
+from tests.support.listing import MakePayout
 
 
 @pytest.fixture

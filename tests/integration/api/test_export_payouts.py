@@ -21,11 +21,8 @@ from psycopg.errors import QueryCanceled
 from accounts.models import Merchant
 from payouts.exports import cursor, lifecycle, streams
 from payouts.models import Export, Payout
-from tests import factories
-from tests.integration import racing
-from tests.integration.api import answers
-from tests.integration.api.test_list_payouts import pages
-from tests.integration.payouts import database, exporting
+from tests.support import answers, database, exporting, factories, racing
+from tests.support.listing import pages
 
 URL = "/api/payouts/export/"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -14,11 +14,8 @@ from accounts.models import Merchant
 from idempotency import retention
 from payouts.exports import jobs
 from payouts.models import Export
-from tests import factories
-from tests.integration import racing
-from tests.integration.api import answers
-from tests.integration.api.test_list_payouts import MakePayout, pages
-from tests.integration.payouts import exporting
+from tests.support import answers, exporting, factories, racing
+from tests.support.listing import MakePayout, pages
 
 URL = "/api/exports/"
 

@@ -13,7 +13,7 @@ from django.test import Client
 
 from payouts.engine import processing
 from payouts.models import Payout
-from tests.integration.api import answers
+from tests.support import answers
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from django.test import Client
 from idempotency.models import IdempotencyRecord
 from payouts.exports import jobs
 from payouts.models import Export, Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 MakePayout = Callable[..., Payout]
 Spell = Callable[[object], str]

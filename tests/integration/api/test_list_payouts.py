@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,24 +9,12 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
+from tests.support.listing import MakePayout, pages
 
 URL = "/api/payouts/"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ORDERINGS = ("-created_at", "created_at", "-amount", "amount")
-
-MakePayout = Callable[..., Payout]
-
-
-def pages(client: Client, url: str, *, link: str = "next") -> Iterator[dict[str, Any]]:
-    """Yield the page at the URL and each one that follows, by the link of that name."""
-    following: str | None = url
-    while following:
-        response = client.get(following)
-        assert response.status_code == 200, response.content
-        yield response.json()
-        following = response.json()[link]
 
 
 def ids(page: dict[str, Any]) -> list[str]:

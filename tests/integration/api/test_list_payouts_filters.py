@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from payouts.models import Payout
-from tests.integration.api import answers
+from tests.support import answers
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LIST = "/api/payouts/"

@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import Merchant
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 
 class TestMe:

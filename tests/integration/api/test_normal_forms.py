@@ -10,8 +10,7 @@ import pytest
 from django.test import Client
 
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 LIST = "/api/payouts/"
 COMPOSED, DECOMPOSED = "Zo\u00eb \u00dcnal", "Zoe\u0308 U\u0308nal"

@@ -6,8 +6,7 @@ from django.test import Client
 
 from accounts.models import Merchant, MerchantAPIKey
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 MakePayout = Callable[..., Payout]
 

@@ -13,8 +13,7 @@ from accounts.models import Merchant
 from idempotency import retention
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 MakePayout = Callable[..., Payout]
 

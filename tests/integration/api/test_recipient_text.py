@@ -13,9 +13,7 @@ from accounts.models import Merchant
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.providers import registry
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.payouts import database, exporting
+from tests.support import answers, database, exporting, factories
 from tests.unit.payouts.providers import banks
 
 #: The request of the plan that this platform was ordered with.

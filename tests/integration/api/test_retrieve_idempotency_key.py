@@ -10,9 +10,8 @@ from django.test import Client
 from accounts.models import Merchant
 from idempotency import retention
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.idempotency.conftest import AT_ONCE
+from tests.support import answers, factories
+from tests.support.retention import AT_ONCE
 
 
 def get_key(client: Client, key: str, query: str = "") -> Any:

@@ -19,9 +19,8 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30Validator, oas30_f
 from config import api_errors
 from payouts.api import openapi_fields
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.api.test_tenancy import KEPT, LINKS, ROUTES
+from tests.support import answers, factories
+from tests.support.routes import KEPT, LINKS, ROUTES
 
 DOCUMENTS = Path(__file__).parents[3] / "docs"
 METHODS = {"get", "post", "patch", "put", "delete"}

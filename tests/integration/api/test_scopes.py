@@ -9,10 +9,8 @@ from django.test import Client
 
 from accounts.models import Merchant, Scope
 from payouts.models import Payout, PayoutTransition
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.api.test_tenancy import KEPT, KEY, ROUTES, send
-from tests.integration.payouts import exporting
+from tests.support import answers, exporting, factories
+from tests.support.routes import KEPT, KEY, ROUTES, send
 
 READ, WRITE, REPORTS = "payouts:read", "payouts:write", "reports:read"
 ANY: frozenset[str] = frozenset(Scope.values)

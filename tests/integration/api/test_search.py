@@ -17,7 +17,7 @@ from django.test import Client
 from accounts.models import Merchant
 from payouts.models import Payout
 from payouts.models.indexes import SearchCode
-from tests.integration.api import answers
+from tests.support import answers
 
 LIST = "/api/payouts/"
 MakePayout = Callable[..., Payout]

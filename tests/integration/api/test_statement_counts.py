@@ -12,8 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from payouts.models import Payout
-from tests import factories
-from tests.integration.payouts import rolling
+from tests.support import factories, rolling
 
 # The key with its merchant; all else is the operation's own.
 AUTHENTICATION = 1

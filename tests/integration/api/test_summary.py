@@ -13,8 +13,7 @@ from accounts.models import Merchant
 from payouts.models import Payout, RollupCell, RollupMark, RollupState
 from payouts.summaries import rollup, summarize
 from payouts.summaries.rollup import Horizon
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 URL = "/api/payouts/summary/"
 NOTHING: dict[str, list[Any]] = {"results": [], "totals": []}

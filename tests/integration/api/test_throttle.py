@@ -14,8 +14,7 @@ from django.test import Client
 from accounts import throttles
 from accounts.models import Merchant
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 ME = "/api/me/"
 

@@ -14,7 +14,7 @@ from accounts import services
 from accounts.models import Merchant
 from config.wsgi import application
 from payouts.models import Payout
-from tests import factories
+from tests.support import factories
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from accounts.models import Merchant
 from config import middleware
 from config.wsgi import application
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
+from tests.support import answers, factories
 
 PAGES = ["/", "/admin/", "/admin/login/", "/api/schema/swagger-ui/", "/api/schema/redoc/", "/api/schema/bank/redoc/"]
 HEALTH = ["/livez", "/readyz", "/metrics"]

@@ -16,7 +16,7 @@ from payouts.engine import heartbeats, pauses
 from payouts.models import Heartbeat, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.config import processes
-from tests.integration.payouts import database, rolling
+from tests.support import database, rolling
 
 READYZ = """
 import django

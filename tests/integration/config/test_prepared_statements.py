@@ -13,9 +13,7 @@ from django.test import Client
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing, sweep
 from payouts.models import Payout
-from tests import factories
-from tests.integration.api import answers
-from tests.integration.payouts import database
+from tests.support import answers, database, factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

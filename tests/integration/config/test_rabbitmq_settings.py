@@ -15,7 +15,7 @@ from django.test import Client
 from payouts import dispatch
 from tests.integration.config import scripted_rabbitmq as rabbitmq
 from tests.integration.config.scripted_rabbitmq import scripted_rabbitmq
-from tests.integration.payouts.conftest import forget_connections
+from tests.support.doorbell import forget_connections
 
 # What a web process may spend on a broker that is not well, and half a second more for a machine that is busy.
 PATIENCE_SECONDS = 1.5

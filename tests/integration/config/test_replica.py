@@ -25,8 +25,8 @@ from payouts.engine import heartbeats
 from payouts.models import Payout
 from postgres.replica import lag, monitor, routing
 from postgres.replica.monitor import Health, Watch
-from tests import factories
 from tests.integration.config import processes
+from tests.support import factories
 
 WELL = Health(usable=True, lag_seconds=0.25)
 GONE = Health(usable=False, reason="unreachable", error="connection refused")

@@ -11,9 +11,8 @@ from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.test import Client
 
-from tests import factories
-from tests.integration.api import answers
 from tests.integration.config import processes
+from tests.support import answers, factories
 
 OLD: Final = "o" * 60
 NEW: Final = "n" * 60

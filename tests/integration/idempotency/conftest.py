@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.db import connection
-
-#: The age at which everything that was answered so far is old.
-AT_ONCE = timedelta(0)
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing
 from payouts.models import Payout, PayoutTransition
-from tests import factories
-from tests.integration import racing
-from tests.integration.api import answers
+from tests.support import answers, factories, racing
 
 MakePayout = Callable[..., Payout]
 

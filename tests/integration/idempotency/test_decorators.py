@@ -19,9 +19,7 @@ from idempotency import fingerprint, services
 from idempotency.decorators import idempotent
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
-from tests import factories
-from tests.integration import racing
-from tests.integration.api import answers
+from tests.support import answers, factories, racing
 
 
 def asked(body: Any) -> fingerprint.Request:

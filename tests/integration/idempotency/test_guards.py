@@ -9,8 +9,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from idempotency.models import IdempotencyRecord
-from tests import factories
-from tests.integration.payouts import database
+from tests.support import database, factories
 
 pytestmark = pytest.mark.django_db
 

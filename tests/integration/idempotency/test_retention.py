@@ -17,11 +17,8 @@ from idempotency import retention
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing
 from payouts.models import Payout, PayoutTransition
-from tests import factories
-from tests.integration import racing
-from tests.integration.api import answers
-from tests.integration.idempotency.conftest import AT_ONCE
-from tests.integration.payouts import database
+from tests.support import answers, database, factories, racing
+from tests.support.retention import AT_ONCE
 
 DAY = timedelta(days=1)
 # Enough that PostgreSQL would not read all of it from end to end without need.

@@ -13,8 +13,7 @@ from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey
 from idempotency import errors, fingerprint, services
 from idempotency.models import IdempotencyRecord
-from tests.integration import racing
-from tests.integration.payouts import database
+from tests.support import database, racing
 
 RESPONSE = services.StoredResponse(201, b'{"id": "1"}', {"Location": "/1/"})
 

@@ -16,7 +16,7 @@ from payouts.engine import processing
 from payouts.models import Pause, Payout
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
-from tests.integration.payouts import database
+from tests.support import database
 
 MakePayout = Callable[..., Payout]
 NO_MERCHANT = (

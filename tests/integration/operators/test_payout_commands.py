@@ -13,9 +13,8 @@ from django.db.models.functions import Now
 
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration import racing
 from tests.integration.operators import commands
-from tests.integration.payouts import database
+from tests.support import database, racing
 
 MakePayout = Callable[..., Payout]
 EVERY_COMMAND = [["retry_payout"], ["resolve_payout", "--to", "paid"], ["ask_payout"], ["acknowledge_payout"]]

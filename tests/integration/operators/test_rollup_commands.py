@@ -15,8 +15,8 @@ from payouts.management.commands import rebuild_rollup, verify_rollup
 from payouts.models import Payout, RollupCell, RollupMark
 from payouts.summaries import rollup
 from tests.integration.operators import commands
-from tests.integration.payouts import rolling
-from tests.integration.payouts.rolling import at, day_ago
+from tests.support import rolling
+from tests.support.rolling import at, day_ago
 
 MakePayout = Callable[..., Payout]
 

@@ -17,7 +17,7 @@ from payouts.engine import backlog, heartbeats, pauses
 from payouts.models import Heartbeat, Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
-from tests.integration.payouts import database
+from tests.support import database
 
 MakePayout = Callable[..., Payout]
 

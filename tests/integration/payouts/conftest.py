@@ -12,10 +12,10 @@ from django.conf import settings as django_settings
 
 from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from config.celery import app
 from payouts.models import Payout
 from payouts.providers import registry
-from tests.integration.payouts.fake_provider import FakeProvider
+from tests.support.doorbell import Doorbell, forget_connections
+from tests.support.fake_provider import FakeProvider
 
 
 @pytest.fixture(autouse=True)
@@ -55,22 +55,6 @@ def live_payout(make_live_payout: Callable[..., Payout]) -> Payout:
     return make_live_payout()
 
 
-class Doorbell:
-    """The queues in the broker, as a worker would find them."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        self.silence()
-
-    def silence(self) -> None:
-        self._client.delete("payouts", "callbacks", "exports")
-
-    def rung(self, queue: str = "payouts") -> int:
-        length = self._client.llen(queue)
-        assert isinstance(length, int)
-        return length
-
-
 @pytest.fixture
 def doorbell() -> Doorbell:
     return Doorbell(redis.Redis.from_url(django_settings.CELERY_BROKER_URL))
@@ -87,12 +71,6 @@ def point_broker_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str],
     yield point
     monkeypatch.undo()
     forget_connections()
-
-
-def forget_connections() -> None:
-    """The pool was made for the address that was there when Celery first rang."""
-    amqp: Any = app.amqp
-    amqp._producer_pool = None
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from payouts import operators, services, states, transitions
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration.payouts import database
 from tests.integration.payouts.test_migrations import insert_payout, migrated  # noqa: F401 - A fixture.
+from tests.support import database
 
 MakePayout = Callable[..., Payout]
 

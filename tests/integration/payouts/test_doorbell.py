@@ -11,10 +11,8 @@ from django.test import Client
 
 from payouts import dispatch, tasks
 from payouts.models import Payout
-from tests import factories
-from tests.integration import racing
-from tests.integration.payouts import database
-from tests.integration.payouts.conftest import Doorbell
+from tests.support import database, factories, racing
+from tests.support.doorbell import Doorbell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

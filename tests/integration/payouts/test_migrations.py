@@ -22,7 +22,7 @@ from payouts import migrations, operators
 from payouts.engine import processing, sweep
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration.payouts import database
+from tests.support import database
 
 V0_1 = "0003"
 LATEST = max(path.name[:4] for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))

@@ -16,10 +16,9 @@ from payouts.engine import pauses, processing, retries
 from payouts.models import Payout
 from payouts.providers import base
 from payouts.states import PayoutStatus
-from tests.integration import racing
-from tests.integration.payouts import database, fake_provider, telling
-from tests.integration.payouts.conftest import Doorbell
-from tests.integration.payouts.fake_provider import Answer, FakeProvider
+from tests.support import database, fake_provider, racing, telling
+from tests.support.doorbell import Doorbell
+from tests.support.fake_provider import Answer, FakeProvider
 
 pytestmark = pytest.mark.django_db
 

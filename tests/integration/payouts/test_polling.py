@@ -17,14 +17,13 @@ from django.test import Client
 from payouts import checks, services
 from payouts.api import polling
 from payouts.models import Payout
-from tests.integration import racing
 from tests.integration.config.test_replica import (  # noqa: F401 - Fixtures.
     Statements,
     looks,
     of_primary,
     of_replica,
 )
-from tests.integration.payouts import database, rolling
+from tests.support import database, racing, rolling
 
 MakePayout = Callable[..., Payout]
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from payouts import errors, operators
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration.payouts import database
+from tests.support import database
 
 
 @pytest.fixture

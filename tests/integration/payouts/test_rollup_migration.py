@@ -10,8 +10,9 @@ from django.db import transaction
 from accounts.models import MerchantAPIKey
 from payouts import services
 from payouts.models import Payout, RollupCell, RollupMark
-from tests.integration.payouts import database, rolling, test_migrations
-from tests.integration.payouts.rolling import at, day_ago
+from tests.integration.payouts import test_migrations
+from tests.support import database, rolling
+from tests.support.rolling import at, day_ago
 
 MakePayout = Callable[..., Payout]
 

@@ -14,10 +14,8 @@ from payouts import errors, services
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests import factories
-from tests.integration import racing
-from tests.integration.payouts import database
-from tests.integration.payouts.fake_provider import FakeProvider
+from tests.support import database, factories, racing
+from tests.support.fake_provider import FakeProvider
 
 BEYOND_PENDING = [status for status in PayoutStatus if status != PayoutStatus.PENDING]
 MAKES_MONEY_MOVE = [status for status in BEYOND_PENDING if status not in {PayoutStatus.FAILED, PayoutStatus.CANCELED}]

@@ -11,8 +11,7 @@ from django.db.models.functions import Now
 from payouts import errors, transitions
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration import racing
-from tests.integration.payouts import database
+from tests.support import database, racing
 
 
 @pytest.mark.django_db

@@ -1,0 +1,111 @@
+"""The figures of what waits for the platform, and of what waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from payouts.engine import backlog as reporting
+from payouts.engine import pauses
+from payouts.engine.pauses import Scope
+from payouts.models import Payout, ProviderCallback, ProviderCircuit
+from payouts.states import PayoutStatus
+from tests.support import database, telling
+from tests.support.fake_provider import FakeProvider
+
+pytestmark = pytest.mark.django_db
+
+MakePayout = Callable[..., Payout]
+
+
+def open_circuit(provider: str, *, seconds: float) -> None:
+    ProviderCircuit.objects.create(
+        provider=provider, failures_count=5, opened_at=Now(), retry_at=Now() + timedelta(seconds=seconds)
+    )
+
+
+class TestBacklog:
+    def test_is_empty_where_nothing_waits(self, make_processed_payout: MakePayout) -> None:
+        make_processed_payout("sandbox_rejected_account_closed")
+
+        assert reporting.backlog() == {"due": 0, "overdue_seconds": 0.0, "held": 0, "callbacks": 0}
+
+    def test_counts_what_is_due_and_tells_for_how_long(self, make_payout: MakePayout) -> None:
+        for seconds in (100, 50, -50):
+            database.make_due(make_payout(), seconds=seconds)
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (2, 0)
+        assert 100 <= backlog["overdue_seconds"] < 130
+
+    def test_counts_what_is_held_apart(
+        self, provider: FakeProvider, make_payout: MakePayout, make_live_payout: MakePayout
+    ) -> None:
+        """An alarm at what is overdue must not go off for what an operator has paused."""
+        free, paused, reviewed = make_payout(), make_live_payout(), make_payout()
+        pauses.pause(Scope(provider="fake"), actor="operator:ada", reason="maintenance")
+        Payout.objects.filter(pk=reviewed.pk).update(contradicted_at=Now())
+        for payout, seconds in ((free, 10), (paused, 100), (reviewed, 200)):
+            database.make_due(payout, seconds=seconds)
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (1, 2)
+        assert 10 <= backlog["overdue_seconds"] < 40
+
+    @pytest.mark.parametrize(("seconds", "due", "held"), [(60, 0, 1), (-1, 1, 0)])
+    def test_counts_what_an_open_circuit_holds(
+        self, make_payout: MakePayout, seconds: float, due: int, held: int
+    ) -> None:
+        database.make_due(make_payout())
+        open_circuit("sandbox", seconds=seconds)
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (due, held)
+
+    def test_counts_questions_as_due_whatever_is_held(self, provider: FakeProvider, live_payout: Payout) -> None:
+        telling.tell(live_payout.pk, "accepted")
+        database.make_due(live_payout)
+        pauses.pause(Scope(), actor="operator:ada", reason="maintenance")
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (1, 0)
+
+    def test_counts_callbacks_that_nobody_applied(self, provider: FakeProvider, live_payout: Payout) -> None:
+        telling.tell(live_payout.pk, "accepted")
+        telling.store(live_payout.pk, "paid")
+
+        assert reporting.backlog()["callbacks"] == 1
+        assert ProviderCallback.objects.count() == 2
+
+
+class TestAlarms:
+    def test_are_none_where_all_is_well(self, make_processed_payout: MakePayout) -> None:
+        make_processed_payout()
+
+        assert reporting.alarms() == {"requires_attention": 0, "contradicted": 0, "pauses": 0, "circuits": {}}
+
+    def test_count_what_waits_for_a_person(self, provider: FakeProvider, make_payout: MakePayout) -> None:
+        for status in PayoutStatus:
+            database.put_into(make_payout(), status)
+        Payout.objects.filter(status__in=["paid", "failed"]).update(contradicted_at=Now())
+        for scope in (Scope(), Scope(provider="fake")):
+            pauses.pause(scope, actor="operator:ada", reason="maintenance")
+        pauses.resume(Scope(), actor="operator:ada")
+        open_circuit("sandbox", seconds=60)
+        open_circuit("fake", seconds=60)
+        open_circuit("other", seconds=-1)
+
+        assert reporting.alarms() == {
+            "requires_attention": 1,
+            "contradicted": 2,
+            "pauses": 1,
+            # The last is to be tried: it is open until the trial has shown that all is well.
+            "circuits": {"fake": True, "sandbox": True, "other": True},
+        }
