@@ -219,7 +219,7 @@ def measured() -> str:
 `make bench-cards`: {total:,} account numbers with valid check digits, made with seed {SEED};
 {seconds / total * 1e6:.0f} us each on the machine that ran it.
 
-tests/unit/payouts/test_card_numbers.py looks for the brands' own test numbers: none is missed.
+tests/unit/payouts/api/test_card_numbers.py looks for the brands' own test numbers: none is missed.
 
 | what | for example | numbers | refused before | refused |
 |---|---|---|---|---|

@@ -2,7 +2,7 @@
 
 A row is what the database says, in the order of COLUMNS. Ids, times and JSON come as its text, so that an export makes
 no objects that it would only write down again: for a million rows that saves half of the time. What comes out is what
-payouts/api/documents.py would say; tests/integration/payouts/test_export_reading.py compares the two.
+payouts/api/documents.py would say; tests/integration/payouts/exports/test_export_reading.py compares the two.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 paid to whom once it is no longer pending, and any change of the history.
 
 The pairs are written out, for a migration must not change when the table does: a change of the table needs a new
-migration, and tests/integration/payouts/test_guards.py compares the two.
+migration, and tests/integration/payouts/models/test_guards.py compares the two.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 begins with _.)
 
 The pairs are written out, for a migration must not change when the table does: a change of the table in
-payouts/states.py needs a new migration, and tests/integration/payouts/test_guards.py compares the two.
+payouts/states.py needs a new migration, and tests/integration/payouts/models/test_guards.py compares the two.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ class TestBody:
         text = operator.get(address).content.decode()
 
         assert "y" * 4096 in text
-        assert "zz" not in text
+        # A few may stand in a token of the page.
+        assert "z" * 10 not in text
         assert "... and 1000 bytes more" in text
         assert [sql for sql in statements(operator, address) if ', "payouts_providercallback"."body"' in sql] == []
 
