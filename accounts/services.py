@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts import errors, names
 from accounts.models import Merchant, MerchantAPIKey, Mode, every_scope
+from postgres.errors import violates
 from rest import texts
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def save_merchant(merchant: Merchant, **options: Any) -> None:
         with transaction.atomic():
             merchant.save(**options)
     except IntegrityError as error:
-        if not any(name in str(error) for name in _NAME_IS_TAKEN):
+        if not violates(error, *_NAME_IS_TAKEN):
             raise
         raise errors.MerchantExists(f"There is a merchant named {merchant.name!r} already.") from error
 

@@ -11,8 +11,7 @@ from idempotency import keys
 #: Longer than the path of any route that takes a key; what is beyond would be cut off, for only people read it.
 PATH_LENGTH_MAX = 255
 
-#: The constraint that lets one request have a key. While it is rebuilt (REINDEX CONCURRENTLY) its index has a twin,
-#: whose name begins the same.
+#: The constraint that lets one request have a key.
 ONE_REQUEST_FOR_A_KEY = "idempotency_key_unique_per_merchant"
 
 

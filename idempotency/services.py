@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import DatabaseError, connection
-from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
 from accounts.models import MerchantAPIKey
 from idempotency import errors, fingerprint, keys
 from idempotency.models import ONE_REQUEST_FOR_A_KEY, PATH_LENGTH_MAX, IdempotencyRecord
+from postgres.errors import context_of, is_locked, timed_out, violates
 
 # A duplicate waits this long for the first request, then gets 409. A payout is created in a few milliseconds, so
 # whoever waits longer waits for something broken, and must not hold a web thread meanwhile.
@@ -145,14 +144,14 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
                 ],
             )
         except DatabaseError as error:
-            if _is_about_the_key(error.__cause__):
+            if _is_about_the_key(error):
                 raise errors.IdempotencyKeyInProgress(field="Idempotency-Key") from error
             raise
         row = cursor.fetchone()
     return row[0] if row else None
 
 
-def _is_about_the_key(error: Any) -> bool:
+def _is_about_the_key(error: DatabaseError) -> bool:
     """Tell whether the claim failed because of another request with the key, and not because of something else.
 
     Waited for too long, for one lock or (canceled) for several in turn: PostgreSQL names the table or the index that it
@@ -160,14 +159,9 @@ def _is_about_the_key(error: Any) -> bool:
     CONCURRENTLY: ON CONFLICT does not know the new one yet, which refuses a duplicate by itself. (Two that claim in the
     very same moment may wait for each other without a word of it. They are told that the database is busy.)
     """
-    match error:
-        case LockNotAvailable() | QueryCanceled():
-            places = ("idempotency_idempotencyrecord", ONE_REQUEST_FOR_A_KEY)
-            return any(place in (error.diag.context or "") for place in places)
-        case UniqueViolation():
-            return (error.diag.constraint_name or "").startswith(ONE_REQUEST_FOR_A_KEY)
-        case _:
-            return False
+    if is_locked(error) or timed_out(error):
+        return any(place in context_of(error) for place in ("idempotency_idempotencyrecord", ONE_REQUEST_FOR_A_KEY))
+    return violates(error, ONE_REQUEST_FOR_A_KEY)
 
 
 def _used_for(record: IdempotencyRecord, request: fingerprint.Request) -> str:

@@ -13,13 +13,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
-from psycopg.errors import UniqueViolation
 
 from accounts.models import MerchantAPIKey, Mode
 from payouts import dispatch, errors, money, recipient_needs, states, transitions
 from payouts.engine import claims, inbox
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import PayoutStatus
+from postgres.errors import violates
 from rest import texts
 
 #: What may be changed only before anything is sent.
@@ -58,7 +58,7 @@ def _insert_payout(**columns: Any) -> Payout:
         return Payout.objects.create(**columns)
     except IntegrityError as error:
         # The second guard. The idempotency record is the first, so this takes a database that lost records.
-        if isinstance(error.__cause__, UniqueViolation) and columns["idempotency_key"] is not None:
+        if violates(error, "payout_idempotency_key_unique_per_merchant"):
             raise errors.PayoutExists from error
         raise
 

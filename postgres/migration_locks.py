@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
-from psycopg.errors import LockNotAvailable
+
+from postgres.errors import is_locked
 
 # Everybody else waits behind whoever waits for such a lock, so it is less than a request with a key waits (2 s). And it
 # is more than deadlock_timeout (1 s), after which PostgreSQL has an autovacuum make room.
@@ -41,7 +42,7 @@ def _take(table: str) -> bool:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             cursor.execute("SET LOCAL lock_timeout = DEFAULT")
     except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not is_locked(error):
             raise
         return False
     return True

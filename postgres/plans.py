@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import OperationalError, connections
-from psycopg.errors import QueryCanceled
+
+from postgres.errors import timed_out
 
 
 class StatementTimedOut(Exception):
@@ -30,7 +31,7 @@ def for_these_values(using: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if isinstance(error.__cause__, QueryCanceled):
+        if timed_out(error):
             raise StatementTimedOut from error
         raise
     finally:

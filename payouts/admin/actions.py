@@ -17,7 +17,6 @@ from django.db import OperationalError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -28,10 +27,8 @@ from payouts import attempts, errors, money, operators, recipient_details
 from payouts.engine import claims
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from postgres.errors import is_busy
 from rest.refusals import Refusal
-
-# How PostgreSQL says that others hold what we need.
-_BUSY: Final = (LockNotAvailable, DeadlockDetected, QueryCanceled)
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -47,7 +44,7 @@ def telling_refusals(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -
     except Refusal as refusal:
         model_admin.message_user(request, refusal.message, messages.ERROR)
     except OperationalError as error:
-        if not isinstance(error.__cause__, _BUSY):
+        if not is_busy(error):
             raise
         message = "Nothing was done: the database was busy with the same thing. Try again."
         model_admin.message_user(request, message, messages.ERROR)

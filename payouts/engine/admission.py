@@ -13,12 +13,12 @@ from typing import Final, Protocol
 from django.db import OperationalError, connection, models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
-from psycopg.errors import LockNotAvailable
 
 from payouts.engine import circuits
 from payouts.models import Pause, Payout
 from payouts.providers import registry
 from payouts.states import PayoutStatus
+from postgres.errors import is_locked
 
 # The first halves of the numbers of advisory locks, so that no other use of them meets ours.
 _PAUSE_LOCK: Final = 0x5041594F
@@ -85,7 +85,7 @@ def begin_pause(*, timeout_seconds: int) -> bool:
             _execute("SELECT set_config('lock_timeout', %s, true)", f"{timeout_seconds}s")
             _execute("SELECT pg_advisory_xact_lock(%s, 0)", _PAUSE_LOCK)
     except OperationalError as error:
-        if isinstance(error.__cause__, LockNotAvailable):
+        if is_locked(error):
             return False
         raise
     return True

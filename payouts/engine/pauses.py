@@ -11,7 +11,6 @@ from typing import Final
 
 from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models.functions import Now
-from psycopg.errors import LockNotAvailable, QueryCanceled, UniqueViolation
 
 from accounts.models import Merchant
 from payouts import attempts, errors
@@ -19,6 +18,7 @@ from payouts.engine import admission
 from payouts.models import Pause, Payout
 from payouts.providers import registry
 from payouts.states import PayoutStatus
+from postgres.errors import is_locked, timed_out, violates
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,11 @@ def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
                 logger.error("pause.begun.during_claims", extra={"scope": str(scope), "actor": actor})
             begun = Pause.objects.create(merchant=scope.merchant, provider=scope.provider, actor=actor, reason=reason)
     except IntegrityError as error:
-        if isinstance(error.__cause__, UniqueViolation):
+        if violates(error, "pause_once_at_a_time"):
             raise errors.PausedAlready from error
         raise
     except OperationalError as error:
-        if isinstance(error.__cause__, LockNotAvailable | QueryCanceled):
+        if is_locked(error) or timed_out(error):
             raise errors.PauseNotBegun from error
         raise
     transaction.on_commit(lambda: logger.warning("pause.begun", extra={"scope": begun.scope, "actor": actor}))

@@ -17,12 +17,12 @@ from typing import Final, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models.functions import Now
-from psycopg.errors import LockNotAvailable
 
 from payouts import dispatch
 from payouts.engine import admission, claims, inbox, processing
 from payouts.models import Payout, ProviderCallback
 from payouts.states import PayoutStatus
+from postgres.errors import is_locked
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _guarded(work: Callable[[], Done], thing: str, identifier: object) -> tuple[
     try:
         return True, work()
     except (OperationalError, InterfaceError) as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not is_locked(error):
             # The database is not well: the rows behind this one would fare no better.
             raise
         # Somebody holds this row for long.

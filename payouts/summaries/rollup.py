@@ -27,12 +27,12 @@ from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
 from django.db.models import Min
-from psycopg.errors import LockNotAvailable
 
 from payouts.models import RollupCell, RollupMark, RollupState
 from payouts.summaries import rollup_sql
 from payouts.summaries.rollup_sql import DayOfMerchant, Difference
 from postgres import snapshots
+from postgres.errors import is_locked
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def maintain(horizon: Horizon | None) -> Horizon | None:
         _refresh_until(ends_at)
         return _close_until(ends_at, horizon)
     except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not is_locked(error):
             raise
         return horizon
 
