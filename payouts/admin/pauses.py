@@ -173,7 +173,7 @@ class PauseAdmin(KeptForAudit):
 
 def _require_in_force(pause: Pause) -> None:
     """Refuse to end another pause of the same scope, begun after this one had ended. Keeps this one until then."""
-    if Pause.objects.select_for_update().filter(pk=pause.pk, ended_at__isnull=True).first() is None:
+    if Pause.objects.select_for_update().active().filter(pk=pause.pk).first() is None:
         raise errors.NotPaused
 
 

@@ -278,8 +278,7 @@ def _waiting(payout: Payout) -> dict[str, Any] | None:
     reason = admission.Holds.read().reason_for(payout)
     if reason is None:
         return None
-    covers = Q(merchant=payout.merchant_id) | Q(provider=payout.provider) | Q(merchant=None, provider="")
-    pauses = Pause.objects.filter(covers, ended_at=None).select_related("merchant")
+    pauses = Pause.objects.active().covering(payout.merchant_id, payout.provider).select_related("merchant")
     # Everything, then the merchant, then the provider: in the order in which the reason was chosen.
     return {"reason": reason.label, "pauses": sorted(pauses, key=lambda pause: (pause.provider, bool(pause.merchant)))}
 

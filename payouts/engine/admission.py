@@ -53,12 +53,7 @@ def has_provider() -> models.Q:
 
 def is_paused() -> models.Exists:
     """Select the payouts that a pause holds back. In the statement that takes a payout, after `enter`."""
-    covers = (
-        models.Q(merchant=models.OuterRef("merchant"))
-        | models.Q(provider=models.OuterRef("provider"))
-        | models.Q(merchant__isnull=True, provider="")
-    )
-    return models.Exists(Pause.objects.filter(covers, ended_at__isnull=True))
+    return models.Exists(Pause.objects.active().covering(models.OuterRef("merchant"), models.OuterRef("provider")))
 
 
 def is_held() -> models.Q:
@@ -165,7 +160,7 @@ class Holds:
     @classmethod
     def read(cls) -> Holds:
         """Read the pauses and circuits of this moment."""
-        pauses = list(Pause.objects.filter(ended_at__isnull=True))
+        pauses = list(Pause.objects.active())
         return cls(
             everything=any(pause.merchant_id is None and not pause.provider for pause in pauses),
             merchants=frozenset(pause.merchant_id for pause in pauses if pause.merchant_id is not None),

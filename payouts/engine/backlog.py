@@ -55,7 +55,7 @@ def alarms() -> Alarms:
     return {
         "requires_attention": _count(for_operator.filter(status=PayoutStatus.REQUIRES_ATTENTION)),
         "contradicted": _count(for_operator.filter(contradicted_at__isnull=False)),
-        "pauses": _count(Pause.objects.filter(ended_at__isnull=True)),
+        "pauses": _count(Pause.objects.active()),
         "circuits": {circuit.provider: circuit.opened_at is not None for circuit in ProviderCircuit.objects.all()},
     }
 

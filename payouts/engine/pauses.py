@@ -77,7 +77,7 @@ def resume(scope: Scope, *, actor: str) -> None:
 
     Raises NotPaused. A pause of another scope that covers the same payouts goes on holding them.
     """
-    active = Pause.objects.filter(merchant=scope.merchant, provider=scope.provider, ended_at__isnull=True)
+    active = Pause.objects.active().filter(merchant=scope.merchant, provider=scope.provider)
     if not active.update(ended_at=Now(), ended_by=actor):
         raise errors.NotPaused
     transaction.on_commit(lambda: logger.warning("pause.ended", extra={"scope": str(scope), "actor": actor}))

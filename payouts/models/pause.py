@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import Merchant
+
+
+class PauseQuerySet(models.QuerySet["Pause"]):
+    def active(self) -> Self:
+        """Return the pauses that nobody has ended."""
+        return self.filter(ended_at__isnull=True)
+
+    def covering(self, merchant: Any, provider: Any) -> Self:
+        """Return the pauses that hold back payouts of this merchant through this provider. Each may be an OuterRef."""
+        everything = models.Q(merchant__isnull=True, provider="")
+        return self.filter(models.Q(merchant=merchant) | models.Q(provider=provider) | everything)
 
 
 class Pause(models.Model):
@@ -24,6 +35,8 @@ class Pause(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     ended_by = models.CharField(max_length=200, blank=True)
+
+    objects = PauseQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

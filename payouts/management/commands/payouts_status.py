@@ -48,7 +48,7 @@ def _lines() -> Iterator[str]:
 
 
 def _pauses() -> Iterator[str]:
-    in_force = Pause.objects.filter(ended_at__isnull=True).select_related("merchant").order_by("id")
+    in_force = Pause.objects.active().select_related("merchant").order_by("id")
     pauses = list(in_force[: _LISTED_MAX + 1])
     if not pauses:
         yield "  none"

@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
 
 def _what_is_paused() -> str:
-    pauses = Pause.objects.filter(ended_at__isnull=True).select_related("merchant").order_by("id")[: _LISTED_MAX + 1]
+    pauses = Pause.objects.active().select_related("merchant").order_by("id")[: _LISTED_MAX + 1]
     scopes = [str(pausing.Scope(merchant=pause.merchant, provider=pause.provider)) for pause in pauses]
     if not scopes:
         return "Nothing is."
