@@ -220,6 +220,8 @@ class TestAKilledProcess:
     def test_stood_where_the_point_says(
         self, servers: Servers, client: Client, doorbell: Doorbell, point: Point
     ) -> None:
+        # Those of a process that another test has killed.
+        wait_until(lambda: open_transactions(servers.first) == (), what="PostgreSQL has noticed")
         with client.stopped_at(point, servers.first) as crash:
             seen = open_transactions(servers.first), Payout.objects.count(), doorbell.rung()
 
