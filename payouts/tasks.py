@@ -47,6 +47,6 @@ def run_export(export_id: str) -> None:
 
 
 def _enqueue_waiting(payout_id: uuid.UUID) -> None:
-    """Enqueue the payout that `admission.take_next` returned. It waits on if the broker does not accept the message."""
+    """Enqueue the payout of `admission.take_next_waiting`. It waits on if the broker does not accept the message."""
     if not dispatch.enqueue_payout(payout_id):
-        admission.give_back(payout_id)
+        admission.keep_waiting(payout_id)

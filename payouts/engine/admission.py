@@ -22,7 +22,7 @@ from postgres.errors import is_locked
 
 # The first halves of the numbers of advisory locks, so that no other use of them meets ours.
 _PAUSE_LOCK: Final = 0x5041594F
-_ROOM_LOCK: Final = 0x50415950
+_CAPACITY_LOCK: Final = 0x50415950
 
 
 class WaitingReason(models.TextChoices):
@@ -52,7 +52,7 @@ def has_provider() -> models.Q:
 
 
 def is_paused() -> models.Exists:
-    """Select the payouts that a pause holds back. In the statement that takes a payout, after `enter`."""
+    """Select the payouts that a pause holds back. In the statement that takes a payout, after `lock_pauses_shared`."""
     return models.Exists(Pause.objects.active().covering(models.OuterRef("merchant"), models.OuterRef("provider")))
 
 
@@ -63,14 +63,14 @@ def is_held() -> models.Q:
     return models.Q(status=PayoutStatus.PENDING) & (models.Q(is_paused()) | reviewed | troubled)
 
 
-def enter() -> None:
+def lock_pauses_shared() -> None:
     """Begin a claim, in its transaction: a pause that has begun is seen by the next statement, and one that begins now
-    waits until the claim has committed (`begin_pause`).
+    waits until the claim has committed (`lock_pauses`).
     """
     _execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", _PAUSE_LOCK)
 
 
-def begin_pause(*, timeout_seconds: int) -> bool:
+def lock_pauses(*, timeout_seconds: int) -> bool:
     """Wait, in the pause's transaction, for the claims that do not see it, and tell whether all of them have ended.
 
     Claims take milliseconds. One that is stuck is not waited for: a pause is an emergency brake.
@@ -86,7 +86,7 @@ def begin_pause(*, timeout_seconds: int) -> bool:
     return True
 
 
-def has_room(provider: str) -> bool:
+def has_capacity(provider: str) -> bool:
     """Tell whether the provider takes one more call. True holds until the end of the caller's transaction.
 
     Calls are counted by their leases, so a worker that died gives its place up when its lease does; and a callback that
@@ -96,7 +96,7 @@ def has_room(provider: str) -> bool:
     concurrency_max = registry.get(provider).capabilities.concurrency_max
     if concurrency_max is None:
         return True
-    _execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", _ROOM_LOCK, provider)
+    _execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", _CAPACITY_LOCK, provider)
     under_way = Payout.objects.filter(provider=provider, lease_expires_at__gt=Now())
     return under_way.count() < concurrency_max
 
@@ -106,12 +106,12 @@ def _execute(sql: str, *parameters: int | str) -> None:
         cursor.execute(sql, parameters)
 
 
-def turn_away(payout_id: uuid.UUID) -> None:
+def mark_waiting(payout_id: uuid.UUID) -> None:
     """Note that somebody came for this payout and could not begin: its turn is when another one has ended."""
     Payout.objects.due().filter(pk=payout_id, turned_away_at__isnull=True).update(turned_away_at=Now())
 
 
-def take_next(provider: str) -> uuid.UUID | None:
+def take_next_waiting(provider: str) -> uuid.UUID | None:
     """Return the payout that has waited longest for room at this provider, for the caller to ring for, or None."""
     waiting = Payout.objects.due().filter(provider=provider, turned_away_at__isnull=False).exclude(is_held())
     with transaction.atomic(durable=True):
@@ -122,12 +122,12 @@ def take_next(provider: str) -> uuid.UUID | None:
     return payout_id
 
 
-def give_back(payout_id: uuid.UUID) -> None:
-    """Let a payout wait on that was taken by `take_next`, and for which nobody could be rung."""
+def keep_waiting(payout_id: uuid.UUID) -> None:
+    """Let a payout wait on that was taken by `take_next_waiting`, and for which nobody could be rung."""
     Payout.objects.due().filter(pk=payout_id).update(turned_away_at=Now(), rung_at=None)
 
 
-def crowded_providers() -> list[str]:
+def providers_at_capacity() -> list[str]:
     """Return the providers at which payouts wait for room."""
     waiting = Payout.objects.filter(turned_away_at__isnull=False)
     return list(waiting.order_by("provider").values_list("provider", flat=True).distinct())

@@ -39,7 +39,7 @@ def _clock() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-class _Beaten(Exception):
+class _TrialTaken(Exception):
     """Another process took the trial of this provider. Undoes the claim."""
 
 
@@ -130,21 +130,21 @@ def _window_seconds(provider: str) -> float:
 def _claim_send(payout: Payout, *, source: PayoutStatus, reason: str, only_if: models.Q) -> Claim | None:
     circuit = circuits.state_of(payout.provider) if _may_be_in_trouble(payout.provider) else circuits.State.CLOSED
     if circuit is circuits.State.OPEN:
-        admission.turn_away(payout.pk)
+        admission.mark_waiting(payout.pk)
         return None
     began = _clock()
     try:
         with transaction.atomic(durable=True):
             # The row first: whoever waited for one with the other locks in hand would hold up all payouts.
             _lock_row(payout)
-            admission.enter()
-            if not admission.has_room(payout.provider):
-                admission.turn_away(payout.pk)
+            admission.lock_pauses_shared()
+            if not admission.has_capacity(payout.provider):
+                admission.mark_waiting(payout.pk)
                 return None
             taken = _take(payout, source=source, reason=reason, only_if=only_if)
             return _begin_send(taken, began=began, circuit=circuit) if taken is not None else None
-    except _Beaten:
-        admission.turn_away(payout.pk)
+    except _TrialTaken:
+        admission.mark_waiting(payout.pk)
         return None
 
 
@@ -174,7 +174,7 @@ def _take(payout: Payout, *, source: PayoutStatus, reason: str, only_if: models.
 def _begin_send(payout: Payout, *, began: float, circuit: circuits.State) -> Claim:
     is_trial = circuit is circuits.State.TO_BE_TRIED
     if is_trial and not circuits.begin_trial(payout.provider, seconds=settings.LEASE_SECONDS):
-        raise _Beaten
+        raise _TrialTaken
     maybe_sent = sends_maybe_arrived(payout).exists()
     return _begin_attempt(payout, AttemptKind.SEND, began=began, maybe_sent=maybe_sent, is_trial=is_trial)
 
@@ -190,8 +190,8 @@ def claim_ask(payout: Payout) -> Claim | None:
         _lock_row(payout)
         if not askable.exists():
             return None
-        if not admission.has_room(payout.provider):
-            admission.turn_away(payout.pk)
+        if not admission.has_capacity(payout.provider):
+            admission.mark_waiting(payout.pk)
             return None
         if not askable.update(**_lease()):
             return None

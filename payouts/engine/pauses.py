@@ -52,7 +52,7 @@ def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
         raise errors.ProviderNotFound
     try:
         with transaction.atomic():
-            if not admission.begin_pause(timeout_seconds=_CLAIMS_SECONDS):
+            if not admission.lock_pauses(timeout_seconds=_CLAIMS_SECONDS):
                 logger.error("pause.begun.during_claims", extra={"scope": str(scope), "actor": actor})
             begun = Pause.objects.create(merchant=scope.merchant, provider=scope.provider, actor=actor, reason=reason)
     except IntegrityError as error:

@@ -120,4 +120,4 @@ def _next_at(provider: str) -> uuid.UUID | None:
     capabilities = registry.get(provider).capabilities
     if capabilities.concurrency_max is None and not capabilities.fails_as_a_whole:
         return None
-    return admission.take_next(provider)
+    return admission.take_next_waiting(provider)

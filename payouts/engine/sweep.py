@@ -105,7 +105,7 @@ class _Hands:
         went_well = False
         while following is not None:
             if self.are_full:
-                admission.give_back(following)
+                admission.keep_waiting(following)
                 break
             went_well, following = _guarded(partial(processing.process, following), "payout", following)
         return went_well
@@ -140,9 +140,9 @@ def _sweep_turned_away(hands: _Hands) -> None:
 
     Not for all of them: most would only be turned away once more.
     """
-    for provider in admission.crowded_providers():
+    for provider in admission.providers_at_capacity():
         for _ in range(TURNS):
-            payout_id = admission.take_next(provider)
+            payout_id = admission.take_next_waiting(provider)
             if payout_id is None:
                 break
             if not hands.ring(payout_id):

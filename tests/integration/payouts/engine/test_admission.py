@@ -74,7 +74,7 @@ class TestCap:
         assert results == [None] * self.PAYOUTS
         assert crowd.most == concurrency_max
         # Whoever was turned away when the last call had just ended is found by the sweeper.
-        while sweep.sweep() != sweep.Sweep() or admission.crowded_providers():
+        while sweep.sweep() != sweep.Sweep() or admission.providers_at_capacity():
             for payout in Payout.objects.filter(status="pending"):
                 work(payout.pk)
         assert set(Payout.objects.values_list("status", flat=True)) == {"paid"}
@@ -189,53 +189,53 @@ class TestNext:
         for number, payout in enumerate(payouts):
             database.make_due(payout, seconds=100 - number)
         for payout in reversed(payouts):
-            admission.turn_away(payout.pk)
+            admission.mark_waiting(payout.pk)
         return payouts
 
     def test_is_the_one_that_has_been_due_for_longest(self, waiting: list[Payout]) -> None:
-        taken = [admission.take_next("fake") for _ in range(4)]
+        taken = [admission.take_next_waiting("fake") for _ in range(4)]
 
         assert taken == [*(payout.pk for payout in waiting), None]
 
     def test_is_marked_as_rung_for(self, waiting: list[Payout]) -> None:
         """So that the sweeper does not ring for it as well."""
-        admission.take_next("fake")
+        admission.take_next_waiting("fake")
 
         waiting[0].refresh_from_db()
         assert waiting[0].turned_away_at is None
         assert waiting[0].rung_at is not None
 
     def test_keeps_its_place_when_it_is_turned_away_again(self, waiting: list[Payout]) -> None:
-        admission.take_next("fake")
-        admission.turn_away(waiting[0].pk)
+        admission.take_next_waiting("fake")
+        admission.mark_waiting(waiting[0].pk)
 
-        assert admission.take_next("fake") == waiting[0].pk
+        assert admission.take_next_waiting("fake") == waiting[0].pk
 
     def test_keeps_its_place_when_nobody_could_be_rung(self, waiting: list[Payout]) -> None:
-        admission.take_next("fake")
-        admission.give_back(waiting[0].pk)
+        admission.take_next_waiting("fake")
+        admission.keep_waiting(waiting[0].pk)
 
         waiting[0].refresh_from_db()
         assert (waiting[0].turned_away_at is not None, waiting[0].rung_at) == (True, None)
-        assert admission.take_next("fake") == waiting[0].pk
+        assert admission.take_next_waiting("fake") == waiting[0].pk
 
     def test_is_of_this_provider(self, waiting: list[Payout]) -> None:
-        assert admission.take_next("sandbox") is None
+        assert admission.take_next_waiting("sandbox") is None
 
     def test_is_none_that_an_operator_holds(self, waiting: list[Payout]) -> None:
         pauses.pause(Scope(provider="fake"), **ADA)
 
-        assert admission.take_next("fake") is None
+        assert admission.take_next_waiting("fake") is None
 
     def test_is_none_that_is_under_review(self, waiting: list[Payout]) -> None:
         Payout.objects.filter(pk=waiting[0].pk).update(contradicted_at=Now())
 
-        assert admission.take_next("fake") == waiting[1].pk
+        assert admission.take_next_waiting("fake") == waiting[1].pk
 
     def test_is_none_that_is_gone(self, waiting: list[Payout]) -> None:
         services.cancel_payout(waiting[0], actor="merchant:x")
 
-        assert admission.take_next("fake") == waiting[1].pk
+        assert admission.take_next_waiting("fake") == waiting[1].pk
 
     def test_is_none_that_its_provider_has_settled(self, provider: FakeProvider, waiting: list[Payout]) -> None:
         """It told us by itself, and will be asked about in its own time."""
@@ -244,12 +244,12 @@ class TestNext:
 
         waiting[0].refresh_from_db()
         assert waiting[0].turned_away_at is None
-        assert admission.take_next("fake") == waiting[1].pk
+        assert admission.take_next_waiting("fake") == waiting[1].pk
 
     def test_is_none_that_is_due_later(self, waiting: list[Payout]) -> None:
         database.make_due(waiting[0], seconds=-60)
 
-        assert admission.take_next("fake") == waiting[1].pk
+        assert admission.take_next_waiting("fake") == waiting[1].pk
 
     def test_those_who_end_hand_on_to_the_end(self, provider: FakeProvider, waiting: list[Payout]) -> None:
         provider.promise(concurrency_max=1)
@@ -267,11 +267,11 @@ class TestNext:
 
         assert processing.process(waiting[2].pk) is None
 
-    def test_crowded_providers(self, waiting: list[Payout], make_payout: MakePayout) -> None:
-        assert admission.crowded_providers() == ["fake"]
-        admission.turn_away(make_payout().pk)
+    def test_providers_at_capacity(self, waiting: list[Payout], make_payout: MakePayout) -> None:
+        assert admission.providers_at_capacity() == ["fake"]
+        admission.mark_waiting(make_payout().pk)
 
-        assert admission.crowded_providers() == ["fake", "sandbox"]
+        assert admission.providers_at_capacity() == ["fake", "sandbox"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -279,9 +279,9 @@ class TestNextInRaces:
     def test_each_is_taken_once(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         payouts = [make_live_payout() for _ in range(6)]
         for payout in payouts:
-            admission.turn_away(payout.pk)
+            admission.mark_waiting(payout.pk)
 
-        results = racing.run_together(*[lambda: admission.take_next("fake")] * 8)
+        results = racing.run_together(*[lambda: admission.take_next_waiting("fake")] * 8)
 
         assert results.count(None) == 2
         assert {result for result in results if result is not None} == {payout.pk for payout in payouts}
@@ -289,7 +289,7 @@ class TestNextInRaces:
     def test_one_that_is_locked_holds_up_nobody(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         first, second = make_live_payout(), make_live_payout()
         for payout in (first, second):
-            admission.turn_away(payout.pk)
+            admission.mark_waiting(payout.pk)
         locked, taken = threading.Event(), threading.Event()
 
         def lock() -> None:
@@ -301,7 +301,7 @@ class TestNextInRaces:
         def take() -> uuid.UUID | None:
             assert locked.wait(10)
             try:
-                return admission.take_next("fake")
+                return admission.take_next_waiting("fake")
             finally:
                 taken.set()
 

@@ -355,7 +355,7 @@ class TestWaiting:
 
         def claim() -> None:
             with transaction.atomic():
-                admission.enter()
+                admission.lock_pauses_shared()
                 entered.set()
                 time.sleep(0.1)
                 order.append("claimed")
@@ -404,7 +404,7 @@ class TestWaiting:
 
         def claim() -> None:
             with transaction.atomic():
-                admission.enter()
+                admission.lock_pauses_shared()
                 entered.set()
                 assert answered.wait(10)
 
