@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 100
 
 # A new payout or callback has just been rung for. The sweeper takes up what is still waiting after that.
-RUNG_RECENTLY: Final = timedelta(seconds=2)
+ENQUEUED_RECENTLY: Final = timedelta(seconds=2)
 
 # A ring that led to nothing for so long was lost, or nobody is there to hear it. Then the sweeper rings again, and does
 # the work itself: a dead worker beside a Redis that is well looks like this. Where calls are given less time than the
 # usual 30 s, a ring is as well; but never so little that a queue which is merely long looks dead.
-UNHEARD: Final = timedelta(seconds=min(30, max(5, settings.PROVIDER_TIMEOUT_SECONDS)))
+REENQUEUE_AFTER: Final = timedelta(seconds=min(30, max(5, settings.PROVIDER_TIMEOUT_SECONDS)))
 
 # Of the payouts that wait for room at one provider, so many are tried in each round.
-TURNS: Final = 10
+CAPACITY_TRIES: Final = 10
 
 # No new call begins after so long in a round: what else the sweeper does must not wait for a slow provider.
 INLINE_SECONDS: Final = 10.0
@@ -73,30 +73,30 @@ def sweep() -> Sweep:
     """
     expired = _expire_leases()
     callbacks = _sweep_callbacks()
-    hands = _Hands()
-    _sweep_turned_away(hands)
-    taken = _take_due()
-    rung, processed = _sweep_payouts(taken, hands)
-    done = Sweep(expired=expired, due=len(taken), rung=rung, processed=processed, callbacks=callbacks)
+    this_round = _Round()
+    _sweep_waiting(this_round)
+    taken = _claim_due()
+    enqueued, processed = _sweep_payouts(taken, this_round)
+    done = Sweep(expired=expired, due=len(taken), rung=enqueued, processed=processed, callbacks=callbacks)
     if done != Sweep():
         logger.info("sweep.finished", extra=vars(done))
     return done
 
 
-class _Hands:
+class _Round:
     """What the sweeper does about one payout after the other in a round: it rings, or takes it in hand itself."""
 
     def __init__(self) -> None:
-        self._bell_works = True
+        self._broker_works = True
         self._ends_at = time.monotonic() + INLINE_SECONDS
 
-    def ring(self, payout_id: uuid.UUID) -> bool:
+    def enqueue(self, payout_id: uuid.UUID) -> bool:
         """Ring until it fails: one failure is enough to know, and each further one would take half a second."""
-        self._bell_works = self._bell_works and dispatch.enqueue_payout(payout_id)
-        return self._bell_works
+        self._broker_works = self._broker_works and dispatch.enqueue_payout(payout_id)
+        return self._broker_works
 
     @property
-    def are_full(self) -> bool:
+    def is_over(self) -> bool:
         return time.monotonic() >= self._ends_at
 
     def process(self, payout_id: uuid.UUID) -> bool:
@@ -104,7 +104,7 @@ class _Hands:
         following: uuid.UUID | None = payout_id
         went_well = False
         while following is not None:
-            if self.are_full:
+            if self.is_over:
                 admission.keep_waiting(following)
                 break
             went_well, following = _guarded(partial(processing.process, following), "payout", following)
@@ -120,72 +120,72 @@ def _expire_leases() -> int:
 
 def _sweep_callbacks() -> int:
     """Apply what has waited, here: it calls nobody, so ringing for it would only be a way to lose it once more."""
-    applied = (_guarded(partial(inbox.apply, taken), "callback", taken) for taken in _take_callbacks())
+    applied = (_guarded(partial(inbox.apply, taken), "callback", taken) for taken in _claim_callbacks())
     return sum(bool(was_applied) for _, was_applied in applied)
 
 
-def _take_callbacks() -> list[int]:
+def _claim_callbacks() -> list[int]:
     """Mark callbacks as tried and return them: one that cannot be applied must not be all that is ever looked at."""
     waiting = ProviderCallback.objects.filter(admission.has_provider(), applied_at__isnull=True)
-    unheard = waiting.filter(received_at__lte=Now() - RUNG_RECENTLY).exclude(tried_at__gt=Now() - UNHEARD)
+    overdue = waiting.filter(received_at__lte=Now() - ENQUEUED_RECENTLY).exclude(tried_at__gt=Now() - REENQUEUE_AFTER)
     with transaction.atomic(durable=True):
-        locked = unheard.order_by("id").select_for_update(skip_locked=True)
+        locked = overdue.order_by("id").select_for_update(skip_locked=True)
         ids = list(locked.values_list("pk", flat=True)[:BATCH])
         ProviderCallback.objects.filter(pk__in=ids).update(tried_at=Now())
     return ids
 
 
-def _sweep_turned_away(hands: _Hands) -> None:
+def _sweep_waiting(this_round: _Round) -> None:
     """Keep the queue of those that wait for room going. Whoever ends a call rings for the next, unless it died.
 
     Not for all of them: most would only be turned away once more.
     """
     for provider in admission.providers_at_capacity():
-        for _ in range(TURNS):
+        for _ in range(CAPACITY_TRIES):
             payout_id = admission.take_next_waiting(provider)
             if payout_id is None:
                 break
-            if not hands.ring(payout_id):
-                hands.process(payout_id)
+            if not this_round.enqueue(payout_id):
+                this_round.process(payout_id)
 
 
 @dataclass(frozen=True)
 class Due:
     payout_id: uuid.UUID
     #: It was rung for when it became due, and nobody has come.
-    is_unheard: bool
+    is_repeat: bool
 
 
-def _take_due() -> list[Due]:
+def _claim_due() -> list[Due]:
     """Mark payouts that are due as rung for, and return them. No other sweeper takes the same."""
-    unheard = models.Q(rung_at__isnull=False, rung_at__gte=models.F("due_at"))
+    repeat = models.Q(rung_at__isnull=False, rung_at__gte=models.F("due_at"))
     with transaction.atomic(durable=True):
-        rows = list(_unrung().annotate(is_unheard=unheard).order_by("due_at").values_list("pk", "is_unheard")[:BATCH])
+        rows = list(_to_enqueue().annotate(is_repeat=repeat).order_by("due_at").values_list("pk", "is_repeat")[:BATCH])
         Payout.objects.filter(pk__in=[payout_id for payout_id, _ in rows]).update(rung_at=Now())
     return [Due(*row) for row in rows]
 
 
-def _unrung() -> models.QuerySet[Payout]:
+def _to_enqueue() -> models.QuerySet[Payout]:
     """What is due, may go, waits for no room, and has not been rung for since it became due, or a while ago."""
-    new = models.Q(status=PayoutStatus.PENDING, rung_at__isnull=True, due_at__gt=Now() - RUNG_RECENTLY)
-    rung = models.Q(rung_at__gte=models.F("due_at"), rung_at__gt=Now() - UNHEARD)
+    new = models.Q(status=PayoutStatus.PENDING, rung_at__isnull=True, due_at__gt=Now() - ENQUEUED_RECENTLY)
+    enqueued = models.Q(rung_at__gte=models.F("due_at"), rung_at__gt=Now() - REENQUEUE_AFTER)
     due = Payout.objects.due().filter(admission.has_provider(), turned_away_at__isnull=True)
-    return due.exclude(new).exclude(rung).exclude(admission.is_held()).select_for_update(skip_locked=True)
+    return due.exclude(new).exclude(enqueued).exclude(admission.is_held()).select_for_update(skip_locked=True)
 
 
-def _sweep_payouts(taken: list[Due], hands: _Hands) -> tuple[int, int]:
+def _sweep_payouts(taken: list[Due], this_round: _Round) -> tuple[int, int]:
     """Ring for each, process those here that nobody came for, and return how many were rung for and processed."""
-    rung = {due.payout_id for due in taken if hands.ring(due.payout_id)}
+    enqueued = {due.payout_id for due in taken if this_round.enqueue(due.payout_id)}
     processed = 0
     for due in taken:
-        if due.payout_id in rung and not due.is_unheard:
+        if due.payout_id in enqueued and not due.is_repeat:
             continue
-        if not hands.are_full:
-            processed += hands.process(due.payout_id)
-        elif due.payout_id not in rung:
+        if not this_round.is_over:
+            processed += this_round.process(due.payout_id)
+        elif due.payout_id not in enqueued:
             # Nobody knows of it yet; the next round may take it up.
             Payout.objects.filter(pk=due.payout_id).update(rung_at=None)
-    return len(rung), processed
+    return len(enqueued), processed
 
 
 Done = TypeVar("Done")

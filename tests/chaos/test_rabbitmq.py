@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from payouts.engine.sweep import RUNG_RECENTLY
+from payouts.engine.sweep import ENQUEUED_RECENTLY
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.rabbitmq import RabbitMQ, running_rabbitmq
 from tests.e2e.test_main_job import body, client_of, wait_for
@@ -49,7 +49,7 @@ class Merchant:
         """Ask for a payout; say whether it is paid before the sweeper would look for it: somebody heard the ring."""
         started = time.monotonic()
         _, location = self.post()
-        return self.sees_paid(location) and time.monotonic() - started < RUNG_RECENTLY.total_seconds()
+        return self.sees_paid(location) and time.monotonic() - started < ENQUEUED_RECENTLY.total_seconds()
 
     def broker(self) -> tuple[int, str]:
         """Return what an orchestrator is told."""

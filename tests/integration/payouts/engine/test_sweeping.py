@@ -23,7 +23,7 @@ from tests.support.doorbell import Doorbell
 from tests.support.fake_provider import Answer, FakeProvider
 
 NEVER_AGAIN = [PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.RETURNED, PayoutStatus.REQUIRES_ATTENTION]
-UNHEARD_SECONDS = sweeping.UNHEARD.total_seconds()
+REENQUEUE_SECONDS = sweeping.REENQUEUE_AFTER.total_seconds()
 
 MakePayout = Callable[..., Payout]
 
@@ -81,7 +81,7 @@ class TestSweep:
 
     def test_does_not_ring_twice_for_the_same(self, doorbell: Doorbell, missed_payout: Payout) -> None:
         sweeping.sweep()
-        turn_back("rung_at", "due_at", seconds=UNHEARD_SECONDS - 15)
+        turn_back("rung_at", "due_at", seconds=REENQUEUE_SECONDS - 15)
 
         swept = sweeping.sweep()
 
@@ -90,7 +90,7 @@ class TestSweep:
 
     def test_rings_again_when_nobody_came_for_long(self, doorbell: Doorbell, missed_payout: Payout) -> None:
         sweeping.sweep()
-        turn_back("rung_at", seconds=UNHEARD_SECONDS)
+        turn_back("rung_at", seconds=REENQUEUE_SECONDS)
 
         swept = sweeping.sweep()
 
@@ -277,7 +277,7 @@ class TestNobodyCame:
     ) -> None:
         old, young = make_live_payout(), make_live_payout()
         for payout in (old, young):
-            database.make_due(payout, seconds=UNHEARD_SECONDS)
+            database.make_due(payout, seconds=REENQUEUE_SECONDS)
         # Rung for when it became due, which the other never was: its ring may be heard yet.
         Payout.objects.filter(pk=old.pk).update(rung_at=F("due_at"))
         doorbell.silence()
@@ -295,7 +295,7 @@ class TestNobodyCame:
     ) -> None:
         provider.on_send(fake_provider.UNAVAILABLE, fake_provider.PAID)
         for _ in range(2):
-            database.make_due(live_payout, seconds=UNHEARD_SECONDS)
+            database.make_due(live_payout, seconds=REENQUEUE_SECONDS)
             Payout.objects.update(rung_at=F("due_at"))
 
             swept = sweeping.sweep()
@@ -436,7 +436,7 @@ class TestPoison:
             sweeping.sweep()
 
         at_once = sweeping.sweep()
-        ProviderCallback.objects.update(tried_at=F("tried_at") - sweeping.UNHEARD)
+        ProviderCallback.objects.update(tried_at=F("tried_at") - sweeping.REENQUEUE_AFTER)
         later = sweeping.sweep()
 
         assert (at_once, later) == (sweeping.Sweep(), sweeping.Sweep(callbacks=1))
@@ -512,7 +512,7 @@ class TestTurnedAway:
     def test_are_rung_for_in_their_order_and_a_few_at_a_time(
         self, doorbell: Doorbell, provider: FakeProvider, make_live_payout: MakePayout
     ) -> None:
-        payouts = [make_live_payout() for _ in range(sweeping.TURNS + 1)]
+        payouts = [make_live_payout() for _ in range(sweeping.CAPACITY_TRIES + 1)]
         for number, payout in enumerate(payouts):
             Payout.objects.filter(pk=payout.pk).update(turned_away_at=Now() - timedelta(seconds=100 - number))
         doorbell.silence()
@@ -520,7 +520,7 @@ class TestTurnedAway:
         swept = sweeping.sweep()
 
         assert swept == sweeping.Sweep()
-        assert doorbell.rung() == sweeping.TURNS
+        assert doorbell.rung() == sweeping.CAPACITY_TRIES
         waiting = Payout.objects.filter(turned_away_at__isnull=False)
         assert [payout.pk for payout in waiting] == [payouts[-1].pk]
 
@@ -540,7 +540,7 @@ class TestTurnedAway:
     ) -> None:
         provider.promise(concurrency_max=1)
         old, following = make_live_payout(), make_live_payout()
-        database.make_due(old, seconds=UNHEARD_SECONDS)
+        database.make_due(old, seconds=REENQUEUE_SECONDS)
         Payout.objects.filter(pk=old.pk).update(rung_at=F("due_at"))
 
         def send(instruction: base.Instruction) -> base.Report:
