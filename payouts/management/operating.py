@@ -37,7 +37,7 @@ def actor() -> str:
 
 
 @contextmanager
-def told_in_sentences() -> Iterator[None]:
+def refusals_as_command_errors() -> Iterator[None]:
     """Turn refusals, and a database that is away or busy, into a sentence and the exit code 1."""
     try:
         yield
@@ -95,7 +95,7 @@ class PayoutCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args
-        with told_in_sentences():
+        with refusals_as_command_errors():
             payout = Payout.objects.filter(pk=options["payout"]).first()
             if payout is None:
                 raise CommandError(f"There is no payout {options['payout']}.")

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         del args
         if not 1 <= options["wait_seconds"] <= WAIT_SECONDS_MAX:
             raise CommandError(f"--wait-seconds takes a whole number from 1 to {WAIT_SECONDS_MAX}.")
-        with operating.told_in_sentences():
+        with operating.refusals_as_command_errors():
             scope = operating.scope_of(options)
             self.stderr.write(_pause(scope, options))
             if options["wait"]:

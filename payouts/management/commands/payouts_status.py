@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args, options
-        with operating.told_in_sentences():
+        with operating.refusals_as_command_errors():
             lines = list(_lines())
         self.stdout.write("\n".join(lines))
 

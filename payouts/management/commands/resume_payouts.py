@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args
-        with operating.told_in_sentences():
+        with operating.refusals_as_command_errors():
             scope = operating.scope_of(options)
             try:
                 pausing.resume(scope, actor=operating.actor())

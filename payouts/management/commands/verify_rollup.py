@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args
-        with operating.told_in_sentences():
+        with operating.refusals_as_command_errors():
             days = rollup.closed_days(options["first"], options["last"])
             differing: list[str] = []
             shown = 0
