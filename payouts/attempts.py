@@ -13,7 +13,7 @@ from rest import texts
 MESSAGE_LENGTH_MAX = 500
 
 
-def usable_reason(text: str) -> str:
+def clean_reason(text: str) -> str:
     """Return an operator's reason as it is kept. Raises ReasonMissing and ReasonUnusable."""
     problem = texts.problem_of_line(text)
     if problem == texts.BLANK:
@@ -26,7 +26,7 @@ def usable_reason(text: str) -> str:
     return reason
 
 
-def append(
+def record(
     payout: Payout,
     *,
     kind: AttemptKind,

@@ -40,7 +40,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     PayoutShownPaid for one of which the provider has said that it was paid, and WindowOver for one that may have been
     sent longer ago than the provider remembers.
     """
-    reason = attempts.usable_reason(reason)
+    reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
         if current.deleted_at is not None:
@@ -54,7 +54,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
         _refuse_in_hand(current)
         if current.status == PayoutStatus.REQUIRES_ATTENTION and not claims.may_send_again(current):
             raise errors.WindowOver
-        attempts.append(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.RETRIED, actor=actor, message=reason)
+        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.RETRIED, actor=actor, message=reason)
         retried = transitions.move(
             current.pk,
             source=PayoutStatus(current.status),
@@ -97,7 +97,7 @@ def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: 
     sent then, and a failed one that was paid after all.
     Raises ReasonMissing, ReasonUnusable, PayoutInHand, and PayoutNotInAttention for any other payout.
     """
-    reason = attempts.usable_reason(reason)
+    reason = attempts.clean_reason(reason)
     failure: dict[str, Any] = {"failure_code": RESOLVED if target == PayoutStatus.FAILED else ""}
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
@@ -106,7 +106,7 @@ def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: 
             raise errors.PayoutNotInAttention(_sentence(current, errors.PayoutNotInAttention))
         _refuse_in_hand(current)
         outcome = _OUTCOME_OF_RESOLUTION[target]
-        attempts.append(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=reason)
+        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=reason)
         for source, following in pairwise((PayoutStatus(current.status), *path)):
             transitions.move(current.pk, source=source, target=following, actor=actor, reason=reason)
         changes = {"due_at": None, "contradicted_at": None, "failure_message": "", **failure}
@@ -131,12 +131,12 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
 
     Raises ReasonMissing, ReasonUnusable and PayoutNotAskable.
     """
-    reason = attempts.usable_reason(reason)
+    reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
         if current.status not in claims.ASKABLE or current.lease_token is not None:
             raise errors.PayoutNotAskable(_sentence(current, errors.PayoutNotAskable))
-        attempts.append(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
+        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
         Payout.objects.filter(pk=current.pk).update(due_at=Now(), rung_at=None)
         transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
         return Payout.objects.get(pk=current.pk)
@@ -148,7 +148,7 @@ def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Pay
     Raises ReasonMissing, ReasonUnusable, PayoutNotContradicted, and PayoutShownPaid for one that would be sent then
     although its provider has said that it was paid.
     """
-    reason = attempts.usable_reason(reason)
+    reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
         if current.contradicted_at is None:
@@ -156,7 +156,7 @@ def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Pay
         if current.status == PayoutStatus.PENDING and _is_shown_paid(current):
             # Without the flag it would be sent.
             raise errors.PayoutShownPaid
-        attempts.append(
+        attempts.record(
             current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ACKNOWLEDGED, actor=actor, message=reason
         )
         Payout.objects.filter(pk=current.pk).update(contradicted_at=None)

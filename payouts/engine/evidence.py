@@ -42,17 +42,17 @@ class Evidence:
         return f"{said}, {self.code}: {self.message}" if self.code else said
 
 
-class Reading(enum.Enum):
+class Verdict(enum.Enum):
     """What evidence means for a payout with a certain status."""
 
     #: It takes the payout further.
-    MOVES = enum.auto()
+    ADVANCES = "moves"
     #: We know it, or something that came after it.
-    KNOWN = enum.auto()
+    KNOWN = "known"
     #: It cannot be true together with what we say of the payout.
-    CONTRADICTS = enum.auto()
+    CONTRADICTS = "contradicts"
     #: It shows nothing.
-    SILENT = enum.auto()
+    INCONCLUSIVE = "silent"
 
 
 _OUTCOME_OF_REPORT: Final = {
@@ -86,25 +86,25 @@ def target_of(outcome: AttemptOutcome) -> PayoutStatus | None:
     return _TARGET_OF_OUTCOME.get(outcome)
 
 
-def read(status: PayoutStatus, outcome: AttemptOutcome) -> Reading:
+def judge(status: PayoutStatus, outcome: AttemptOutcome) -> Verdict:
     """Return what this outcome, true of the payout's present reference, means for a payout with this status."""
     target = target_of(outcome)
     if target is None:
-        return Reading.SILENT
+        return Verdict.INCONCLUSIVE
     if states.path_of_evidence(status, target):
-        return Reading.MOVES
-    return Reading.KNOWN if target in _OVERTAKEN.get(status, frozenset()) else Reading.CONTRADICTS
+        return Verdict.ADVANCES
+    return Verdict.KNOWN if target in _OVERTAKEN.get(status, frozenset()) else Verdict.CONTRADICTS
 
 
-def read_of_earlier_reference(outcome: AttemptOutcome) -> Reading:
+def judge_earlier_reference(outcome: AttemptOutcome) -> Verdict:
     """Return what it means for a payout that has got another reference, its provider having refused this one."""
     target = target_of(outcome)
     if target is None:
-        return Reading.SILENT
-    return Reading.KNOWN if target == PayoutStatus.FAILED else Reading.CONTRADICTS
+        return Verdict.INCONCLUSIVE
+    return Verdict.KNOWN if target == PayoutStatus.FAILED else Verdict.CONTRADICTS
 
 
-def gather(call: Callable[[base.Instruction], base.Report], instruction: base.Instruction) -> Evidence:
+def call_provider(call: Callable[[base.Instruction], base.Report], instruction: base.Instruction) -> Evidence:
     """Call the provider and say what its answer shows, without the recipient's details. Never raises.
 
     An exception that is none of the three kinds is a defect of the provider's code or a time limit of ours; either way
@@ -112,7 +112,7 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
     """
     recipient = instruction.recipient_details
     try:
-        return of_report(call(instruction), recipient)
+        return from_report(call(instruction), recipient)
     except base.Rejected as error:
         found = _evidence(AttemptOutcome.REJECTED, error.code, error.message, recipient)
         return replace(found, is_of_one_send=not error.is_for_good)
@@ -126,7 +126,7 @@ def gather(call: Callable[[base.Instruction], base.Report], instruction: base.In
         return replace(found, is_trouble=True)
 
 
-def of_report(report: base.Report, recipient: RecipientDetails) -> Evidence:
+def from_report(report: base.Report, recipient: RecipientDetails) -> Evidence:
     """Return what a report shows, without the recipient's details, which a provider may repeat in its words."""
     found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient)
     provider_reference = _storable(texts.on_one_line(str(report.provider_reference)).strip(), REFERENCE_LENGTH_MAX)

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from payouts import attempts, errors
 from payouts.engine import evidence, outcomes
-from payouts.engine.evidence import Evidence, Reading
+from payouts.engine.evidence import Evidence, Verdict
 from payouts.models import CallbackResult, Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 _REFERENCE: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9][0-9]{0,3}))?")
 
 _RESULTS: Final = {
-    Reading.MOVES: CallbackResult.APPLIED,
-    Reading.KNOWN: CallbackResult.KNOWN,
-    Reading.SILENT: CallbackResult.KNOWN,
-    Reading.CONTRADICTS: CallbackResult.CONTRADICTED,
+    Verdict.ADVANCES: CallbackResult.APPLIED,
+    Verdict.KNOWN: CallbackResult.KNOWN,
+    Verdict.INCONCLUSIVE: CallbackResult.KNOWN,
+    Verdict.CONTRADICTS: CallbackResult.CONTRADICTED,
 }
 
 
@@ -83,26 +83,26 @@ def _apply(callback: ProviderCallback) -> tuple[CallbackResult, Payout | None]:
     if payout is None:
         logger.error("callback.no_payout", extra={"callback_id": callback.pk})
         return CallbackResult.NO_PAYOUT, None
-    found = evidence.of_report(told.report, payout.recipient_details)
+    found = evidence.from_report(told.report, payout.recipient_details)
     is_of_other_terms = (told.amount, told.currency) != (payout.amount, payout.currency)
     if is_of_other_terms:
         found = Evidence(AttemptOutcome.UNKNOWN, "answer_mismatch", "The provider names another amount or currency.")
     _write(callback, payout, found, reference_number)
     if is_of_other_terms:
-        outcomes.flag(payout, found)
+        outcomes.flag_contradiction(payout, found)
         return CallbackResult.CONTRADICTED, payout
-    reading = outcomes.apply(
+    verdict = outcomes.apply(
         payout,
         found,
         reference_number=reference_number,
         actor=_actor(callback),
         reason=f"callback: {found}",
     )
-    return _RESULTS[reading], payout
+    return _RESULTS[verdict], payout
 
 
 def _write(callback: ProviderCallback, payout: Payout, found: Evidence, reference_number: int) -> None:
-    attempts.append(
+    attempts.record(
         payout,
         kind=AttemptKind.CALLBACK,
         outcome=found.outcome,

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from payouts import transitions
 from payouts.engine import claims, evidence, retries
 from payouts.engine.claims import Claim
-from payouts.engine.evidence import Evidence, Reading
+from payouts.engine.evidence import Evidence, Verdict
 from payouts.models import Payout, PayoutAttempt
 from payouts.providers import registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus, path_of_evidence
@@ -31,7 +31,7 @@ PROVIDER_UNAVAILABLE = "provider_unavailable"
 Decision = tuple[PayoutStatus | None, str, dict[str, Any]]
 
 
-def settle(claim: Claim, found: Evidence) -> None:
+def record(claim: Claim, found: Evidence) -> None:
     """Write what the provider's answer showed, and change the status where it is evidence of another one.
 
     Where the lease was lost meanwhile, the evidence is applied to the payout as it is now.
@@ -45,28 +45,28 @@ def settle(claim: Claim, found: Evidence) -> None:
         source = PayoutStatus(claim.payout.status)
         mine = models.Q(lease_token=claim.payout.lease_token)
         if target is None:
-            settled = _stay(claim.payout, mine, changes)
+            recorded = _reschedule(claim.payout, mine, changes)
         else:
-            settled = _move(claim.payout, source, target, actor=claims.ACTOR, reason=reason, only_if=mine, **changes)
-        if not settled:
-            _apply_late(claim, found)
+            recorded = _move(claim.payout, source, target, actor=claims.ACTOR, reason=reason, only_if=mine, **changes)
+        if not recorded:
+            _apply_late_evidence(claim, found)
 
 
 def _decide(claim: Claim, found: Evidence) -> Decision:
     """Return the status that the payout goes to (None: it stays), the reason, and the columns that change with it."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
-    reading = Reading.SILENT if _proves_nothing(claim, found) else evidence.read(status, found.outcome)
+    verdict = Verdict.INCONCLUSIVE if _proves_nothing(claim, found) else evidence.judge(status, found.outcome)
     target = evidence.target_of(found.outcome)
-    if reading is Reading.MOVES and target is not None:
+    if verdict is Verdict.ADVANCES and target is not None:
         return target, str(found), _columns(target, found, payout)
-    if reading is Reading.CONTRADICTS:
-        flag(payout, found)
+    if verdict is Verdict.CONTRADICTS:
+        flag_contradiction(payout, found)
     if status == PayoutStatus.PROCESSING:
-        return _decide_unsettled_send(claim, found)
+        return _decide_inconclusive_send(claim, found)
     return _decide_next_ask(claim, status, found)
 
 
-def _decide_unsettled_send(claim: Claim, found: Evidence) -> Decision:
+def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
     if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
         return PayoutStatus.UNKNOWN, str(found), {"due_at": _in(_ask_delay(1))}
     sends_count, tried_for_seconds = _tries(claim)
@@ -97,8 +97,8 @@ def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Dec
         PayoutStatus.SUBMITTED: capabilities.settle_time_seconds,
         PayoutStatus.PAID: capabilities.return_window_seconds,
     }[status]
-    settled_for_good = status == PayoutStatus.PAID and found.is_final
-    if _waited_seconds(claim, status) < patience_seconds and not settled_for_good:
+    is_settled = status == PayoutStatus.PAID and found.is_final
+    if _waited_seconds(claim, status) < patience_seconds and not is_settled:
         rarer = retries.ASK_PAID_RARER if status == PayoutStatus.PAID else 1
         return None, "", {"due_at": _in(_ask_delay(claim.payout.attempts_count, rarer=rarer))}
     if status == PayoutStatus.PAID:
@@ -138,7 +138,7 @@ def _in(seconds: float) -> models.Expression | models.F:
     return Now() + timedelta(seconds=seconds)
 
 
-def _stay(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
+def _reschedule(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
     """Give the lease back and set when to ask next."""
     return bool(
         Payout.objects.filter(mine, pk=payout.pk, status=payout.status).update(
@@ -169,41 +169,41 @@ def _move(
     return True
 
 
-def _apply_late(claim: Claim, found: Evidence) -> None:
+def _apply_late_evidence(claim: Claim, found: Evidence) -> None:
     """Apply evidence of a worker that lost its lease to the payout as it is now."""
     payout = Payout.objects.select_for_update().get(pk=claim.payout.pk)
     is_refused_send = claim.kind == AttemptKind.SEND and found.outcome == AttemptOutcome.REJECTED
     if _proves_nothing(claim, found) or (is_refused_send and payout.status == PayoutStatus.SUBMITTED):
         # The provider has said meanwhile that it took it. Which of the two holds it will tell when it is asked.
         return
-    reading = apply(
+    verdict = apply(
         payout,
         found,
         reference_number=claim.payout.reference_number,
         actor=claims.ACTOR,
         reason=f"late evidence: {found}",
     )
-    logger.info("payout.evidence.late", extra={**_names(payout, found), "reading": reading.name.lower()})
+    logger.info("payout.evidence.late", extra={**_names(payout, found), "reading": verdict.value})
 
 
-def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str, reason: str) -> Reading:
+def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str, reason: str) -> Verdict:
     """Apply evidence about one of its references to a payout which the caller's transaction has locked.
 
     Returns what the evidence meant for the payout.
     """
     status = PayoutStatus(payout.status)
     if reference_number == payout.reference_number:
-        reading = evidence.read(status, found.outcome)
+        verdict = evidence.judge(status, found.outcome)
     else:
-        reading = evidence.read_of_earlier_reference(found.outcome)
-    if reading is Reading.CONTRADICTS and _is_overtaken(payout, found, reference_number):
-        reading = Reading.KNOWN
+        verdict = evidence.judge_earlier_reference(found.outcome)
+    if verdict is Verdict.CONTRADICTS and _is_overtaken(payout, found, reference_number):
+        verdict = Verdict.KNOWN
     target = evidence.target_of(found.outcome)
-    if reading is Reading.MOVES and target is not None:
+    if verdict is Verdict.ADVANCES and target is not None:
         _move(payout, status, target, actor=actor, reason=reason, **_columns(target, found, payout))
-    elif reading is Reading.CONTRADICTS:
-        flag(payout, found)
-    return reading
+    elif verdict is Verdict.CONTRADICTS:
+        flag_contradiction(payout, found)
+    return verdict
 
 
 def _is_overtaken(payout: Payout, found: Evidence, reference_number: int) -> bool:
@@ -218,7 +218,7 @@ def _is_overtaken(payout: Payout, found: Evidence, reference_number: int) -> boo
     return found.outcome == AttemptOutcome.ACCEPTED and ended.exclude(kind=AttemptKind.OPERATOR).exists()
 
 
-def flag(payout: Payout, found: Evidence) -> None:
+def flag_contradiction(payout: Payout, found: Evidence) -> None:
     """Raise the alarm: what the provider says cannot be true together with what we say. The status stays."""
     Payout.objects.filter(pk=payout.pk, contradicted_at__isnull=True).update(contradicted_at=Now())
     names = _names(payout, found)

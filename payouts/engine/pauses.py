@@ -47,7 +47,7 @@ def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
     Raises ReasonMissing, ReasonUnusable, ProviderNotFound, PausedAlready where exactly this is paused, and
     PauseNotBegun where something else holds the table of pauses.
     """
-    reason = attempts.usable_reason(reason)
+    reason = attempts.clean_reason(reason)
     if scope.provider and scope.provider not in registry.PROVIDERS:
         raise errors.ProviderNotFound
     try:

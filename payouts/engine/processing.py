@@ -27,7 +27,7 @@ from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 logger = logging.getLogger(__name__)
 
 # PostgreSQL is back after a second or two where it was restarted, or another one took over. Within a task's time.
-SETTLE_PAUSES_SECONDS: Final = (0.1, 1.0, 3.0)
+RECORD_PAUSES_SECONDS: Final = (0.1, 1.0, 3.0)
 
 
 def process(payout_id: uuid.UUID) -> uuid.UUID | None:
@@ -63,7 +63,7 @@ def _step(claim: Claim, provider: base.Provider) -> None:
 def _send(claim: Claim, provider: base.Provider) -> None:
     held_back = _reason_not_to_send(claim)
     if held_back is not None:
-        _settle(claim, held_back)
+        _record(claim, held_back)
         return
     found = _attempt(claim, provider.send)
     if provider.capabilities.fails_as_a_whole:
@@ -81,24 +81,24 @@ def _reason_not_to_send(claim: Claim) -> Evidence | None:
 
 
 def _attempt(claim: Claim, call: Callable[[base.Instruction], base.Report]) -> Evidence:
-    """Call the provider and settle: steps 2 and 3 of Note [Commit, call, commit]."""
-    found = evidence.gather(call, claim.instruction)
-    _settle(claim, found)
+    """Call the provider and record: steps 2 and 3 of Note [Commit, call, commit]."""
+    found = evidence.call_provider(call, claim.instruction)
+    _record(claim, found)
     return found
 
 
-def _settle(claim: Claim, found: Evidence) -> None:
+def _record(claim: Claim, found: Evidence) -> None:
     """Write it down, again where the database is away for a moment: nobody else knows what the provider said."""
-    for pause_seconds in SETTLE_PAUSES_SECONDS:
+    for pause_seconds in RECORD_PAUSES_SECONDS:
         try:
-            outcomes.settle(claim, found)
+            outcomes.record(claim, found)
         except (OperationalError, InterfaceError) as error:
             logger.warning("payout.settle.failed", extra={"payout_id": str(claim.payout.pk), "error": str(error)})
             connection.close()
             time.sleep(pause_seconds)
         else:
             return
-    outcomes.settle(claim, found)
+    outcomes.record(claim, found)
 
 
 def _send_again(payout: Payout, provider: base.Provider) -> None:

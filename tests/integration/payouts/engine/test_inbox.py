@@ -394,7 +394,7 @@ class TestReferences:
         assert (callback.result, live_payout.contradicted_at) == (KNOWN, None)
 
 
-def settle_with(answer: Answer) -> evidence.Evidence:
+def evidence_of(answer: Answer) -> evidence.Evidence:
     instruction: Any = base.Instruction("r", None, "EUR", {}, 1, 0.0)  # type: ignore[arg-type]
 
     def call(_: base.Instruction) -> base.Report:
@@ -403,7 +403,7 @@ def settle_with(answer: Answer) -> evidence.Evidence:
         assert isinstance(answer, BaseException)
         raise answer
 
-    return evidence.gather(call, instruction)
+    return evidence.call_provider(call, instruction)
 
 
 #: What the provider tells, what the worker that sent it was answered, and where that leads in whatever order.
@@ -443,7 +443,7 @@ class TestOrder:
             assert claim is not None
             for event in happens:
                 if event == "settle":
-                    outcomes.settle(claim, settle_with(answer))
+                    outcomes.record(claim, evidence_of(answer))
                 elif event == "expire":
                     database.expire_lease(payout)
                     claims.expire_lease(payout.pk)
@@ -594,7 +594,7 @@ class TestRaces:
             assert callback_id is not None
 
             results = racing.run_together(
-                partial(outcomes.settle, claim, settle_with(fake_provider.PAID)),
+                partial(outcomes.record, claim, evidence_of(fake_provider.PAID)),
                 partial(inbox.apply, callback_id),
                 partial(claims.expire_lease, payout.pk),
             )

@@ -323,7 +323,7 @@ class TestLateEvidence:
 
         def send(instruction: base.Instruction) -> base.Report:
             lease_token = Payout.objects.get().lease_token
-            outcomes.settle(stalled, evidence.gather(fake_provider.raising(late), instruction))
+            outcomes.record(stalled, evidence.call_provider(fake_provider.raising(late), instruction))
             payout = Payout.objects.get()
             seen.append((payout.status, payout.lease_token == lease_token is not None))
             return fake_provider.PAID

@@ -9,7 +9,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from payouts.engine import evidence
-from payouts.engine.evidence import Evidence, Reading
+from payouts.engine.evidence import Evidence, Verdict
 from payouts.providers import base
 from payouts.states import AttemptOutcome, PayoutStatus
 
@@ -56,7 +56,7 @@ class TestGather:
     def test_takes_a_report_at_its_word(self, kind: base.ReportKind, outcome: AttemptOutcome) -> None:
         report = base.Report(kind, provider_reference="p-1", code="c", message="m")
 
-        found = evidence.gather(reporting(report), INSTRUCTION)
+        found = evidence.call_provider(reporting(report), INSTRUCTION)
 
         assert found == Evidence(outcome, code="c", message="m", provider_reference="p-1")
 
@@ -64,10 +64,12 @@ class TestGather:
     def test_keeps_whether_something_may_follow(self, *, is_final: bool) -> None:
         report = base.Report(base.ReportKind.PAID, is_final=is_final)
 
-        assert evidence.gather(reporting(report), INSTRUCTION).is_final is is_final
+        assert evidence.call_provider(reporting(report), INSTRUCTION).is_final is is_final
 
     def test_knows_every_kind_of_report(self) -> None:
-        outcomes = {evidence.gather(reporting(base.Report(kind)), INSTRUCTION).outcome for kind in base.ReportKind}
+        outcomes = {
+            evidence.call_provider(reporting(base.Report(kind)), INSTRUCTION).outcome for kind in base.ReportKind
+        }
 
         assert len(outcomes) == len(base.ReportKind)
         assert AttemptOutcome.UNKNOWN not in outcomes
@@ -84,7 +86,7 @@ class TestGather:
     def test_takes_each_kind_of_error_for_what_it_says(
         self, error: base.ProviderError, outcome: AttemptOutcome, *, is_trouble: bool
     ) -> None:
-        found = evidence.gather(raising(error), INSTRUCTION)
+        found = evidence.call_provider(raising(error), INSTRUCTION)
 
         plain = replace(found, is_of_one_send=False)
         assert plain == Evidence(outcome, "account_closed", "Closed.", is_trouble=is_trouble)
@@ -106,10 +108,10 @@ class TestGather:
     def test_tells_what_a_refusal_is_about(
         self, call: Callable[[base.Instruction], base.Report], *, is_of_one_send: bool
     ) -> None:
-        assert evidence.gather(call, INSTRUCTION).is_of_one_send is is_of_one_send
+        assert evidence.call_provider(call, INSTRUCTION).is_of_one_send is is_of_one_send
 
     def test_an_error_without_words_repeats_its_code(self) -> None:
-        found = evidence.gather(raising(base.Rejected("account_closed")), INSTRUCTION)
+        found = evidence.call_provider(raising(base.Rejected("account_closed")), INSTRUCTION)
 
         assert (found.code, found.message) == ("account_closed", "account_closed")
 
@@ -126,18 +128,18 @@ class TestGather:
         ],
     )
     def test_anything_else_may_have_moved_money(self, error: Exception) -> None:
-        found = evidence.gather(raising(error), INSTRUCTION)
+        found = evidence.call_provider(raising(error), INSTRUCTION)
 
         expected = Evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__)
         assert found == replace(expected, is_trouble=True)
 
     @pytest.mark.parametrize("answer", [None, "paid", base.Report("settled")])  # type: ignore[arg-type]
     def test_an_answer_that_is_none_may_have_moved_money(self, answer: Any) -> None:
-        assert evidence.gather(reporting(answer), INSTRUCTION).outcome == AttemptOutcome.UNKNOWN
+        assert evidence.call_provider(reporting(answer), INSTRUCTION).outcome == AttemptOutcome.UNKNOWN
 
     def test_the_end_of_the_process_is_not_evidence(self) -> None:
         with pytest.raises(SystemExit):
-            evidence.gather(raising(SystemExit()), INSTRUCTION)
+            evidence.call_provider(raising(SystemExit()), INSTRUCTION)
 
 
 class TestWords:
@@ -146,12 +148,12 @@ class TestWords:
     def test_are_cut_to_their_columns(self) -> None:
         report = base.Report(base.ReportKind.PAID, provider_reference="r" * 300, code="c" * 300, message="m" * 600)
 
-        found = evidence.gather(reporting(report), INSTRUCTION)
+        found = evidence.call_provider(reporting(report), INSTRUCTION)
 
         assert found == Evidence(AttemptOutcome.PAID, "c" * 64, "m" * 500, "r" * 255)
 
     def test_lose_what_postgresql_does_not_take(self) -> None:
-        found = evidence.gather(raising(base.Rejected("a\x00b", "\x00ö\ud800\x00")), INSTRUCTION)
+        found = evidence.call_provider(raising(base.Rejected("a\x00b", "\x00ö\ud800\x00")), INSTRUCTION)
 
         assert (found.outcome, found.code, found.message) == (AttemptOutcome.REJECTED, "a b", "ö")
 
@@ -159,8 +161,8 @@ class TestWords:
     def test_that_are_no_text_do_not_hide_the_verdict(self, code: Any) -> None:
         report = base.Report(base.ReportKind.PAID, code=code)
 
-        assert evidence.gather(reporting(report), INSTRUCTION).outcome == AttemptOutcome.PAID
-        assert evidence.gather(raising(base.Rejected(code, "m")), INSTRUCTION).outcome == AttemptOutcome.REJECTED
+        assert evidence.call_provider(reporting(report), INSTRUCTION).outcome == AttemptOutcome.PAID
+        assert evidence.call_provider(raising(base.Rejected(code, "m")), INSTRUCTION).outcome == AttemptOutcome.REJECTED
 
 
 class TestRedaction:
@@ -191,7 +193,7 @@ class TestRedaction:
         def report(instruction: base.Instruction) -> base.Report:
             return base.Report(base.ReportKind.PAID, message=said)
 
-        found = [evidence.gather(call, self.INSTRUCTION).message for call in (*calls, report)]
+        found = [evidence.call_provider(call, self.INSTRUCTION).message for call in (*calls, report)]
 
         assert found == [kept] * 4
 
@@ -210,26 +212,28 @@ class TestRedaction:
     def test_hides_a_recipient_that_is_a_text(self, recipient: str, said: str, kept: str) -> None:
         instruction = replace(INSTRUCTION, recipient_details=recipient)
 
-        found = evidence.gather(raising(base.Rejected("account_closed", said)), instruction)
+        found = evidence.call_provider(raising(base.Rejected("account_closed", said)), instruction)
 
         assert (found.code, found.message) == ("account_closed", kept)
 
     def test_hides_what_would_be_cut_in_the_middle(self) -> None:
         said = "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "DE89370400440532013000 is closed."
 
-        found = evidence.gather(raising(base.Rejected("c", said)), self.INSTRUCTION)
+        found = evidence.call_provider(raising(base.Rejected("c", said)), self.INSTRUCTION)
 
         assert found.message == "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "*** is clo"
 
     def test_hides_the_recipient_in_a_code(self) -> None:
-        found = evidence.gather(raising(base.Rejected("de89 3704 0044 0532 0130 00_closed", "m")), self.INSTRUCTION)
+        found = evidence.call_provider(
+            raising(base.Rejected("de89 3704 0044 0532 0130 00_closed", "m")), self.INSTRUCTION
+        )
 
         assert found.code == "***_closed"
 
     def test_hides_the_longer_value_first(self) -> None:
         instruction = replace(INSTRUCTION, recipient_details={"account": "1234", "bank_code": "12345678"})
 
-        found = evidence.gather(raising(base.Rejected("c", "12345678 and 1234")), instruction)
+        found = evidence.call_provider(raising(base.Rejected("c", "12345678 and 1234")), instruction)
 
         assert found.message == "*** and ***"
 
@@ -261,19 +265,19 @@ class TestTargetOf:
         assert failing == {AttemptOutcome.REJECTED}
 
 
-MOVES, KNOWN, CONTRADICTS = Reading.MOVES, Reading.KNOWN, Reading.CONTRADICTS
+ADVANCES, KNOWN, CONTRADICTS = Verdict.ADVANCES, Verdict.KNOWN, Verdict.CONTRADICTS
 EVIDENCE = (AttemptOutcome.PAID, AttemptOutcome.ACCEPTED, AttemptOutcome.REJECTED, AttemptOutcome.RETURNED)
 
 #: What it means for a payout with each status that its provider says it is paid, accepted, rejected, returned.
-READINGS = {
-    PayoutStatus.PENDING: (MOVES, MOVES, MOVES, MOVES),
-    PayoutStatus.PROCESSING: (MOVES, MOVES, MOVES, MOVES),
-    PayoutStatus.SUBMITTED: (MOVES, KNOWN, MOVES, MOVES),
-    PayoutStatus.UNKNOWN: (MOVES, MOVES, MOVES, MOVES),
+VERDICTS = {
+    PayoutStatus.PENDING: (ADVANCES, ADVANCES, ADVANCES, ADVANCES),
+    PayoutStatus.PROCESSING: (ADVANCES, ADVANCES, ADVANCES, ADVANCES),
+    PayoutStatus.SUBMITTED: (ADVANCES, KNOWN, ADVANCES, ADVANCES),
+    PayoutStatus.UNKNOWN: (ADVANCES, ADVANCES, ADVANCES, ADVANCES),
     # That it was accepted ends no doubt.
-    PayoutStatus.REQUIRES_ATTENTION: (MOVES, KNOWN, MOVES, MOVES),
+    PayoutStatus.REQUIRES_ATTENTION: (ADVANCES, KNOWN, ADVANCES, ADVANCES),
     # Accepted came before paid, and is told late.
-    PayoutStatus.PAID: (KNOWN, KNOWN, CONTRADICTS, MOVES),
+    PayoutStatus.PAID: (KNOWN, KNOWN, CONTRADICTS, ADVANCES),
     # We have said that no money moved. (Whether an `accepted` was overtaken, the payout's attempts tell.)
     PayoutStatus.FAILED: (CONTRADICTS, CONTRADICTS, KNOWN, CONTRADICTS),
     PayoutStatus.CANCELED: (CONTRADICTS, CONTRADICTS, KNOWN, CONTRADICTS),
@@ -285,12 +289,12 @@ class TestRead:
     @pytest.mark.parametrize("status", list(PayoutStatus))
     @pytest.mark.parametrize("outcome", EVIDENCE)
     def test_table(self, status: PayoutStatus, outcome: AttemptOutcome) -> None:
-        assert evidence.read(status, outcome) is READINGS[status][EVIDENCE.index(outcome)]
+        assert evidence.judge(status, outcome) is VERDICTS[status][EVIDENCE.index(outcome)]
 
     @pytest.mark.parametrize("status", list(PayoutStatus))
     @pytest.mark.parametrize("outcome", sorted(set(AttemptOutcome) - set(EVIDENCE)))
     def test_what_shows_nothing_is_silent(self, status: PayoutStatus, outcome: AttemptOutcome) -> None:
-        assert evidence.read(status, outcome) is Reading.SILENT
+        assert evidence.judge(status, outcome) is Verdict.INCONCLUSIVE
 
     @pytest.mark.parametrize("outcome", list(AttemptOutcome))
     def test_of_an_earlier_reference(self, outcome: AttemptOutcome) -> None:
@@ -299,4 +303,4 @@ class TestRead:
             set(EVIDENCE) - {AttemptOutcome.REJECTED}, CONTRADICTS
         )
 
-        assert evidence.read_of_earlier_reference(outcome) is expected.get(outcome, Reading.SILENT)
+        assert evidence.judge_earlier_reference(outcome) is expected.get(outcome, Verdict.INCONCLUSIVE)
