@@ -1,1 +1,1 @@
-"""From due to outcome: what happens to a payout after its request, and never within one."""
+"""From due to outcome: what happens to a payout outside of requests."""

@@ -1,6 +1,6 @@
-"""May a call of this payout's provider begin now? Pauses, the provider's circuit, and the room that it has.
+"""Decides if a call of a payout's provider may begin: pauses, the provider's circuit, and its capacity.
 
-What may not begin stays as it is, pending and due, and the reason is shown on the payout while it lasts.
+A payout that may not be called for stays pending and due, and shows the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from payouts.providers import registry
 from payouts.states import PayoutStatus
 from postgres.errors import is_locked
 
-# The first halves of the numbers of advisory locks, so that no other use of them meets ours.
+# The first halves of the numbers of our advisory locks. They keep our locks apart from all others.
 _PAUSE_LOCK: Final = 0x5041594F
 _CAPACITY_LOCK: Final = 0x50415950
 
@@ -28,52 +28,52 @@ _CAPACITY_LOCK: Final = 0x50415950
 class WaitingReason(models.TextChoices):
     """Why a payout that is to be sent, or sent again, is not on its way."""
 
-    #: An operator has paused everything, ...
+    #: An operator has paused everything.
     PAYOUTS_PAUSED = "payouts_paused", "All payouts are paused"
-    #: ... its merchant, ...
+    #: An operator has paused its merchant.
     MERCHANT_PAUSED = "merchant_paused", "The merchant is paused"
-    #: ... or its provider.
+    #: An operator has paused its provider.
     PROVIDER_PAUSED = "provider_paused", "The provider is paused"
-    #: Its provider has said something that contradicts what we know; an operator has to look.
+    #: Its provider contradicts what we know; an operator has to look.
     UNDER_REVIEW = "under_review", "An operator has to look at it"
-    #: The provider does not let us through; tried again by itself.
+    #: The provider is in trouble; the payout is retried automatically.
     PROVIDER_UNAVAILABLE = "provider_unavailable", "The provider is unavailable"
-    #: This installation has no such provider (any more).
+    #: This installation does not have the provider, or no longer has it.
     PROVIDER_MISSING = "provider_missing", "The provider is not configured"
 
 
 def has_provider() -> models.Q:
     """Select the payouts whose provider this version has.
 
-    While a new version is rolled out, an old worker may be rung for one that it lacks. It leaves the payout alone: to
-    claim what it cannot send would make "may have been sent" of it.
+    During a rollout, an old worker may get a payout whose provider it lacks. The worker leaves the payout alone: a
+    claim would make "may have been sent" of a payout that it cannot send.
     """
     return models.Q(provider__in=list(registry.PROVIDERS))
 
 
 def is_paused() -> models.Exists:
-    """Select the payouts that a pause holds back. In the statement that takes a payout, after `lock_pauses_shared`."""
+    """Select the paused payouts. Use it in the claiming statement, after `lock_pauses_shared`."""
     return models.Exists(Pause.objects.active().covering(models.OuterRef("merchant"), models.OuterRef("provider")))
 
 
 def is_held() -> models.Q:
-    """Select the payouts that wait to be sent and may not be: paused, under review, or at a provider in trouble."""
+    """Select the pending payouts that may not be sent: paused, under review, or at a provider in trouble."""
     troubled = models.Q(provider__in=circuits.open_now().values("provider"))
     reviewed = models.Q(contradicted_at__isnull=False)
     return models.Q(status=PayoutStatus.PENDING) & (models.Q(is_paused()) | reviewed | troubled)
 
 
 def lock_pauses_shared() -> None:
-    """Begin a claim, in its transaction: a pause that has begun is seen by the next statement, and one that begins now
-    waits until the claim has committed (`lock_pauses`).
+    """Take the shared pause lock: a new pause waits for this transaction (`lock_pauses`), and the next statement sees
+    every committed pause.
     """
     _execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", _PAUSE_LOCK)
 
 
 def lock_pauses(*, timeout_seconds: int) -> bool:
-    """Wait, in the pause's transaction, for the claims that do not see it, and tell whether all of them have ended.
+    """Take the pause lock, which waits for all claims that cannot see the pause. Return False after the timeout.
 
-    Claims take milliseconds. One that is stuck is not waited for: a pause is an emergency brake.
+    A claim takes milliseconds. A pause is an emergency brake, so it does not wait for a stuck claim.
     """
     try:
         with transaction.atomic():
@@ -89,9 +89,9 @@ def lock_pauses(*, timeout_seconds: int) -> bool:
 def has_capacity(provider: str) -> bool:
     """Tell whether the provider takes one more call. True holds until the end of the caller's transaction.
 
-    Calls are counted by their leases, so a worker that died gives its place up when its lease does; and a callback that
-    overtakes the answer to its own call frees the place a moment early. Callers take turns: of two who count at the
-    same time, both would find the last place free.
+    Calls are counted by their leases. A dead worker frees its place when its lease ends. A callback that overtakes the
+    answer to its call frees the place a moment early. The lock makes callers count one after the other: two at the same
+    time would both find the last place free.
     """
     concurrency_max = registry.get(provider).capabilities.concurrency_max
     if concurrency_max is None:
@@ -107,12 +107,12 @@ def _execute(sql: str, *parameters: int | str) -> None:
 
 
 def mark_waiting(payout_id: uuid.UUID) -> None:
-    """Note that somebody came for this payout and could not begin: its turn is when another one has ended."""
+    """Mark a payout whose call could not begin. Its turn comes when another call has ended."""
     Payout.objects.due().filter(pk=payout_id, turned_away_at__isnull=True).update(turned_away_at=Now())
 
 
 def take_next_waiting(provider: str) -> uuid.UUID | None:
-    """Return the payout that has waited longest for room at this provider, for the caller to ring for, or None."""
+    """Return the payout that has waited longest at this provider, or None. The caller enqueues it."""
     waiting = Payout.objects.due().filter(provider=provider, turned_away_at__isnull=False).exclude(is_held())
     with transaction.atomic(durable=True):
         oldest = waiting.order_by("due_at").select_for_update(skip_locked=True)
@@ -123,18 +123,18 @@ def take_next_waiting(provider: str) -> uuid.UUID | None:
 
 
 def keep_waiting(payout_id: uuid.UUID) -> None:
-    """Let a payout wait on that was taken by `take_next_waiting`, and for which nobody could be rung."""
+    """Let a payout of `take_next_waiting` wait on, because it could not be enqueued."""
     Payout.objects.due().filter(pk=payout_id).update(turned_away_at=Now(), rung_at=None)
 
 
 def providers_at_capacity() -> list[str]:
-    """Return the providers at which payouts wait for room."""
+    """Return the providers at which payouts wait for capacity."""
     waiting = Payout.objects.filter(turned_away_at__isnull=False)
     return list(waiting.order_by("provider").values_list("provider", flat=True).distinct())
 
 
 class Waiting(Protocol):
-    """What has to be known of a payout, which need not be read whole, to tell what it waits for."""
+    """The fields of a payout that decide what it waits for."""
 
     @property
     def status(self) -> str: ...
@@ -150,7 +150,7 @@ class Waiting(Protocol):
 
 @dataclass(frozen=True)
 class Holds:
-    """What holds payouts back at the moment, read once for all that are shown together."""
+    """All current holds, read once for the payouts that are shown together."""
 
     everything: bool
     merchants: frozenset[uuid.UUID]
@@ -159,7 +159,7 @@ class Holds:
 
     @classmethod
     def read(cls) -> Holds:
-        """Read the pauses and circuits of this moment."""
+        """Read the current pauses and circuits."""
         pauses = list(Pause.objects.active())
         return cls(
             everything=any(pause.merchant_id is None and not pause.provider for pause in pauses),
@@ -169,7 +169,7 @@ class Holds:
         )
 
     def reason_for(self, payout: Waiting) -> WaitingReason | None:
-        """Return why this payout, pending or unknown, is not sent; None where it only waits for its turn."""
+        """Return why this pending or unknown payout is not sent, or None if it only waits for its turn."""
         reasons = {
             WaitingReason.PAYOUTS_PAUSED: self.everything,
             WaitingReason.MERCHANT_PAUSED: payout.merchant_id in self.merchants,
@@ -182,8 +182,8 @@ class Holds:
 
 
 def _is_backing_off(payout: Waiting) -> bool:
-    """An attempt that was not sent makes a pending payout due later; whatever else makes it pending, due at once.
+    """Tell whether a failed attempt delays this payout: only an attempt that was not sent sets a later due_at.
 
-    For people to look at, so this machine's clock will do.
+    The answer is for people to read, so this machine's clock is exact enough.
     """
     return payout.status == PayoutStatus.PENDING and payout.due_at is not None and payout.due_at > timezone.now()

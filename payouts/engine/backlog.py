@@ -1,4 +1,4 @@
-"""Figures of what waits: for the platform, and for an operator. Merchants ask summaries/summarize.py."""
+"""Counts of what waits, for the platform and for an operator. Figures for merchants are in payouts/summaries."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from payouts.engine import admission
 from payouts.models import Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 
-# A figure on a dashboard; beyond it the answer is "too many" anyway.
+# The limit of a count on a dashboard; above it the answer is "too many".
 COUNT_MAX = 100_000
 
 
 class Backlog(TypedDict):
     """What waits for the platform itself; counts stop at COUNT_MAX."""
 
-    #: Payouts that are due and may go, and the seconds since the oldest became due.
+    #: Due payouts that may be sent, and the age of the oldest in seconds.
     due: int
     overdue_seconds: float
-    #: Payouts that would be sent, were it not for a pause or a provider in trouble.
+    #: Payouts that a pause or a provider in trouble holds back.
     held: int
-    #: Callbacks that nobody has applied.
+    #: Callbacks that are not applied yet.
     callbacks: int
 
 
@@ -33,12 +33,12 @@ class Alarms(TypedDict):
     requires_attention: int
     contradicted: int
     pauses: int
-    #: Of each provider that has ever been in trouble: whether its circuit is open.
+    #: Whether the circuit is open, for each provider that was ever in trouble.
     circuits: dict[str, bool]
 
 
 def backlog() -> Backlog:
-    """Return what is waiting, from indexes of what waits alone."""
+    """Return what waits. The queries use partial indexes of waiting rows."""
     due = Payout.objects.due().exclude(admission.is_held())
     oldest = due.order_by("due_at").annotate(overdue=Now() - F("due_at")).values_list("overdue", flat=True).first()
     return {
@@ -50,7 +50,7 @@ def backlog() -> Backlog:
 
 
 def alarms() -> Alarms:
-    """Return what waits for an operator, from the index of it."""
+    """Return what waits for an operator. The query uses its partial index."""
     for_operator = Payout.objects.for_operator()
     return {
         "requires_attention": _count(for_operator.filter(status=PayoutStatus.REQUIRES_ATTENTION)),

@@ -1,8 +1,8 @@
-"""A circuit breaker for each provider: after a few sends in a row that did not get through it is left alone for a
-while, and then tried with one payout before the others follow.
+"""A circuit breaker for each provider. After a few failed sends in a row, the provider gets no sends for a while.
+One trial payout is then sent before the others.
 
-A provider that is down would otherwise be hammered, and one that hangs would make "may have been sent" of each payout
-that is waiting. Only sends are held back: to ask moves no money, and is how we learn.
+Without the breaker we would overload a provider that is down, and a provider that hangs would make "may have been
+sent" of each waiting payout. Only sends are held back: asking moves no money, and brings us the outcome.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from payouts.models import ProviderCircuit
 
 logger = logging.getLogger(__name__)
 
-#: One is an accident, and five of different payouts in a row, with not one between them that got through, are none.
+#: One failure is an accident. Five in a row, of different payouts, with no success between them, are not.
 FAILURES_MAX: Final = 5
 
 
 def open_now() -> models.QuerySet[ProviderCircuit]:
-    """The providers that nothing is sent to at the moment."""
+    """Select the providers that get no sends at the moment."""
     return ProviderCircuit.objects.filter(retry_at__gt=Now())
 
 
 class State(enum.Enum):
     #: Send.
     CLOSED = enum.auto()
-    #: Leave it alone.
+    #: Send nothing.
     OPEN = enum.auto()
-    #: It was left alone and the time is up: the next send is a trial.
+    #: The delay is over: the next send is a trial.
     TO_BE_TRIED = enum.auto()
 
 
@@ -49,7 +49,7 @@ def state_of(provider: str) -> State:
 
 
 def begin_trial(provider: str, *, seconds: float) -> bool:
-    """Take the trial for as long as its lease lasts, and tell whether nobody else has. In the claim's transaction."""
+    """Take the trial for one lease, in the claim's transaction. Return False if another worker has it."""
     taken = ProviderCircuit.objects.filter(provider=provider, retry_at__lte=Now()).update(
         retry_at=Now() + timedelta(seconds=seconds)
     )
@@ -57,9 +57,9 @@ def begin_trial(provider: str, *, seconds: float) -> bool:
 
 
 def record(provider: str, found: Evidence, *, payout_id: uuid.UUID, is_trial: bool) -> None:
-    """Note how a send went: what did not get through, or was not answered, counts; an answer closes the circuit.
+    """Record the result of a send: a failure or a missing answer counts, and an answer closes the circuit.
 
-    Once it is open, only the trial says anything: the others began before.
+    While the circuit is open, only the trial counts: the other sends began before it opened.
     """
     if found.is_trouble:
         _record_failure(provider, payout_id=payout_id, is_trial=is_trial)
@@ -75,7 +75,7 @@ def _record_failure(provider: str, *, payout_id: uuid.UUID, is_trial: bool) -> N
     with transaction.atomic(durable=True):
         circuit, _ = ProviderCircuit.objects.select_for_update().get_or_create(provider=provider)
         if not is_trial and (circuit.opened_at is not None or circuit.failed_payout_id == payout_id):
-            # It began before the circuit opened, or it is the same payout once more: it says nothing new.
+            # The send began before the circuit opened, or the payout was counted before: no new fact.
             return
         failures_count = circuit.failures_count + 1
         changes: dict[str, object] = {"failures_count": failures_count, "failed_payout_id": payout_id}

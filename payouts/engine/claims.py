@@ -1,7 +1,7 @@
 """Take the lease on a payout: step 1 of Note [Commit, call, commit] in payouts/engine/processing.py.
 
-Each function is one short transaction, which commits before anybody is called. Of several who try at once one gets the
-claim, and the others None. Time is the database's, so that the clocks of the machines do not matter.
+Each function is one short transaction, which commits before the provider is called. Of several workers one gets the
+claim, and the others get None. Times are the database's, so the clocks of the machines do not matter.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 ACTOR = "worker"
 
-#: What the provider can tell something about. requires_attention: only when an operator has it asked.
+#: Statuses that the provider can be asked about. requires_attention: only if an operator asks.
 ASKABLE = (PayoutStatus.UNKNOWN, PayoutStatus.SUBMITTED, PayoutStatus.PAID, PayoutStatus.REQUIRES_ATTENTION)
 
 
-# It counts on while the process is frozen and, where the platform has such a clock, while the machine sleeps.
+# A clock that counts on while the process is frozen and, if the platform allows it, while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -40,38 +40,38 @@ def _clock() -> float:
 
 
 class _TrialTaken(Exception):
-    """Another process took the trial of this provider. Undoes the claim."""
+    """Another process took the trial of this provider. Rolls the claim back."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A payout that is ours until its lease runs out, and the attempt that is about to be made."""
+    """A payout under our lease, and the attempt that is about to be made."""
 
     payout: Payout
     attempt_id: int
     kind: AttemptKind
-    #: An earlier attempt may have been executed: that this one was not sent proves nothing then.
+    #: An earlier attempt may have been executed. NOT_SENT for this attempt then proves nothing.
     maybe_sent: bool
-    #: When, by the database's clock.
+    #: Time of the claim, by the database's clock.
     claimed_at: datetime
-    #: A moment before that, by the clock of this machine.
+    #: Time just before the claim, by this machine's clock.
     began: float
-    #: It is the one payout with which a provider that was in trouble is tried.
+    #: Whether this send is the trial of a provider that was in trouble.
     is_trial: bool = False
 
     @property
     def has_run_out(self) -> bool:
-        """Whether somebody else may hold the payout by now."""
+        """Whether another worker may hold the payout by now."""
         return _clock() - self.began >= settings.LEASE_SECONDS
 
     @property
     def leaves_time_for_another_call(self) -> bool:
-        """Whether a whole call still fits in before the task's soft limit."""
+        """Whether one more whole call fits in before the task's soft limit."""
         return _clock() - self.began < settings.CELERY_TASK_SOFT_TIME_LIMIT - settings.PROVIDER_TIMEOUT_SECONDS
 
     @property
     def is_outside_window(self) -> bool:
-        """Whether it may have been sent before, so long ago that the provider may pay the same reference once more."""
+        """Whether an earlier send is so old that the provider may pay the same reference once more."""
         return self.maybe_sent and self.instruction.age_seconds >= _window_seconds(self.payout.provider)
 
     @property
@@ -96,10 +96,10 @@ def claim_send(payout: Payout) -> Claim | None:
 def claim_send_again(payout: Payout) -> Claim | None:
     """Claim an unknown payout, to send it once more with the same reference.
 
-    Only inside the window in which the provider promises that the same reference pays once. The lease is kept back
-    from it: the send that is claimed now must have ended before the window has.
+    Allowed only inside the window in which the provider promises that the same reference pays once. The window is
+    shortened by one lease: the send that is claimed now must end before the window does.
     """
-    # Nobody has tried anything since we asked, or what we were told is out of date.
+    # A later attempt would make the answer that we asked for out of date.
     unchanged = models.Q(lease_token__isnull=True, attempts_count=payout.attempts_count)
     reason = "sent again with the same reference"
     return _claim_send(
@@ -108,13 +108,13 @@ def claim_send_again(payout: Payout) -> Claim | None:
 
 
 def may_send_again(payout: Payout) -> bool:
-    """Tell whether to send it with its present reference cannot pay twice: it was never sent, or not long ago."""
+    """Tell whether a send with the present reference cannot pay twice: no earlier send, or a recent one."""
     inside = Payout.objects.filter(_is_inside_window(payout.provider), pk=payout.pk)
     return not sends_maybe_arrived(payout).exists() or inside.exists()
 
 
 def may_keep_reference(payout: Payout) -> bool:
-    """Tell whether it can be sent with its present reference where the provider's window begins anew."""
+    """Tell whether a send may use the present reference if the provider's window restarts."""
     return _window_seconds(payout.provider) > 0 or not sends_maybe_arrived(payout).exists()
 
 
@@ -123,7 +123,7 @@ def _is_inside_window(provider: str) -> models.Q:
 
 
 def _window_seconds(provider: str) -> float:
-    """Return for how long after the first send another one may begin: it must have ended before the window has."""
+    """Return how long after the first send another may begin: it must end inside the window."""
     return registry.get(provider).capabilities.idempotency_window_seconds - settings.LEASE_SECONDS
 
 
@@ -135,7 +135,7 @@ def _claim_send(payout: Payout, *, source: PayoutStatus, reason: str, only_if: m
     began = _clock()
     try:
         with transaction.atomic(durable=True):
-            # The row first: whoever waited for one with the other locks in hand would hold up all payouts.
+            # Lock the row first: a claim that waits for a row and holds the other locks would block all payouts.
             _lock_row(payout)
             admission.lock_pauses_shared()
             if not admission.has_capacity(payout.provider):
@@ -157,7 +157,7 @@ def _may_be_in_trouble(provider: str) -> bool:
 
 
 def _take(payout: Payout, *, source: PayoutStatus, reason: str, only_if: models.Q) -> Payout | None:
-    """Take the lease on a payout that is to be sent. What its provider contradicts waits until a person has looked."""
+    """Take the lease to send a payout. A contradicted payout waits until a person has looked."""
     may_go = admission.has_provider() & models.Q(contradicted_at__isnull=True) & ~models.Q(admission.is_paused())
     return transitions.move(
         payout.pk,
@@ -180,9 +180,9 @@ def _begin_send(payout: Payout, *, began: float, circuit: circuits.State) -> Cla
 
 
 def claim_ask(payout: Payout) -> Claim | None:
-    """Claim a payout that is due, to ask what became of it.
+    """Claim a due payout, to ask what became of it.
 
-    The status stays, and so do version and updated_at: asking changes nothing that the merchant sees.
+    Status, version and updated_at stay: asking changes nothing that the merchant sees.
     """
     began = _clock()
     with transaction.atomic(durable=True):
@@ -200,7 +200,7 @@ def claim_ask(payout: Payout) -> Claim | None:
 
 def _lease() -> dict[str, Any]:
     ends = Now() + timedelta(seconds=settings.LEASE_SECONDS)
-    # Until the lease ends nothing is due: due_at is what the sweeper looks at.
+    # Nothing is due until the lease ends: the sweeper reads due_at.
     return {
         "lease_token": uuid.uuid4(),
         "lease_expires_at": ends,
@@ -221,14 +221,14 @@ def _begin_attempt(
 
 
 def sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:
-    """Every send with the payout's present reference that may have reached the provider."""
+    """Select the sends with the present reference that may have reached the provider."""
     return payout.attempts.maybe_sent().filter(reference_number=payout.reference_number)
 
 
 def expire_lease(payout_id: uuid.UUID) -> bool:
-    """Make `unknown` of a payout whose worker's lease ran out, and tell whether it was so.
+    """Make a payout `unknown` if its worker's lease ran out. Return whether it did.
 
-    It tells nothing about the money: neither failed nor pending.
+    An expired lease tells nothing about the money, so the payout becomes neither failed nor pending.
     """
     expired = transitions.move(
         payout_id,

@@ -1,7 +1,7 @@
 """What the answer of a provider means for a payout. Pure: no queries, no clock.
 
-Only a documented answer moves a payout towards its end. Everything that could mean "it may have been executed" is
-UNKNOWN, and an unknown payout is asked about and never reported as failed.
+Only a documented answer moves a payout towards its end. Any answer that could mean "executed" is UNKNOWN. An unknown
+payout is asked about, and is never reported as failed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Evidence:
     code: str = ""
     message: str = ""
     provider_reference: str = ""
-    #: The provider says that nothing will follow.
+    #: Whether the provider says that nothing will follow.
     is_final: bool = False
-    #: A refusal of this one send: true of it, and of no other with the same reference.
+    #: Whether a refusal is about this send alone, and not about others with the same reference.
     is_of_one_send: bool = False
-    #: It tells that the provider is in trouble, and not that something is wrong with this payout.
+    #: Whether the provider is in trouble, and not only this payout.
     is_trouble: bool = False
 
     def __str__(self) -> str:
@@ -45,13 +45,13 @@ class Evidence:
 class Verdict(enum.Enum):
     """What evidence means for a payout with a certain status."""
 
-    #: It takes the payout further.
+    #: The evidence advances the payout.
     ADVANCES = "moves"
-    #: We know it, or something that came after it.
+    #: We know this already, or something later.
     KNOWN = "known"
-    #: It cannot be true together with what we say of the payout.
+    #: The evidence and our status cannot both be true.
     CONTRADICTS = "contradicts"
-    #: It shows nothing.
+    #: The evidence shows nothing.
     INCONCLUSIVE = "silent"
 
 
@@ -70,7 +70,7 @@ _TARGET_OF_OUTCOME: Final = {
     AttemptOutcome.RETURNED: PayoutStatus.RETURNED,
 }
 
-#: What a provider may still say of a payout that is further already: callbacks come in any order.
+#: Late news that each status allows: callbacks come in any order.
 _OVERTAKEN: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
     PayoutStatus.SUBMITTED: frozenset({PayoutStatus.SUBMITTED}),
     PayoutStatus.REQUIRES_ATTENTION: frozenset({PayoutStatus.SUBMITTED}),
@@ -82,12 +82,12 @@ _OVERTAKEN: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
 
 
 def target_of(outcome: AttemptOutcome) -> PayoutStatus | None:
-    """Return the status that this outcome is evidence of, or None where it is evidence of none."""
+    """Return the status that this outcome is evidence of, or None if there is none."""
     return _TARGET_OF_OUTCOME.get(outcome)
 
 
 def judge(status: PayoutStatus, outcome: AttemptOutcome) -> Verdict:
-    """Return what this outcome, true of the payout's present reference, means for a payout with this status."""
+    """Return what an outcome of the payout's present reference means for this status."""
     target = target_of(outcome)
     if target is None:
         return Verdict.INCONCLUSIVE
@@ -97,7 +97,7 @@ def judge(status: PayoutStatus, outcome: AttemptOutcome) -> Verdict:
 
 
 def judge_earlier_reference(outcome: AttemptOutcome) -> Verdict:
-    """Return what it means for a payout that has got another reference, its provider having refused this one."""
+    """Return what an outcome means if the provider refused its reference and the payout has a newer one."""
     target = target_of(outcome)
     if target is None:
         return Verdict.INCONCLUSIVE
@@ -105,9 +105,9 @@ def judge_earlier_reference(outcome: AttemptOutcome) -> Verdict:
 
 
 def call_provider(call: Callable[[base.Instruction], base.Report], instruction: base.Instruction) -> Evidence:
-    """Call the provider and say what its answer shows, without the recipient's details. Never raises.
+    """Call the provider and return the evidence, without the recipient's details. Never raises.
 
-    An exception that is none of the three kinds is a defect of the provider's code or a time limit of ours; either way
+    Any other exception than the three kinds is a defect of the provider's code, or a time limit of ours. In both cases
     the request may have gone out.
     """
     recipient = instruction.recipient_details
@@ -127,7 +127,7 @@ def call_provider(call: Callable[[base.Instruction], base.Report], instruction: 
 
 
 def from_report(report: base.Report, recipient: RecipientDetails) -> Evidence:
-    """Return what a report shows, without the recipient's details, which a provider may repeat in its words."""
+    """Return what a report shows, without recipient details that the provider may repeat."""
     found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient)
     provider_reference = _storable(texts.on_one_line(str(report.provider_reference)).strip(), REFERENCE_LENGTH_MAX)
     return replace(found, provider_reference=provider_reference, is_final=report.is_final)
@@ -145,5 +145,5 @@ def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient: Recip
 
 
 def _storable(text: str, length_max: int) -> str:
-    """Return the text as PostgreSQL takes it: the words of a provider must not keep its verdict from being written."""
+    """Return the text in a form that PostgreSQL stores: odd characters must not block a provider's answer."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")[:length_max]

@@ -1,4 +1,4 @@
-"""Is the sweeper at work? Nobody calls it, so it says so itself, in the database that it works on."""
+"""Heartbeats of the sweeper. It receives no calls, so it reports that it is alive, in the database."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.db.models.functions import Now
 
 from payouts.models import Heartbeat
 
-#: A round takes seconds, and two calls of a provider in it 60 more: after 120 s there is no sweeper any more.
+#: A round takes seconds, and two calls of a provider 60 more. After 120 s the sweeper counts as dead.
 STALE_SECONDS: Final = 60.0 + 2 * settings.PROVIDER_TIMEOUT_SECONDS
-# Processes come and go, under new names. Those that are gone are forgotten after a day.
+# Each process has a new name, so beats of dead processes are deleted after a day.
 _FORGOTTEN: Final = timedelta(days=1)
 
 
 def beat(process: str) -> None:
-    """Note that this process is at work."""
+    """Record that this process is alive."""
     Heartbeat.objects.bulk_create(
         [Heartbeat(process=process, beat_at=Now())],
         update_conflicts=True,
@@ -29,7 +29,7 @@ def beat(process: str) -> None:
 
 
 def age_seconds(prefix: str = "") -> float | None:
-    """Return the seconds since the newest beat of the processes whose name begins so; None where there was none."""
+    """Return the age of the newest beat of the processes with this prefix, in seconds, or None."""
     age = models.ExpressionWrapper(Now() - models.F("beat_at"), output_field=models.DurationField())
     beats = Heartbeat.objects.filter(process__startswith=prefix).order_by("-beat_at")
     newest = beats.annotate(age=age).values_list("age", flat=True).first()

@@ -1,7 +1,7 @@
-"""What providers tell us by themselves: stored once as it came, answered at once, and applied later.
+"""Callbacks of providers: stored once as received, answered at once, and applied later.
 
-Callbacks come in any order, more than once, late, or never. So nothing is concluded from one that is missing, and what
-one says is read against what is known by then (payouts/engine/evidence.py).
+Callbacks come in any order, more than once, late, or never. So a missing callback proves nothing, and a callback is
+judged by what is known when it is applied (payouts/engine/evidence.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from payouts.states import AttemptKind, AttemptOutcome
 
 logger = logging.getLogger(__name__)
 
-#: What Payout.provider_key makes: the payout's id, with a number from the second reference on.
+#: The form of Payout.provider_key: the payout's id, with a number from the second reference on.
 _REFERENCE: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9][0-9]{0,3}))?")
 
 _RESULTS: Final = {
@@ -38,8 +38,8 @@ _RESULTS: Final = {
 def store(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> int | None:
     """Store an authentic callback, once for each event of the provider, and commit.
 
-    Returns its id for the caller to ring for, or None where it was told before and has been applied. The names of the
-    headers are lower-case. Raises ProviderNotFound and CallbackRefused; then nothing was stored.
+    Returns the id to enqueue, or None if the callback has been applied. Header names are lower-case. Raises
+    ProviderNotFound and CallbackRefused; then nothing was stored.
     """
     provider = registry.PROVIDERS.get(provider_name)
     if provider is None:
@@ -56,14 +56,14 @@ def store(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> int
 
 
 def apply(callback_id: int) -> bool:
-    """Apply what a stored callback says, in one transaction, and tell whether that was done now.
+    """Apply a stored callback in one transaction. Return whether this call applied it.
 
-    One that is applied, or just being so, is left alone.
+    A callback that is applied, or is being applied, is left alone.
     """
     with transaction.atomic(durable=True):
         waiting = ProviderCallback.objects.filter(pk=callback_id, applied_at__isnull=True)
         callback = waiting.select_for_update(skip_locked=True).first()
-        # An old worker, while a new version is rolled out, may lack the provider.
+        # During a rollout, an old worker may lack the provider.
         if callback is None or callback.provider not in registry.PROVIDERS:
             return False
         result, payout = _apply(callback)
@@ -76,7 +76,7 @@ def apply(callback_id: int) -> bool:
 def _apply(callback: ProviderCallback) -> tuple[CallbackResult, Payout | None]:
     try:
         told = registry.get(callback.provider).parse_callback(bytes(callback.body))
-    except Exception as error:  # noqa: BLE001 - read again, it would fail again, and stand in the way of the others
+    except Exception as error:  # noqa: BLE001 - a retry would fail too, and hold up the others
         logger.error("callback.unreadable", extra={"callback_id": callback.pk, "reason": str(error)})  # noqa: TRY400
         return CallbackResult.UNREADABLE, None
     payout, reference_number = _find(callback.provider, told.reference)
@@ -118,7 +118,7 @@ def _actor(callback: ProviderCallback) -> str:
 
 
 def _find(provider: str, reference: str) -> tuple[Payout | None, int]:
-    """Return the payout that has or had this reference at this provider, locked, and the reference's number."""
+    """Lock and return the payout that has or had this reference, and the reference's number."""
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
         return None, 0

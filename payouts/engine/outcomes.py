@@ -1,8 +1,8 @@
-"""Write down what evidence shows and move the payout where it leads: step 3 of Note [Commit, call, commit].
+"""Record evidence and move the payout accordingly: step 3 of Note [Commit, call, commit].
 
-Evidence is applied whenever it comes and never thrown away. Where it cannot be true together with the status, the
-status stays, the payout is flagged for an operator, and an error is logged: a machine that flips `failed` to `paid` by
-itself would hide that something may have been paid twice.
+Evidence is applied whenever it comes, and is never dropped. If evidence contradicts the status, the status stays, the
+payout is flagged for an operator, and an error is logged. Code that turned `failed` into `paid` would hide a possible
+double payment.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Decision = tuple[PayoutStatus | None, str, dict[str, Any]]
 
 
 def record(claim: Claim, found: Evidence) -> None:
-    """Write what the provider's answer showed, and change the status where it is evidence of another one.
+    """Record the provider's answer, and change the status if the answer is evidence of another one.
 
-    Where the lease was lost meanwhile, the evidence is applied to the payout as it is now.
+    If the lease was lost, the evidence is applied to the payout's current state.
     """
     with transaction.atomic(durable=True):
         under_way = PayoutAttempt.objects.filter(pk=claim.attempt_id, finished_at__isnull=True)
         if not under_way.update(finished_at=Now(), outcome=found.outcome, code=found.code, message=found.message):
-            # It is settled: the COMMIT was carried out, and only its receipt got lost.
+            # Recorded before: the COMMIT succeeded, and only its confirmation got lost.
             return
         target, reason, changes = _decide(claim, found)
         source = PayoutStatus(claim.payout.status)
@@ -53,7 +53,7 @@ def record(claim: Claim, found: Evidence) -> None:
 
 
 def _decide(claim: Claim, found: Evidence) -> Decision:
-    """Return the status that the payout goes to (None: it stays), the reason, and the columns that change with it."""
+    """Return the next status (None: unchanged), the reason, and the columns that change."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
     verdict = Verdict.INCONCLUSIVE if _proves_nothing(claim, found) else evidence.judge(status, found.outcome)
     target = evidence.target_of(found.outcome)
@@ -71,16 +71,16 @@ def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
         return PayoutStatus.UNKNOWN, str(found), {"due_at": _in(_ask_delay(1))}
     sends_count, tried_for_seconds = _tries(claim)
     if tried_for_seconds >= retries.NOT_SENT_GIVE_UP_SECONDS:
-        # Evidence that no money moved: not one attempt reached the provider.
+        # Evidence that no money moved: no attempt reached the provider.
         failure = {"failure_code": PROVIDER_UNAVAILABLE, "failure_message": found.message}
         return PayoutStatus.FAILED, str(found), {"due_at": None, **failure}
     delay_seconds = retries.send_delay_seconds(sends_count, delay_max=settings.RETRY_DELAY_MAX_SECONDS)
-    # Nothing was sent, so the provider's windows have not begun: they run from the attempt that may reach it.
+    # Nothing was sent, so the provider's windows start with the next attempt that may reach it.
     return PayoutStatus.PENDING, str(found), {"due_at": _in(delay_seconds), "first_sent_at": None}
 
 
 def _tries(claim: Claim) -> tuple[int, float]:
-    """Return how many sends there were, and for how many seconds, since an operator last had a hand in it."""
+    """Return the number of sends since the last act of an operator, and their age in seconds."""
     attempts = claim.payout.attempts
     last_act = attempts.filter(kind=AttemptKind.OPERATOR).order_by("-number").values_list("number", flat=True).first()
     sends = attempts.filter(kind=AttemptKind.SEND, number__gt=last_act or 0)
@@ -111,7 +111,7 @@ def _ask_delay(attempt: int, *, rarer: int = 1) -> float:
 
 
 def _waited_seconds(claim: Claim, status: PayoutStatus) -> float:
-    """Return the seconds since the payout was sent, or since it was accepted or paid where that is known."""
+    """Return the seconds since the payout was accepted or paid, or else since it was sent."""
     if status == PayoutStatus.UNKNOWN:
         return claim.instruction.age_seconds
     since = claim.payout.transitions.filter(to_status=status).order_by("-id").values_list("created_at", flat=True)[0]
@@ -125,7 +125,7 @@ def _columns(target: PayoutStatus, found: Evidence, payout: Payout) -> dict[str,
     if target in {PayoutStatus.FAILED, PayoutStatus.RETURNED}:
         columns |= {"failure_code": found.code, "failure_message": found.message}
     elif target == PayoutStatus.SUBMITTED or _may_come_back(payout, found):
-        # Not final yet, or it may still come back: ask again.
+        # The payout is not final, or the money may come back: ask again.
         columns["due_at"] = _in(_ask_delay(1))
     return columns
 
@@ -139,7 +139,7 @@ def _in(seconds: float) -> models.Expression | models.F:
 
 
 def _reschedule(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
-    """Give the lease back and set when to ask next."""
+    """Release the lease and set the time of the next question."""
     return bool(
         Payout.objects.filter(mine, pk=payout.pk, status=payout.status).update(
             lease_token=None, lease_expires_at=None, **changes
@@ -157,7 +157,7 @@ def _move(
     only_if: models.Q | None = None,
     **changes: Any,
 ) -> bool:
-    """Move to the target, by way of the statuses that evidence of it implies. False where `only_if` does not hold."""
+    """Move to the target through the statuses that it implies. Return False if `only_if` does not hold."""
     path = path_of_evidence(source, target)
     for step, following in zip((source, *path), path, strict=False):
         last = {} if following != path[-1] else changes
@@ -170,11 +170,11 @@ def _move(
 
 
 def _apply_late_evidence(claim: Claim, found: Evidence) -> None:
-    """Apply evidence of a worker that lost its lease to the payout as it is now."""
+    """Apply evidence of a worker without its lease to the payout's current state."""
     payout = Payout.objects.select_for_update().get(pk=claim.payout.pk)
     is_refused_send = claim.kind == AttemptKind.SEND and found.outcome == AttemptOutcome.REJECTED
     if _proves_nothing(claim, found) or (is_refused_send and payout.status == PayoutStatus.SUBMITTED):
-        # The provider has said meanwhile that it took it. Which of the two holds it will tell when it is asked.
+        # The provider accepted the payout in another answer. We ask it later which answer holds.
         return
     verdict = apply(
         payout,
@@ -187,9 +187,9 @@ def _apply_late_evidence(claim: Claim, found: Evidence) -> None:
 
 
 def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str, reason: str) -> Verdict:
-    """Apply evidence about one of its references to a payout which the caller's transaction has locked.
+    """Apply evidence about a reference to a payout that the caller's transaction has locked.
 
-    Returns what the evidence meant for the payout.
+    Returns the verdict on the evidence.
     """
     status = PayoutStatus(payout.status)
     if reference_number == payout.reference_number:
@@ -207,29 +207,29 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
 
 
 def _is_overtaken(payout: Payout, found: Evidence, reference_number: int) -> bool:
-    """Tell whether `accepted` comes late for a payment that the provider accepted first and did not execute then.
+    """Tell whether `accepted` is old news of a payment that the provider accepted and then did not execute.
 
-    A send that was refused is another matter: nothing was created by it, so nothing can have been accepted.
+    A refused send is different: it created nothing, so the provider cannot have accepted anything.
     """
     ended = payout.attempts.filter(reference_number=reference_number, outcome=AttemptOutcome.REJECTED)
     if not payout.provider_reference:
-        # The provider has no payment of it: what it refused was the send itself.
+        # The provider has no payment: it refused the send itself.
         ended = ended.exclude(kind=AttemptKind.SEND)
     return found.outcome == AttemptOutcome.ACCEPTED and ended.exclude(kind=AttemptKind.OPERATOR).exists()
 
 
 def flag_contradiction(payout: Payout, found: Evidence) -> None:
-    """Raise the alarm: what the provider says cannot be true together with what we say. The status stays."""
+    """Flag a payout whose status the provider contradicts, and log an error. The status stays."""
     Payout.objects.filter(pk=payout.pk, contradicted_at__isnull=True).update(contradicted_at=Now())
     names = _names(payout, found)
     transaction.on_commit(lambda: logger.error("payout.evidence.contradicted", extra=names))
 
 
 def _proves_nothing(claim: Claim, found: Evidence) -> bool:
-    """Tell whether the provider refused one send of several.
+    """Tell whether the provider refused only one of several sends.
 
-    The refusal is true of that one, and says nothing of the others, which may have moved the money or still will. A
-    refusal for good, or in answer to a question about the reference, is another matter: that is said of all of them.
+    Such a refusal says nothing of the other sends, which may have moved the money or still will. A refusal for good, or
+    in answer to a question about the reference, covers all of them.
     """
     refused_send = claim.kind == AttemptKind.SEND and found.is_of_one_send
     return refused_send and claims.sends_maybe_arrived(claim.payout).exclude(pk=claim.attempt_id).exists()
