@@ -1,4 +1,4 @@
-"""Words about a payout that are no call of ours: what its provider told by itself, and what an operator decided."""
+"""Attempts that are no calls of ours: reports that a provider sends, and decisions of an operator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MESSAGE_LENGTH_MAX = 500
 
 
 def clean_reason(text: str) -> str:
-    """Return an operator's reason as it is kept. Raises ReasonMissing and ReasonUnusable."""
+    """Return an operator's reason in stored form. Raises ReasonMissing and ReasonUnusable."""
     problem = texts.problem_of_line(text)
     if problem == texts.BLANK:
         raise errors.ReasonMissing
@@ -36,7 +36,7 @@ def record(
     code: str = "",
     message: str = "",
 ) -> None:
-    """Append an attempt that is complete, to a payout which the caller's transaction has locked."""
+    """Append a complete attempt to a payout that the caller's transaction has locked."""
     Payout.objects.filter(pk=payout.pk).update(attempts_count=models.F("attempts_count") + 1)
     payout.attempts_count += 1
     PayoutAttempt.objects.create(

@@ -1,4 +1,4 @@
-"""Is this installation set up in a way that can pay out? Told at boot, in words."""
+"""System checks at start: can this installation pay out?"""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_live_provider(app_configs: Sequence[AppConfig] | None, **_: Any) -> li
 def check_polling(
     app_configs: Sequence[AppConfig] | None, databases: Collection[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
-    """Tell who hides from us which transactions are open: merchants would be shown the same changes again and again."""
+    """Warn if the database hides open transactions: merchants would get the same changes again and again."""
     del app_configs
     if DEFAULT_DB_ALIAS not in (databases or ()):
         return []
@@ -110,7 +110,7 @@ def check_polling(
 
 @register(Tags.compatibility)
 def check_replica(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Tell who has named the primary as its replica: it would never be used."""
+    """Warn if the replica is the primary itself: it would never be used."""
     del app_configs
     primary, replica = (settings.DATABASES.get(alias) for alias in ("default", "replica"))
     if primary is None or replica is None or not _is_same_server(primary, replica):

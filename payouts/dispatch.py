@@ -1,6 +1,6 @@
 """Messages to the workers: each asks for a task by its name (payouts/tasks.py).
 
-What a message is about is committed and due, so a lost message costs time and nothing else: the sweeper sends another.
+The work is committed and due, so a lost message costs only time: the sweeper sends another.
 So no function here raises: an exception would turn the answer for a committed payout into a 500.
 """
 

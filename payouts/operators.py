@@ -1,4 +1,4 @@
-"""What an operator may ask. Each function is one transaction and keeps who did it and why for ever.
+"""Actions of operators. Each function is one transaction, and keeps who did it and why permanently.
 
 The reason should name the evidence, such as a line of the bank's statement. The merchant can read it in the history.
 """
@@ -20,7 +20,7 @@ from rest.refusals import Refusal
 #: Our own reason for `failed`: an operator knows that no money moved.
 RESOLVED: Final = "resolved_by_operator"
 
-#: How operators are named in the history.
+#: Prefix of operators in the history.
 ACTOR_PREFIX: Final = "operator:"
 
 _RETRYABLE: Final = (PayoutStatus.FAILED, PayoutStatus.REQUIRES_ATTENTION)
@@ -33,12 +33,12 @@ _OUTCOME_OF_RESOLUTION: Final = {
 def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     """Have a payout that failed or requires attention sent again, and return it, pending.
 
-    It keeps its reference, so that a provider which has executed it after all, and still knows it, does not do so
-    twice. Only where the provider itself has refused it for good, or remembers no reference for long enough to
-    protect, a failed one gets a new one.
+    The payout keeps its reference, so a provider that executed it after all, and still knows it, does not pay twice.
+    A failed payout gets a new reference only if the provider refused it for good, or remembers no reference for long
+    enough to protect.
     Raises ReasonMissing, ReasonUnusable, PayoutNotRetryable, PayoutContradicted, PayoutDeletedByMerchant, PayoutInHand,
-    PayoutShownPaid for one of which the provider has said that it was paid, and WindowOver for one that may have been
-    sent longer ago than the provider remembers.
+    PayoutShownPaid if the provider has reported the payout as paid, and WindowOver if an earlier send is older than the
+    provider remembers.
     """
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
@@ -63,8 +63,8 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             reason=reason,
             due_at=Now(),
             rung_at=None,
-            # That a payout failed is evidence that nothing moved: the provider's window begins anew. Where it is not
-            # known whether something did, it goes on from the first send.
+            # A failed payout is evidence that nothing moved: the provider's window restarts. If that is not known, the
+            # window runs on from the first send.
             first_sent_at=None if current.status == PayoutStatus.FAILED else current.first_sent_at,
             failure_code="",
             failure_message="",
@@ -76,13 +76,13 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
 
 
 def _needs_new_reference(payout: Payout) -> bool:
-    """Tell whether the present one is of no use: refused for good, or not remembered for long enough to protect."""
+    """Tell whether the reference is of no use: refused for good, or not remembered for long enough."""
     is_failed = payout.status == PayoutStatus.FAILED
     return is_failed and (_was_refused(payout) or not claims.may_keep_reference(payout))
 
 
 def _was_refused(payout: Payout) -> bool:
-    """Tell whether it failed by its provider's word, and not because nobody got through or an operator said so."""
+    """Tell whether the provider refused the payout, rather than an operator or failed connections."""
     failed = payout.transitions.filter(to_status=PayoutStatus.FAILED).order_by("-id")
     refused = payout.attempts.exclude(kind=AttemptKind.OPERATOR).filter(
         outcome=AttemptOutcome.REJECTED, reference_number=payout.reference_number
@@ -91,10 +91,10 @@ def _was_refused(payout: Payout) -> bool:
 
 
 def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str) -> Payout:
-    """Settle by hand what machines must not decide: the payout becomes `paid` or `failed`, and the flag is taken off.
+    """Resolve a payout by hand: it becomes `paid` or `failed`, and the flag is cleared.
 
-    That is for a payout that requires attention, and for one whose status is contradicted: a pending one, which is not
-    sent then, and a failed one that was paid after all.
+    This is for a payout that requires attention, and for one whose status is contradicted: a pending one, which is then
+    not sent, or a failed one that was paid after all.
     Raises ReasonMissing, ReasonUnusable, PayoutInHand, and PayoutNotInAttention for any other payout.
     """
     reason = attempts.clean_reason(reason)
@@ -115,7 +115,7 @@ def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: 
 
 
 def path_of_resolution(payout: Payout, target: PayoutStatus) -> tuple[PayoutStatus, ...]:
-    """Return the statuses through which an operator may settle this payout; empty where that is not for an operator."""
+    """Return the statuses through which an operator may resolve this payout; empty if that is not allowed."""
     is_contradicted = payout.contradicted_at is not None
     if payout.status == PayoutStatus.REQUIRES_ATTENTION:
         return (target,)
@@ -145,8 +145,8 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
 def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Payout:
     """Clear the flag of a payout whose status was contradicted, and return it. The status stays.
 
-    Raises ReasonMissing, ReasonUnusable, PayoutNotContradicted, and PayoutShownPaid for one that would be sent then
-    although its provider has said that it was paid.
+    Raises ReasonMissing, ReasonUnusable, PayoutNotContradicted, and PayoutShownPaid for a pending payout that the
+    provider has reported as paid.
     """
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
@@ -164,7 +164,7 @@ def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Pay
 
 
 def _is_shown_paid(payout: Payout) -> bool:
-    """Tell whether the provider has said of any of its references that it was paid, and not that it came back."""
+    """Tell whether the provider reported any reference as paid, and not as returned."""
     said = payout.attempts.exclude(kind=AttemptKind.OPERATOR)
     paid = said.filter(outcome=AttemptOutcome.PAID).values_list("reference_number", flat=True)
     returned = said.filter(outcome=AttemptOutcome.RETURNED).values_list("reference_number", flat=True)
@@ -177,7 +177,7 @@ def _refuse_in_hand(payout: Payout) -> None:
 
 
 def _lock(payout: Payout) -> Payout:
-    """Return the payout as it is now and keep it so until the transaction ends."""
+    """Lock the payout until the transaction ends, and return its current state."""
     return Payout.objects.select_for_update().get(pk=payout.pk)
 
 

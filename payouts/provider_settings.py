@@ -9,7 +9,7 @@ from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
 
 
 def configuration() -> Configuration | None:
-    """Return what PAYOUTS_HTTP_BANK_... say, or None where there is no bank. Raises ValueError with what to set."""
+    """Return the bank of the settings PAYOUTS_HTTP_BANK_..., or None. Raises ValueError that says what to set."""
     values = dict(settings.HTTP_BANK)
     promised = base.Capabilities(
         idempotency_window_seconds=values.pop("idempotency_window_seconds"),
@@ -24,7 +24,7 @@ def configuration() -> Configuration | None:
 
 
 def _refuse_leftovers(values: dict[str, object]) -> None:
-    """A secret without an address is an installation that thinks it has a bank."""
+    """Refuse a secret without an address: the operator believes that there is a bank."""
     if any(values[name] for name in ("bearer_token", "signing_secret", "callback_secrets", "ca_file")):
         raise ValueError(
             "PAYOUTS_HTTP_BANK_URL is not set, and other settings of the bank are: set it, or none of them."
@@ -32,7 +32,7 @@ def _refuse_leftovers(values: dict[str, object]) -> None:
 
 
 def register() -> None:
-    """Make the provider known, if there is one. One that is misconfigured is not; payouts/checks.py says why."""
+    """Register the configured provider. A misconfigured one is left out; payouts/checks.py says why."""
     try:
         configured = configuration()
     except ValueError:

@@ -1,5 +1,5 @@
-"""What a provider has to know of a recipient. Asked when a payout is created or changed, so that it never fails later
-for want of it.
+"""The recipient's fields that a provider needs. Checked when a payout is created or changed, so that it never fails
+later for lack of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from payouts.recipient_details import RecipientDetails
 
 
 def refuse_unusable(provider_name: str, recipient: RecipientDetails) -> None:
-    """Raise RecipientNotStructured, which names the fields, where the provider cannot pay this recipient."""
+    """Raise RecipientNotStructured, which names the fields, if the provider cannot pay this recipient."""
     provider = registry.PROVIDERS.get(provider_name)
     required = () if provider is None else provider.capabilities.recipient_fields_required
     missing = recipient_details.missing(recipient, required)

@@ -1,8 +1,8 @@
-"""What a merchant may ask for its payouts, and what a provider tells of them. Each function is one transaction, and
-calls nothing outside the database.
+"""Requests of merchants for their payouts, and callbacks of providers. Each function is one transaction, and calls
+nothing outside the database.
 
-The caller has found the payout through `visible_to`, so whose it is need not be asked again: merchant and mode of a
-payout never change (a trigger sees to it).
+The caller has found the payout through `visible_to`, so ownership is not checked again: merchant and mode of a payout
+never change (a trigger refuses it).
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ from payouts.states import PayoutStatus
 from postgres.errors import violates
 from rest import texts
 
-#: What may be changed only before anything is sent.
+#: Fields that may change only before a send.
 PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")
 #: The merchant's own notes, which no provider sees.
 FREE_FIELDS: Final = ("comment", "metadata")
 
 
 def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fields: Any) -> Payout:
-    """Create a pending payout with its first row of history; the doorbell is rung once that is committed.
+    """Create a pending payout with its first row of history. The payout is enqueued after the commit.
 
-    Raises LiveProviderMissing for a live payout where no provider is configured: nothing could ever pay it out. Raises
-    RecipientNotStructured where the provider cannot pay the recipient as it was sent, and PayoutExists where there is a
-    payout with the key already.
+    Raises LiveProviderMissing for a live payout if no provider is configured: nothing could ever pay it out. Raises
+    RecipientNotStructured if the provider cannot pay this recipient, and PayoutExists if a payout has the key.
     """
     provider_name = _provider_name(api_key.mode)
     recipient_needs.refuse_unusable(provider_name, fields["recipient_details"])
@@ -48,7 +47,7 @@ def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fie
         transitions.record(
             payout.id, from_status="", to_status=payout.status, actor=actor_of(api_key), reason="created"
         )
-        # `robust` alone would not do: ring() must not raise, or the answer for a committed payout would be a 500.
+        # `robust` is not enough: an exception would turn the answer for a committed payout into a 500.
         transaction.on_commit(lambda: dispatch.enqueue_payout(payout.id), robust=True)
     return payout
 
@@ -57,7 +56,7 @@ def _insert_payout(**columns: Any) -> Payout:
     try:
         return Payout.objects.create(**columns)
     except IntegrityError as error:
-        # The second guard. The idempotency record is the first, so this takes a database that lost records.
+        # The second guard. The idempotency record is the first, so this happens only if records were lost.
         if violates(error, "payout_idempotency_key_unique_per_merchant"):
             raise errors.PayoutExists from error
         raise
@@ -72,16 +71,16 @@ def _provider_name(mode: str) -> str:
 
 
 def actor_of(api_key: MerchantAPIKey) -> str:
-    """Return how a merchant is named in the history: by the API key, never by its secret."""
+    """Return the merchant's name in the history: the prefix of the API key, never its secret."""
     return f"merchant:{api_key.prefix}"
 
 
 def update_payout(payout: Payout, *, expected_versions: Collection[int] | None = None, **fields: Any) -> Payout:
-    """Change the payout and return it as it is now. Setting a field to the value that it has is no change.
+    """Change the payout and return it. A field that keeps its value is no change.
 
-    Raises PayoutChanged unless it has one of the versions that the caller expects (None: any), PayoutNotChangeable for
-    a change of amount, currency, recipient or reference once it is no longer pending, RecipientNotStructured where the
-    provider cannot pay the new recipient, and AmountDoesNotFit where the amount has more decimals than the currency.
+    Raises PayoutChanged if the payout has none of the expected versions (None: any), PayoutNotChangeable for amount,
+    currency, recipient or reference if the payout is not pending, RecipientNotStructured if the provider cannot pay the
+    new recipient, and AmountDoesNotFit if the amount has more decimals than the currency.
     """
     with transaction.atomic(savepoint=False):
         current = _lock(payout, expected_versions)
@@ -93,7 +92,7 @@ def update_payout(payout: Payout, *, expected_versions: Collection[int] | None =
             raise errors.PayoutNotChangeable(f"{_first_sentence(current)} {errors.PayoutNotChangeable().message}")
         if "recipient_details" in changes:
             recipient_needs.refuse_unusable(current.provider, changes["recipient_details"])
-        # Asked again under the lock: two requests, each right for what it read, may change amount and currency.
+        # Checked again under the lock: two valid requests may change amount and currency at the same time.
         amount = changes.get("amount", current.amount.normalize())
         if not money.fits(amount, changes.get("currency", current.currency)):
             raise errors.AmountDoesNotFit(field="amount")
@@ -102,10 +101,10 @@ def update_payout(payout: Payout, *, expected_versions: Collection[int] | None =
 
 
 def cancel_payout(payout: Payout, *, actor: str, expected_versions: Collection[int] | None = None) -> Payout:
-    """Cancel a pending payout and return it; one that is canceled already is returned as it is.
+    """Cancel a pending payout and return it. A canceled payout is returned unchanged.
 
-    Raises PayoutChanged like update_payout, and PayoutNotCancelable in every other status, and for one that an operator
-    has sent again although it may have been sent before. Between this and a worker the first to commit wins.
+    Raises PayoutChanged like update_payout, and PayoutNotCancelable in every other status, and if an operator retried
+    a payout that may have been sent before. Between a cancel and a worker the first to commit wins.
     """
     if expected_versions is not None:
         with transaction.atomic(savepoint=False):
@@ -132,9 +131,9 @@ def cancel_payout(payout: Payout, *, actor: str, expected_versions: Collection[i
 
 
 def delete_payout(payout: Payout, *, actor: str, expected_versions: Collection[int] | None = None) -> None:
-    """Take the payout off the merchant's list, canceling it first where it is pending. It is kept for audit.
+    """Delete the payout from the merchant's list, after canceling it if it is pending. The row is kept for audit.
 
-    Raises PayoutChanged like update_payout, and PayoutNotDeletable where money may move or has moved.
+    Raises PayoutChanged like update_payout, and PayoutNotDeletable if money may move or has moved.
     """
     with transaction.atomic(savepoint=False):
         current = _lock(payout, expected_versions)
@@ -146,10 +145,10 @@ def delete_payout(payout: Payout, *, actor: str, expected_versions: Collection[i
 
 
 def receive_callback(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> None:
-    """Store what a provider tells us, for a worker to apply. Once for each of its events, however often it is told.
+    """Store a callback once for each event, however often it comes, and enqueue it for a worker.
 
-    The names of the headers are lower-case. Raises ProviderNotFound, and CallbackRefused where it is not certain who
-    sent it; then nothing was stored.
+    Header names are lower-case. Raises ProviderNotFound, and CallbackRefused if the sender is not certain; then nothing
+    was stored.
     """
     callback_id = inbox.store(provider_name, headers=headers, body=body)
     if callback_id is not None:
@@ -157,9 +156,9 @@ def receive_callback(provider_name: str, *, headers: Mapping[str, str], body: by
 
 
 def _lock(payout: Payout, expected_versions: Collection[int] | None) -> Payout:
-    """Return the payout as it is now and keep it so until the transaction ends.
+    """Lock the payout until the transaction ends, and return its current state.
 
-    The lock makes comparing and writing one step: a worker that claims meanwhile waits, or was first and is seen.
+    The lock makes comparing and writing one step: a worker's claim waits, or came first and is visible here.
     """
     current = Payout.objects.select_for_update().filter(pk=payout.pk, deleted_at__isnull=True).first()
     if current is None:

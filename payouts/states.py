@@ -1,7 +1,7 @@
 """The statuses of a payout and which may follow which. No queries here.
 
-The table is a positive allow-list: what it does not name is refused, by payouts/transitions.py and again by a trigger
-in the database (migration 0005).
+The table is an allow-list. Any other change is refused by payouts/transitions.py, and again by a trigger in the
+database (migration 0005).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ class PayoutStatus(models.TextChoices):
     PENDING = "pending", "Pending"
     #: A worker holds the lease and may be talking to the provider.
     PROCESSING = "processing", "Processing"
-    #: The provider took it and has not said yet how it ended.
+    #: The provider accepted it; the outcome is open.
     SUBMITTED = "submitted", "Submitted"
     #: It may have been sent; the provider is being asked.
     UNKNOWN = "unknown", "Unknown"
-    #: Machines must not decide; an operator looks.
+    #: An operator has to decide.
     REQUIRES_ATTENTION = "requires_attention", "Requires attention"
     #: Money moved.
     PAID = "paid", "Paid"
-    #: No money moved, and there is evidence of it.
+    #: No money moved, with evidence.
     FAILED = "failed", "Failed"
-    #: Called off before anything was sent.
+    #: Canceled before any send.
     CANCELED = "canceled", "Canceled"
     #: Money moved and came back.
     RETURNED = "returned", "Returned"
@@ -36,25 +36,24 @@ _S = PayoutStatus
 
 TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
     _S.PENDING: frozenset({_S.PROCESSING, _S.CANCELED}),
-    # Back to pending only when it is certain that nothing was sent.
+    # Back to pending only if certainly nothing was sent.
     _S.PROCESSING: frozenset({_S.SUBMITTED, _S.PAID, _S.FAILED, _S.UNKNOWN, _S.PENDING}),
     _S.SUBMITTED: frozenset({_S.PAID, _S.FAILED, _S.REQUIRES_ATTENTION}),
-    # Back to processing is a second send with the same reference, inside the provider's idempotency window.
+    # Back to processing: a second send with the same reference, inside the provider's idempotency window.
     _S.UNKNOWN: frozenset({_S.SUBMITTED, _S.PAID, _S.FAILED, _S.PROCESSING, _S.REQUIRES_ATTENTION}),
-    # By an operator with a reason on record, or by the provider's own word when it comes after all. To pending by an
-    # operator alone.
+    # By an operator with a recorded reason, or by late evidence from the provider. To pending only by an operator.
     _S.REQUIRES_ATTENTION: frozenset({_S.PAID, _S.FAILED, _S.PENDING}),
     _S.PAID: frozenset({_S.RETURNED}),
-    # By an operator alone, with a reason on record. For everybody else it is over.
+    # Only by an operator, with a recorded reason. For all others the status is final.
     _S.FAILED: frozenset({_S.PENDING}),
     _S.CANCELED: frozenset(),
     _S.RETURNED: frozenset(),
 }
 
-#: It is over for the merchant. Of these, `paid` may still come back, and an operator may have a failed one sent again.
+#: Final for the merchant. But a paid payout may be returned, and an operator may retry a failed one.
 OVER: Final = frozenset({_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED})
 
-#: The merchant may take a payout in these off its list: nothing was paid and nothing will be.
+#: The merchant may delete a payout in these: nothing was paid and nothing will be.
 DELETABLE: Final = frozenset({_S.FAILED, _S.CANCELED})
 
 
@@ -64,9 +63,9 @@ def may_become(source: str, target: str) -> bool:
 
 
 def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
-    """Return the statuses through which evidence of `target` takes a payout there; empty where there is no way.
+    """Return the statuses through which evidence of `target` takes a payout there; empty if there is no way.
 
-    What the provider has executed was processed first, and money that came back has moved first.
+    An executed payout was processed first, and returned money was paid first.
     """
     path = [PayoutStatus(target)]
     if target == PayoutStatus.RETURNED and source != PayoutStatus.PAID:
@@ -77,18 +76,18 @@ def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
 
 
 class AttemptKind(models.TextChoices):
-    #: We told the provider to pay.
+    #: We sent the payout to the provider.
     SEND = "send", "Send"
-    #: We asked it what became of the payout.
+    #: We asked the provider for the outcome.
     ASK = "ask", "Ask"
-    #: It told us by itself.
+    #: The provider sent a callback.
     CALLBACK = "callback", "Callback"
-    #: A person decided.
+    #: An operator acted.
     OPERATOR = "operator", "Operator"
 
 
 class AttemptOutcome(models.TextChoices):
-    """What one try at the provider showed."""
+    """Result of one attempt."""
 
     PAID = "paid", "Paid"
     ACCEPTED = "accepted", "Accepted"
@@ -98,9 +97,9 @@ class AttemptOutcome(models.TextChoices):
     #: The request cannot have reached the provider.
     NOT_SENT = "not_sent", "Not sent"
     UNKNOWN = "unknown", "Unknown"
-    #: An operator had it sent again.
+    #: An operator retried the payout.
     RETRIED = "retried", "Retried"
-    #: An operator had the provider asked again.
+    #: An operator asked the provider again.
     ASKED = "asked", "Asked"
-    #: An operator has looked at a contradiction.
+    #: An operator has acknowledged a contradiction.
     ACKNOWLEDGED = "acknowledged", "Acknowledged"

@@ -12,7 +12,7 @@ from payouts import dispatch
 from payouts.engine import admission, inbox, processing
 from payouts.exports import jobs
 
-#: An export is given up by itself before that (export_jobs.JOB_SECONDS). A call of a provider has less (settings.py).
+#: An export stops by itself before that (exports/jobs.py, JOB_SECONDS). A call has less (settings.py).
 EXPORT_SOFT_SECONDS: Final = 30 * 60
 EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 
@@ -20,8 +20,8 @@ EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 @shared_task(name=dispatch.PROCESS_PAYOUT, ignore_result=True)
 def process_payout(payout_id: str) -> None:
     """Take the payout one step further."""
-    # Connections are kept between tasks (CELERY_DB_REUSE_MAX), so each task checks its own first, as a request does:
-    # after a restart of PostgreSQL the next task must not meet the old connection.
+    # Connections are kept between tasks (CELERY_DB_REUSE_MAX). So each task checks its own first, as a request does:
+    # after a restart of PostgreSQL the next task must not use the old connection.
     close_old_connections()
     next_id = processing.process(uuid.UUID(payout_id))
     if next_id is not None:

@@ -1,8 +1,8 @@
 """The way to change a payout's status: a conditional UPDATE and a row of history, in one transaction.
 
-Nothing else writes `status`. Of several who try the same change at once one succeeds and the others get None, which is
-an answer and no error: somebody was faster. What the table of states.py does not name is TransitionNotAllowed, and the
-trigger of migration 0005 refuses it again.
+Nothing else writes `status`. Of several callers with the same change one succeeds and the others get None, which is
+an answer and no error. A change that is not in the table of states.py raises TransitionNotAllowed, and the trigger of
+migration 0005 refuses it again.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def move(
 ) -> Payout | None:
     """Change the status from source to target, with `changes` to other columns, and record who did it and why.
 
-    Returns the payout as it is now, or None where it was not in `source` or `only_if` did not hold; then nothing was
-    written. Leaving `processing` gives up the lease. Runs in the caller's transaction, or in one of its own.
-    Raises TransitionNotAllowed for a change that the table does not name.
+    Returns the changed payout, or None if it was not in `source` or `only_if` did not hold; then nothing was written.
+    Leaving `processing` gives up the lease. Uses the caller's transaction, or else opens one.
+    Raises TransitionNotAllowed for a change that the table does not have.
     """
     if not states.may_become(source, target):
         raise errors.TransitionNotAllowed(f"{source} -> {target}")
     changes = {"lease_token": None, "lease_expires_at": None, "turned_away_at": None} | changes
-    # Migration 0012 has the same rule for the version before, which does not know the column.
+    # Migration 0012 has the same rule for the previous version, which lacks the column.
     changes["completed_at"] = Now() if target in states.OVER else None
     with transaction.atomic(savepoint=False):
         moved = Payout.objects.filter(only_if or models.Q(), pk=payout_id, status=source).update(

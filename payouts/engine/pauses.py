@@ -1,6 +1,6 @@
 """Pause and resume sending: for one merchant, through one provider, or at all.
 
-A pause holds back what has not been claimed. What is under way ends, and asking goes on: it moves no money.
+A pause holds back payouts that are not claimed. Calls under way finish, and asking goes on: it moves no money.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from postgres.errors import is_locked, timed_out, violates
 
 logger = logging.getLogger(__name__)
 
-# A claim takes milliseconds. In one that takes longer a process is stuck, which is no reason to go on sending.
+# A claim takes milliseconds. A slower one is stuck, and must not keep the sending going.
 _CLAIMS_SECONDS: Final = 5
 
 
@@ -40,12 +40,12 @@ class Scope:
 
 
 def pause(scope: Scope, *, actor: str, reason: str) -> Pause:
-    """Begin a pause; once this has committed, no payout of the scope is claimed for sending any more.
+    """Begin a pause. After the commit, no payout of the scope is claimed for sending.
 
-    The one exception: a claim that has been stuck in its transaction for 5 s already. An error is logged then.
+    One exception: a claim that was already stuck in its transaction for 5 s. Then an error is logged.
 
-    Raises ReasonMissing, ReasonUnusable, ProviderNotFound, PausedAlready where exactly this is paused, and
-    PauseNotBegun where something else holds the table of pauses.
+    Raises ReasonMissing, ReasonUnusable, ProviderNotFound, PausedAlready if this scope is paused, and PauseNotBegun if
+    the table of pauses is locked.
     """
     reason = attempts.clean_reason(reason)
     if scope.provider and scope.provider not in registry.PROVIDERS:
@@ -73,9 +73,9 @@ def providers() -> list[str]:
 
 
 def resume(scope: Scope, *, actor: str) -> None:
-    """End the pause of exactly this scope. What it held back is due already; the sweeper rings for it.
+    """End the pause of exactly this scope. The held payouts are due, and the sweeper enqueues them.
 
-    Raises NotPaused. A pause of another scope that covers the same payouts goes on holding them.
+    Raises NotPaused. A pause of another scope still holds the payouts that it covers.
     """
     active = Pause.objects.active().filter(merchant=scope.merchant, provider=scope.provider)
     if not active.update(ended_at=Now(), ended_by=actor):
@@ -84,7 +84,7 @@ def resume(scope: Scope, *, actor: str) -> None:
 
 
 def is_drained(scope: Scope) -> bool:
-    """Tell whether nothing of the scope is in a worker's hands to be sent. During a pause it stays so."""
+    """Tell whether no worker is sending a payout of the scope. During a pause this stays true."""
     covers = models.Q(provider=scope.provider) if scope.provider else models.Q()
     if scope.merchant is not None:
         covers &= models.Q(merchant=scope.merchant)

@@ -1,10 +1,10 @@
-"""The engine: take a payout that is due one step further. Knows no HTTP and no Celery.
+"""The engine: take a due payout one step further. Knows no HTTP and no Celery.
 
 # Note [Commit, call, commit]
 1. A short transaction takes the lease and writes the attempt, and commits (payouts/engine/claims.py).
 2. The provider is called. No transaction is open and no row is locked.
-3. A second short transaction writes what the answer showed and changes the status (payouts/engine/outcomes.py).
-A worker that dies between 1 and 3 leaves a lease that runs out; what it may have sent is then asked about.
+3. A second short transaction records the answer and changes the status (payouts/engine/outcomes.py).
+If a worker dies between 1 and 3, its lease runs out, and the provider is asked about the payout.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
 logger = logging.getLogger(__name__)
 
-# PostgreSQL is back after a second or two where it was restarted, or another one took over. Within a task's time.
+# PostgreSQL needs a second or two for a restart or a failover. The sum fits into a task's time.
 RECORD_PAUSES_SECONDS: Final = (0.1, 1.0, 3.0)
 
 
 def process(payout_id: uuid.UUID) -> uuid.UUID | None:
-    """Take the payout one step further if something is due.
+    """Take the payout one step further if a step is due.
 
     1. Pending: send it.
-    2. Processing with a lease that ran out: its worker died and may have sent it, so it becomes unknown.
+    2. Processing with an expired lease: the worker died and may have sent it, so the payout becomes unknown.
     3. Unknown, submitted or recently paid: ask the provider.
-    Any number of callers may do this at once: one gets the payout, for the others there is nothing to do.
-    Returns the payout that waits for the room which this one has left at its provider, for the caller to ring for.
+    Concurrent calls are safe: one of them gets the payout, and the others do nothing.
+    Returns a payout that waits for the freed capacity of this provider, for the caller to enqueue.
     """
     payout = Payout.objects.filter(pk=payout_id).first()
     if payout is None or payout.provider not in registry.PROVIDERS:
@@ -71,9 +71,9 @@ def _send(claim: Claim, provider: base.Provider) -> None:
 
 
 def _reason_not_to_send(claim: Claim) -> Evidence | None:
-    """Return what there is to write down instead of a call, where to send now could pay twice."""
+    """Return the evidence to record instead of a call, if a send now could pay twice."""
     if claim.has_run_out:
-        # This process was frozen before it called anybody, and others may have gone on without it.
+        # This process was frozen before the call, and other workers may have gone on.
         return Evidence(AttemptOutcome.NOT_SENT, "lease_ran_out", "The lease ran out before the provider was called.")
     if claim.is_outside_window:
         return Evidence(AttemptOutcome.NOT_SENT, "window_over", "The provider may not know the reference any more.")
@@ -88,7 +88,7 @@ def _attempt(claim: Claim, call: Callable[[base.Instruction], base.Report]) -> E
 
 
 def _record(claim: Claim, found: Evidence) -> None:
-    """Write it down, again where the database is away for a moment: nobody else knows what the provider said."""
+    """Record the answer, with retries if the database is away: no other process has the answer."""
     for pause_seconds in RECORD_PAUSES_SECONDS:
         try:
             outcomes.record(claim, found)
@@ -102,13 +102,13 @@ def _record(claim: Claim, found: Evidence) -> None:
 
 
 def _send_again(payout: Payout, provider: base.Provider) -> None:
-    """Send an unknown payout, which the provider does not know, once more with the same reference.
+    """Send an unknown payout again with the same reference, because the provider does not know it.
 
-    Not finding it is no proof that it was never executed: see claims.claim_send_again.
+    "Not found" is no proof that the payout was not executed: see claims.claim_send_again.
     """
     refused = claims.sends_maybe_arrived(payout).filter(outcome=AttemptOutcome.REJECTED)
     if payout.status != PayoutStatus.UNKNOWN or refused.exists():
-        # What it refused once it would refuse again. An answer, or an operator, has to end this one.
+        # The provider would refuse again. An answer or an operator has to end this payout.
         return
     claim = claims.claim_send_again(payout)
     if claim is not None:
@@ -116,7 +116,7 @@ def _send_again(payout: Payout, provider: base.Provider) -> None:
 
 
 def _next_at(provider: str) -> uuid.UUID | None:
-    """Return who waits for room at this provider, where it has a limit or may have been in trouble."""
+    """Return the payout that waits longest at this provider, if the provider can make payouts wait."""
     capabilities = registry.get(provider).capabilities
     if capabilities.concurrency_max is None and not capabilities.fails_as_a_whole:
         return None

@@ -1,7 +1,7 @@
-"""When to try again. Pure: the attempt's number and the longest delay in, seconds out.
+"""When to try again. Pure: takes the attempt's number and the longest delay, returns seconds.
 
-Full jitter (a random part of the whole delay) spreads payouts that failed together, so that a provider that comes
-back is not met by all of them at once.
+Full jitter (a random part of the whole delay) spreads payouts that failed together, so that they do not all hit a
+provider at once when it recovers.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ DELAY_FIRST_SECONDS: Final = 5.0
 #: 15 min bounds how late a payout is after an outage of any length. (PAYOUTS_RETRY_DELAY_MAX_SECONDS)
 DELAY_MAX_SECONDS: Final = 900.0
 
-#: A provider answers "not final yet" in seconds or in days; asking starts early and soon gets rare.
+#: A provider needs seconds or days until a payout is final. So asking starts early and soon gets rare.
 ASK_FIRST_SECONDS: Final = 2.0
-#: A payment that may still come back is asked about for days; so at last every 6 h instead of every 15 min.
+#: A payment that may come back is asked about for days: at most every 6 h, instead of every 15 min.
 ASK_PAID_RARER: Final = 24
 
-#: How long a provider in trouble is left alone: long enough to be of help, short enough to be no outage of its own.
+#: How long a provider in trouble gets no sends: long enough to help, too short to be an outage itself.
 CIRCUIT_FIRST_SECONDS: Final = 10.0
 CIRCUIT_MAX_SECONDS: Final = 300.0
 
-#: A payout that could not be sent for a day fails: its recipient is better served by another way.
+#: A payout that could not be sent for a day fails: the merchant can then pay in another way.
 NOT_SENT_GIVE_UP_SECONDS: Final = 24 * 3600.0
-#: An outcome that stayed unknown for a day is for an operator.
+#: An outcome that is unknown for a day needs an operator.
 UNKNOWN_GIVE_UP_SECONDS: Final = 24 * 3600.0
 
 
@@ -40,7 +40,7 @@ def ask_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, jit
 
 
 def circuit_delay_seconds(time: int, *, delay_max: float = CIRCUIT_MAX_SECONDS) -> float:
-    """Return for how long a provider is left alone for the nth time (from 1) in a row: 10 s * 2^(n-1)."""
+    """Return how long a provider gets no sends, for the nth time (from 1) in a row: 10 s * 2^(n-1)."""
     return _doubled(CIRCUIT_FIRST_SECONDS, time, min(delay_max, CIRCUIT_MAX_SECONDS))
 
 

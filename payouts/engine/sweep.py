@@ -1,6 +1,6 @@
-"""Find what the doorbell missed. Needs PostgreSQL alone: with the broker down the sweeper does the work itself.
+"""Find due work whose message was lost. Needs PostgreSQL alone: without a broker the sweeper does the work itself.
 
-Two or more sweepers share the work: each takes rows that no other is looking at (SKIP LOCKED) and marks them.
+Several sweepers share the work: each takes rows that no other has locked (SKIP LOCKED), and marks them.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from postgres.errors import is_locked
 
 logger = logging.getLogger(__name__)
 
-# One round's payouts: a round ends in time to be stopped, and the next one starts at once when this one was full.
+# Payouts per round. A round ends soon enough to stop; after a full round the next one starts at once.
 BATCH: Final = 100
 
-# A new payout or callback has just been rung for. The sweeper takes up what is still waiting after that.
+# A new payout or callback was enqueued at once. The sweeper takes those that still wait after this.
 ENQUEUED_RECENTLY: Final = timedelta(seconds=2)
 
-# A ring that led to nothing for so long was lost, or nobody is there to hear it. Then the sweeper rings again, and does
-# the work itself: a dead worker beside a Redis that is well looks like this. Where calls are given less time than the
-# usual 30 s, a ring is as well; but never so little that a queue which is merely long looks dead.
+# After this time, a message without effect was lost, or no worker is alive (such as a dead worker beside a healthy
+# Redis). The sweeper then enqueues again, and does the work itself. A shorter time limit for calls shortens this time
+# too, but not below 5 s: a queue that is only long must not look dead.
 REENQUEUE_AFTER: Final = timedelta(seconds=min(30, max(5, settings.PROVIDER_TIMEOUT_SECONDS)))
 
-# Of the payouts that wait for room at one provider, so many are tried in each round.
+# Tries per round and provider, for payouts that wait for capacity.
 CAPACITY_TRIES: Final = 10
 
-# No new call begins after so long in a round: what else the sweeper does must not wait for a slow provider.
+# No new call begins after this time in a round: a slow provider must not hold up the other work.
 INLINE_SECONDS: Final = 10.0
 
 
@@ -48,9 +48,9 @@ INLINE_SECONDS: Final = 10.0
 class Sweep:
     """What one round did."""
 
-    #: Leases that had run out.
+    #: Expired leases.
     expired: int = 0
-    #: Payouts taken up: due, and nobody had been rung for them, or nobody came.
+    #: Due payouts taken up: not enqueued before, or no worker came.
     due: int = 0
     rung: int = 0
     processed: int = 0
@@ -59,17 +59,17 @@ class Sweep:
 
     @property
     def has_more(self) -> bool:
-        """Whether to go on at once. What was taken up is marked, so that a round never finds the same again."""
+        """Whether to go on at once. Rows that were taken up are marked, so no round finds them again."""
         return BATCH in (self.expired, self.due, self.callbacks)
 
 
 def sweep() -> Sweep:
     """Do one round, each kind of work at most BATCH times, oldest first.
 
-    1. Leases that ran out become unknown, and due.
-    2. Callbacks that nobody has applied are applied.
-    3. Of those that wait for room at their provider, the first are rung for: their turn may have been lost.
-    4. Payouts that are due are rung for; processed here, where ringing fails or nobody came for too long.
+    1. Payouts with an expired lease become unknown, and due.
+    2. Waiting callbacks are applied.
+    3. The first payouts that wait for capacity are enqueued: their turn may have been lost.
+    4. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
     expired = _expire_leases()
     callbacks = _sweep_callbacks()
@@ -84,14 +84,14 @@ def sweep() -> Sweep:
 
 
 class _Round:
-    """What the sweeper does about one payout after the other in a round: it rings, or takes it in hand itself."""
+    """One round with its time budget: enqueues a payout, or processes it here."""
 
     def __init__(self) -> None:
         self._broker_works = True
         self._ends_at = time.monotonic() + INLINE_SECONDS
 
     def enqueue(self, payout_id: uuid.UUID) -> bool:
-        """Ring until it fails: one failure is enough to know, and each further one would take half a second."""
+        """Enqueue until the first failure: each further failure would take half a second."""
         self._broker_works = self._broker_works and dispatch.enqueue_payout(payout_id)
         return self._broker_works
 
@@ -100,7 +100,7 @@ class _Round:
         return time.monotonic() >= self._ends_at
 
     def process(self, payout_id: uuid.UUID) -> bool:
-        """Process it here, and who takes its room in turn, and tell whether that went well."""
+        """Process the payout, then those that wait for its capacity. Return whether that succeeded."""
         following: uuid.UUID | None = payout_id
         went_well = False
         while following is not None:
@@ -119,13 +119,13 @@ def _expire_leases() -> int:
 
 
 def _sweep_callbacks() -> int:
-    """Apply what has waited, here: it calls nobody, so ringing for it would only be a way to lose it once more."""
+    """Apply waiting callbacks here: that calls no provider, so a message would only be one more to lose."""
     applied = (_guarded(partial(inbox.apply, taken), "callback", taken) for taken in _claim_callbacks())
     return sum(bool(was_applied) for _, was_applied in applied)
 
 
 def _claim_callbacks() -> list[int]:
-    """Mark callbacks as tried and return them: one that cannot be applied must not be all that is ever looked at."""
+    """Mark callbacks as tried and return them. The mark lets others pass a callback that always fails."""
     waiting = ProviderCallback.objects.filter(admission.has_provider(), applied_at__isnull=True)
     overdue = waiting.filter(received_at__lte=Now() - ENQUEUED_RECENTLY).exclude(tried_at__gt=Now() - REENQUEUE_AFTER)
     with transaction.atomic(durable=True):
@@ -136,9 +136,9 @@ def _claim_callbacks() -> list[int]:
 
 
 def _sweep_waiting(this_round: _Round) -> None:
-    """Keep the queue of those that wait for room going. Whoever ends a call rings for the next, unless it died.
+    """Keep the queue for capacity moving: the worker that should enqueue the next payout may have died.
 
-    Not for all of them: most would only be turned away once more.
+    Only the first few are tried: most of the others would have to wait again.
     """
     for provider in admission.providers_at_capacity():
         for _ in range(CAPACITY_TRIES):
@@ -152,12 +152,12 @@ def _sweep_waiting(this_round: _Round) -> None:
 @dataclass(frozen=True)
 class Due:
     payout_id: uuid.UUID
-    #: It was rung for when it became due, and nobody has come.
+    #: Whether it was enqueued when it became due, and no worker came.
     is_repeat: bool
 
 
 def _claim_due() -> list[Due]:
-    """Mark payouts that are due as rung for, and return them. No other sweeper takes the same."""
+    """Mark due payouts as enqueued, and return them. No other sweeper takes the same."""
     repeat = models.Q(rung_at__isnull=False, rung_at__gte=models.F("due_at"))
     with transaction.atomic(durable=True):
         rows = list(_to_enqueue().annotate(is_repeat=repeat).order_by("due_at").values_list("pk", "is_repeat")[:BATCH])
@@ -166,7 +166,7 @@ def _claim_due() -> list[Due]:
 
 
 def _to_enqueue() -> models.QuerySet[Payout]:
-    """What is due, may go, waits for no room, and has not been rung for since it became due, or a while ago."""
+    """Select due payouts that may be sent, do not wait for capacity, and were not enqueued lately."""
     new = models.Q(status=PayoutStatus.PENDING, rung_at__isnull=True, due_at__gt=Now() - ENQUEUED_RECENTLY)
     enqueued = models.Q(rung_at__gte=models.F("due_at"), rung_at__gt=Now() - REENQUEUE_AFTER)
     due = Payout.objects.due().filter(admission.has_provider(), turned_away_at__isnull=True)
@@ -174,7 +174,7 @@ def _to_enqueue() -> models.QuerySet[Payout]:
 
 
 def _sweep_payouts(taken: list[Due], this_round: _Round) -> tuple[int, int]:
-    """Ring for each, process those here that nobody came for, and return how many were rung for and processed."""
+    """Enqueue each payout, process repeats here, and return both counts."""
     enqueued = {due.payout_id for due in taken if this_round.enqueue(due.payout_id)}
     processed = 0
     for due in taken:
@@ -183,7 +183,7 @@ def _sweep_payouts(taken: list[Due], this_round: _Round) -> tuple[int, int]:
         if not this_round.is_over:
             processed += this_round.process(due.payout_id)
         elif due.payout_id not in enqueued:
-            # Nobody knows of it yet; the next round may take it up.
+            # No message was sent, so the next round may take it.
             Payout.objects.filter(pk=due.payout_id).update(rung_at=None)
     return len(enqueued), processed
 
@@ -192,15 +192,15 @@ Done = TypeVar("Done")
 
 
 def _guarded(work: Callable[[], Done], thing: str, identifier: object) -> tuple[bool, Done | None]:
-    """Do it; tell whether it went well, and what it gave. One that fails must not stop those behind it."""
+    """Do the work. Return whether it succeeded, and its result. A failure must not stop the other rows."""
     extra = {f"{thing}_id": str(identifier)}
     try:
         return True, work()
     except (OperationalError, InterfaceError) as error:
         if not is_locked(error):
-            # The database is not well: the rows behind this one would fare no better.
+            # The database has a problem: the other rows would fail too.
             raise
-        # Somebody holds this row for long.
+        # Another transaction holds this row for long.
         logger.warning("sweep.row.locked", extra=extra)
     except Exception:
         logger.exception("sweep.row.failed", extra=extra)
