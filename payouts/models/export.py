@@ -1,4 +1,4 @@
-"""The exports that were asked for, and what is kept of those that are made in the background."""
+"""Exports, and the stored chunks of those that are made in the background."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from accounts.models import Merchant, MerchantAPIKey, Mode
 
 
 class ExportStatus(models.TextChoices):
-    """How far an export is. The last four are final, but that a completed one expires."""
+    """Status of an export. The last four are final, except that a completed one expires."""
 
-    #: A worker has yet to come for it.
+    #: Waits for a worker.
     PENDING = "pending", "Pending"
-    #: It is being made, by whoever holds its lease.
+    #: A worker with a lease makes it.
     RUNNING = "running", "Running"
-    #: All of it was made: handed out, or kept to be downloaded.
+    #: Complete: delivered, or stored for download.
     COMPLETED = "completed", "Completed"
-    #: It could not be made, or its process ended before it was.
+    #: The export failed, or its process ended first.
     FAILED = "failed", "Failed"
-    #: Somebody called it off, or the client of a streamed one went away.
+    #: Canceled, or the client of a stream disconnected.
     CANCELED = "canceled", "Canceled"
-    #: It was completed, and is no longer kept.
+    #: Completed, and stored no longer.
     EXPIRED = "expired", "Expired"
 
 
 class ExportKind(models.TextChoices):
     #: Made while it is sent.
     STREAM = "stream", "Stream"
-    #: Made by a worker, and kept for a while.
+    #: Made by a worker, and stored for a while.
     JOB = "job", "Job"
 
 
@@ -57,23 +57,23 @@ class ExportQuerySet(models.QuerySet["Export"]):
         return self.filter(status__in=UNFINISHED)
 
     def held(self) -> Self:
-        """Those that somebody is making, by the database's clock."""
+        """Exports with a live lease, by the database's clock."""
         return self.filter(status=ExportStatus.RUNNING, lease_expires_at__gt=Now())
 
     def abandoned(self) -> Self:
-        """Those that somebody began to make and has given up, or died over."""
+        """Running exports whose lease has expired."""
         return self.filter(status=ExportStatus.RUNNING, lease_expires_at__lte=Now())
 
     def held_by(self, lease_token: uuid.UUID) -> Self:
-        """Those that may be changed by who has this token. A lease that has run out holds until somebody takes it."""
+        """Exports that this token may change. An expired lease holds until another worker takes it."""
         return self.filter(status=ExportStatus.RUNNING, lease_token=lease_token)
 
 
 class Export(models.Model):
     """Payouts of one moment as a file, and what they add up to.
 
-    Its status is changed by payouts/exports/lifecycle.py alone. Rows are kept: they tell who took which payouts out of
-    the platform, and when.
+    Only payouts/exports/lifecycle.py changes the status. Rows are kept: they record who took which payouts out of the
+    platform, and when.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -84,33 +84,33 @@ class Export(models.Model):
     format = models.CharField(max_length=6, choices=ExportFormat)
     #: Whether a CSV begins with a byte order mark.
     bom = models.BooleanField(default=False, db_default=False)
-    #: As the API takes and shows them (payouts/exports/filters.py).
+    #: Filters in the form of the API (payouts/exports/filters.py).
     filters = models.JSONField(default=dict)
     ordering = models.CharField(max_length=16)
-    #: Who asked for it, such as `merchant:<key prefix>`.
+    #: Requester, such as `merchant:<key prefix>`.
     actor = models.CharField(max_length=200)
-    #: Rows so far, without head and trailer.
+    #: Rows so far, without header and trailer.
     rows_count = models.PositiveBigIntegerField(default=0)
-    #: Of a completed one: the sum of each currency, the bytes of the file and their SHA-256.
+    #: For a completed export: the sum of each currency, the file's bytes and SHA-256.
     amounts = models.JSONField(default=dict)
     size_bytes = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
-    #: What its chunks have together.
+    #: Bytes of all chunks.
     stored_bytes = models.PositiveBigIntegerField(default=0)
-    #: What went wrong, in a sentence.
+    #: Error as a sentence.
     error = models.CharField(max_length=500, blank=True)
     attempts_count = models.PositiveSmallIntegerField(default=0)
-    #: Who is making it, and until when it need not tell that it still is.
+    #: Lease holder and expiry.
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
-    #: When the sweeper last rang for it.
+    #: Last enqueued by the sweeper.
     rung_at = models.DateTimeField(null=True)
-    #: Whether there may be chunks of it.
+    #: Whether chunks may exist.
     is_stored = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    #: Until when it can be downloaded.
+    #: End of the download period.
     expires_at = models.DateTimeField(null=True)
 
     objects = ExportQuerySet.as_manager()
@@ -140,17 +140,17 @@ class Export(models.Model):
         indexes: ClassVar = [
             # The list: a merchant's exports in one mode, newest first.
             models.Index("merchant", "mode", models.F("created_at").desc(), models.F("id").desc(), name="export_list"),
-            # What is to be made or is being made: the sweeper, the worker that has ended one, and how many there are.
+            # Unfinished exports: for the sweeper, for a worker that has ended one, and for their count.
             models.Index(
                 fields=["created_at"],
                 condition=models.Q(status__in=(ExportStatus.PENDING, ExportStatus.RUNNING)),
                 name="export_unfinished",
             ),
-            # What is to expire.
+            # Exports to expire.
             models.Index(
                 fields=["expires_at"], condition=models.Q(status=ExportStatus.COMPLETED), name="export_expiring"
             ),
-            # What nobody can have any more and is still stored.
+            # Exports that cannot be downloaded and are still stored.
             models.Index(
                 fields=["finished_at"],
                 condition=models.Q(
@@ -166,7 +166,7 @@ class Export(models.Model):
 
 
 class ExportChunk(models.Model):
-    """A piece of an export that is kept: a member of a gzip file, which all of them are together."""
+    """A piece of a stored export: one member of the gzip file that all chunks form."""
 
     export = models.ForeignKey(Export, on_delete=models.PROTECT, related_name="chunks", db_index=False)
     number = models.PositiveIntegerField()

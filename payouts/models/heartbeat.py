@@ -1,4 +1,4 @@
-"""Signs of life of the processes that run for ever."""
+"""Heartbeats of the processes that run all the time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 
 class Heartbeat(models.Model):
-    """When a process that nobody calls was last seen at work."""
+    """The last heartbeat of a process that receives no calls."""
 
     #: Such as `sweeper:<host>:<pid>`.
     process = models.CharField(max_length=255, primary_key=True)

@@ -18,17 +18,17 @@ class AttemptQuerySet(models.QuerySet["PayoutAttempt"]):
 
 
 class PayoutAttempt(models.Model):
-    """One try at the provider, or one word from it or from an operator. Append-only: a trigger sees to it.
+    """One attempt at the provider, or one report from it or act of an operator. Append-only: a trigger enforces it.
 
-    A try is written before the call and completed after it; one without an outcome is under way, or its worker died.
+    An attempt is written before the call and completed after it. Without an outcome it is under way or its worker died.
     """
 
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="attempts", db_index=False)
     number = models.PositiveIntegerField()
     kind = models.CharField(max_length=8, choices=AttemptKind)
-    #: Which of the payout's references it is about.
+    #: Number of the payout's reference.
     reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
-    #: Whose word it is where it is no worker's: `operator:<user name>`, `provider:<name>`.
+    #: Source, if it is no worker: `operator:<user name>`, `provider:<name>`.
     actor = models.CharField(max_length=200, blank=True, db_default="")
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -51,10 +51,10 @@ class PayoutTransition(models.Model):
     """One change of status. Append-only: a trigger refuses to change or delete it."""
 
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="transitions", db_index=False)
-    #: Empty for the first, which created the payout.
+    #: Empty for the first row, which records the creation.
     from_status = models.CharField(max_length=24, blank=True)
     to_status = models.CharField(max_length=24, choices=PayoutStatus)
-    #: Who did it: `merchant:<key prefix>`, `worker`, `operator:<user name>`.
+    #: Actor: `merchant:<key prefix>`, `worker`, `operator:<user name>`.
     actor = models.CharField(max_length=200)
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField(db_default=Now())

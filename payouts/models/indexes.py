@@ -1,8 +1,7 @@
 """The indexes of a payout, each with the query that it serves.
 
-Those of the lists begin with merchant and mode, which each list is of, and end with what it is ordered by: so a page is
-read from the index in its order, wherever it lies, and nothing is sorted or counted. What they cost together is
-measured by `make bench-reports`.
+The indexes of lists begin with merchant and mode, as each list does, and end with the order. So any page is read from
+the index in order, and nothing is sorted or counted. `make bench-reports` measures the cost of all of them.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from payouts.states import PayoutStatus
 
 
 class SearchCode(models.Func):
-    """What of a text is not ASCII, its bytes as small letters: two for each.
+    """The non-ASCII part of a text, with each byte as two small letters.
 
-    Groups of three characters are made of letters and digits, and which characters are letters depends on the locale of
-    the database: in some, none but those of ASCII are. These are letters in all of them. A Chinese character is six, so
-    that two of them are enough to look for.
+    Groups of three characters consist of letters and digits. The locale of the database decides which characters are
+    letters, in some locales only ASCII ones. These letters are letters in all of them. A Chinese character becomes six
+    letters, so a search for two characters works.
     """
 
     output_field = models.TextField()
@@ -41,10 +40,10 @@ def _code(text: str) -> str:
 class SearchText(models.Func):
     """The texts of a payout that can be searched, as the index `payout_search_terms` has them.
 
-    Each is a line, in capitals and normalised (NFC). The last line is the SearchCode of all of them. It has no capitals
-    and no digits, so that no term is found there.
-    Its constants stand in the statement: as parameters they would keep a statement that is planned once for all values
-    from using the index.
+    Each text is a line in capitals, normalised (NFC). The last line is the SearchCode of all of them. It has no
+    capitals and no digits, so no term is found there.
+    The constants stand in the statement: parameters would keep a statement with one plan for all values from using the
+    index.
     """
 
     output_field = models.TextField()
@@ -64,7 +63,7 @@ class SearchText(models.Func):
         whole = f"CASE WHEN jsonb_typeof({recipient}) = 'string' THEN {recipient} #>> '{{}}' ELSE '' END"
         lines = "(" + " || chr(10) || ".join((comment, reference, *of_recipient, whole)) + ")"
         text = f"UPPER(normalize({lines}, NFC))"
-        # Most are ASCII, which takes a tenth of the time.
+        # Most texts are ASCII, which takes a tenth of the time.
         is_ascii = f"octet_length({lines}) = char_length({lines})"
         return f"(CASE WHEN {is_ascii} THEN UPPER({lines}) ELSE {text} || chr(10) || {_code(text)} END)", ()
 
@@ -73,8 +72,8 @@ _LISTED: Final = Q(deleted_at__isnull=True)
 _NEWEST_FIRST: Final = (F("created_at").desc(), F("id").desc())
 
 OF_LISTS: Final = [
-    # The list newest first, and any later page of it. It has what counts and sums are made of: those of a time are read
-    # from it alone.
+    # The list newest first, any page. It includes the columns of counts and sums, so those of a period are read from
+    # it alone.
     models.Index(
         "merchant",
         "mode",
@@ -83,17 +82,17 @@ OF_LISTS: Final = [
         condition=_LISTED,
         name="payout_listed",
     ),
-    # ... of one status, however rare. Of several, and for figures of any, it gives the rows to sort.
+    # The list of one status. For several statuses, and for figures, it gives the rows to sort.
     models.Index("merchant", "mode", "status", *_NEWEST_FIRST, condition=_LISTED, name="payout_by_status"),
-    # ... of one currency.
+    # The list of one currency.
     models.Index("merchant", "mode", "currency", *_NEWEST_FIRST, condition=_LISTED, name="payout_by_currency"),
     # The list by amount, and amount_min and amount_max.
     models.Index("merchant", "mode", "amount", "id", condition=_LISTED, name="payout_by_amount"),
-    # updated_after and updated_before: what has changed since somebody last asked.
+    # updated_after and updated_before: changes since the last poll.
     models.Index("merchant", "mode", "updated_at", condition=_LISTED, name="payout_by_update"),
-    # The merchant's own id. It comes first, because operators look for it without knowing whose it is.
+    # The merchant's own id. It comes first, because operators search it without knowing the merchant.
     models.Index("reference", "merchant", "mode", condition=~Q(reference=""), name="payout_by_reference"),
-    # `search`: groups of three characters. The merchant is in it, so that others' payouts need not be looked at.
+    # `search`: groups of three characters. With the merchant, so other merchants' payouts are not read.
     GinIndex(F("merchant"), OpClass(SearchText(), name="gin_trgm_ops"), condition=_LISTED, name="payout_search_terms"),
     # metadata[name]=value.
     GinIndex(
@@ -102,15 +101,15 @@ OF_LISTS: Final = [
 ]
 
 OF_THE_ENGINE: Final = [
-    # The sweeper: what is due. Small, for a payout that is final is not in it.
+    # Due payouts, for the sweeper. Small: final payouts are not in it.
     models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="payout_due"),
-    # How many calls of a provider are under way.
+    # Number of calls under way at a provider.
     models.Index(
         fields=["provider", "lease_expires_at"], condition=Q(lease_expires_at__isnull=False), name="payout_leased"
     ),
-    # Who has waited longest for room at a provider.
+    # The payout that waits longest at a provider.
     models.Index(fields=["provider", "due_at"], condition=Q(turned_away_at__isnull=False), name="payout_turned_away"),
-    # What an operator has to look at.
+    # Payouts for an operator.
     models.Index(
         "updated_at",
         condition=Q(status=PayoutStatus.REQUIRES_ATTENTION) | Q(contradicted_at__isnull=False),

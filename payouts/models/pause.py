@@ -1,4 +1,4 @@
-"""Pauses: what is not sent until an operator resumes it."""
+"""Pauses, which stop sending until an operator resumes it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class PauseQuerySet(models.QuerySet["Pause"]):
 
 
 class Pause(models.Model):
-    """Nothing is sent while it lasts: for one merchant, through one provider, or (both empty) at all.
+    """Stops all sends for one merchant, through one provider, or (both empty) of everything.
 
-    Asking goes on, and so does what is under way.
+    Asking goes on, and calls under way finish.
     """
 
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     provider = models.CharField(max_length=32, blank=True)
     reason = models.CharField(max_length=500)
-    #: Who began it, such as `operator:<user name>`.
+    #: Actor, such as `operator:<user name>`.
     actor = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
@@ -57,7 +57,7 @@ class Pause(models.Model):
 
     @property
     def scope(self) -> str:
-        """What is paused, in words."""
+        """The paused scope in words."""
         if self.merchant_id is not None:
             return f"merchant {self.merchant_id}"
         return f"provider {self.provider}" if self.provider else "everything"

@@ -23,17 +23,17 @@ class PayoutQuerySet(models.QuerySet["Payout"]):
         return self.of_merchant(api_key.merchant_id, api_key.mode)
 
     def of_merchant(self, merchant_id: uuid.UUID, mode: str) -> Self:
-        """The payouts of a merchant in a mode, but for those it has deleted. The one place that says who sees what."""
+        """The payouts of a merchant in a mode, except deleted ones. The only rule for who sees what."""
         return self.filter(merchant_id=merchant_id, mode=mode, deleted_at__isnull=True)
 
     def created_within(self, start: datetime | None, end: datetime | None) -> Self:
-        """Payouts created at `start` or later and before `end`; None: without that limit."""
+        """Payouts created at `start` or later and before `end`; None: no limit."""
         after = models.Q() if start is None else models.Q(created_at__gte=start)
         before = models.Q() if end is None else models.Q(created_at__lt=end)
         return self.filter(after, before)
 
     def due(self) -> Self:
-        """Payouts with which something should have happened by now, by the database's clock."""
+        """Payouts whose next step is due, by the database's clock."""
         return self.filter(due_at__lte=Now())
 
     def for_operator(self) -> Self:
@@ -42,7 +42,7 @@ class PayoutQuerySet(models.QuerySet["Payout"]):
 
 
 class Payout(models.Model):
-    """What a merchant asked for. Its status is changed by payouts/transitions.py alone."""
+    """A payout of a merchant. Only payouts/transitions.py changes the status."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="payouts", db_index=False)
@@ -53,41 +53,41 @@ class Payout(models.Model):
     #: As the merchant sent it: a text or an object (payouts/recipient_details.py).
     recipient_details = models.JSONField()
     comment = models.CharField(max_length=500, blank=True)
-    #: The merchant's own id for it.
+    #: The merchant's own id.
     reference = models.CharField(max_length=255, blank=True)
     metadata = models.JSONField(default=dict)
-    #: The key that it was asked for with; unique beside the idempotency record, so that two guards must fail.
+    #: The request's key. Unique here and in the idempotency record, so that two guards must fail.
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULL keeps payouts without a key apart
     provider = models.CharField(max_length=32)
-    #: The provider's own id for it.
+    #: The provider's own id.
     provider_reference = models.CharField(max_length=255, blank=True)
     failure_code = models.CharField(max_length=64, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
     attempts_count = models.PositiveIntegerField(default=0)
-    #: When the platform should next do something about it; NULL: nothing is left to do.
+    #: Time of the next step; NULL: no step is left.
     due_at = models.DateTimeField(null=True, db_default=Now())
-    #: Who holds it, and until when (NULL: nobody). A worker may only settle what it still holds.
+    #: Lease holder and expiry (NULL: no lease). A worker records an outcome only under its own lease.
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
-    #: The first attempt that may have reached the provider: its idempotency window runs from here.
+    #: Start of the first attempt that may have reached the provider, and of its idempotency window.
     first_sent_at = models.DateTimeField(null=True)
-    #: Counts the references that the provider has been given for it. A second one takes an operator's retry of a
-    #: payout that the provider has refused for good under the first.
+    #: Number of the current reference at the provider. A second one needs an operator's retry, after the provider has
+    #: refused the first for good.
     reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
-    #: When the sweeper last rang for it.
+    #: Last enqueued by the sweeper.
     rung_at = models.DateTimeField(null=True)
-    #: Since when it waits for another one to end, its provider having as many calls under way as it takes, or being in
-    #: trouble. Whoever ends one rings for the oldest.
+    #: Start of the wait for another call's end, because the provider is at capacity or in trouble. A worker that ends
+    #: a call enqueues the oldest.
     turned_away_at = models.DateTimeField(null=True)
-    #: Since when evidence contradicts the status. An operator clears it, having looked.
+    #: Start of a contradiction between evidence and status. An operator clears it.
     contradicted_at = models.DateTimeField(null=True)
-    #: Counts every change that the merchant is shown; ETags are made of it (rest/etags.py).
+    #: Number of changes that the merchant can see; ETags are made of it (rest/etags.py).
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
-    #: When it last entered a status of states.OVER, which it has; NULL before, and again once it is sent again.
+    #: Time of entering its present status of states.OVER; NULL in all other statuses.
     completed_at = models.DateTimeField(null=True)
-    #: Taken off the merchant's list, and kept for audit.
+    #: Time of deletion by the merchant; kept for audit.
     deleted_at = models.DateTimeField(null=True)
 
     objects = PayoutQuerySet.as_manager()
@@ -133,5 +133,5 @@ class Payout(models.Model):
 
     @property
     def provider_key(self) -> str:
-        """The reference under which the provider knows it: the same in each attempt, so that it is paid once."""
+        """The reference at the provider: the same in each attempt, so that it pays once."""
         return str(self.id) if self.reference_number == 1 else f"{self.id}-{self.reference_number}"

@@ -1,4 +1,4 @@
-"""What providers have reported, and how each is doing."""
+"""Callbacks of providers, and the state of each provider."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from payouts.models.payout import Payout
 
 
 class CallbackResult(models.TextChoices):
-    """What became of a callback."""
+    """Result of a callback."""
 
     #: It moved the payout.
     APPLIED = "applied", "Applied"
-    #: It told nothing new, or something that has been overtaken.
+    #: No news, or overtaken.
     KNOWN = "known", "Known"
-    #: It contradicts what we know; an operator has to look.
+    #: Contradicts what we know; an operator has to look.
     CONTRADICTED = "contradicted", "Contradicted"
-    #: It is about a reference that we never gave this provider.
+    #: Has a reference that we never gave this provider.
     NO_PAYOUT = "no_payout", "No such payout"
-    #: It is authentic, and we do not understand it.
+    #: Authentic, but we cannot read it.
     UNREADABLE = "unreadable", "Unreadable"
 
 
 class ProviderCallback(models.Model):
-    """What a provider told us by itself, as it came: stored once, answered at once, and applied by a worker."""
+    """A callback as received: stored once, answered at once, and applied by a worker."""
 
     provider = models.CharField(max_length=32)
-    #: The provider's own id of the event; it may tell it any number of times.
+    #: The provider's id of the event, which may come any number of times.
     event_id = models.CharField(max_length=255)
     body = models.BinaryField()
     received_at = models.DateTimeField(db_default=Now())
-    #: When the sweeper last tried to apply it.
+    #: Last try of the sweeper.
     tried_at = models.DateTimeField(null=True)
-    #: NULL: nobody has got to it yet.
+    #: NULL: not applied yet.
     applied_at = models.DateTimeField(null=True)
     result = models.CharField(max_length=12, choices=CallbackResult, blank=True)
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, null=True, related_name="callbacks", db_index=False)
@@ -45,7 +45,7 @@ class ProviderCallback(models.Model):
             models.UniqueConstraint(fields=["provider", "event_id"], name="provider_callback_stored_once"),
         ]
         indexes: ClassVar = [
-            # The sweeper: what nobody has applied yet, oldest first.
+            # Waiting callbacks, oldest first, for the sweeper.
             models.Index(fields=["id"], condition=models.Q(applied_at__isnull=True), name="provider_callback_waiting"),
             # The callbacks of one payout, in the admin.
             models.Index(
@@ -58,10 +58,10 @@ class ProviderCallback(models.Model):
 
 
 class ProviderCircuit(models.Model):
-    """How a provider has been doing. Opened, it is left alone until `retry_at`, and then tried with one payout."""
+    """Circuit of a provider. An open one stops sends until `retry_at`, and then one payout is a trial."""
 
     provider = models.CharField(max_length=32, primary_key=True)
-    #: Sends in a row that did not get through, those of one payout counted once, and the payout of the last.
+    #: Failed sends in a row (repeats of one payout count once), and the payout of the last.
     failures_count = models.PositiveIntegerField(default=0)
     failed_payout_id = models.UUIDField(null=True)
     opened_at = models.DateTimeField(null=True)

@@ -1,8 +1,7 @@
-"""What is kept of days that are over: counts and sums of a merchant's payouts. payouts/summaries/rollup.py keeps it
-right.
+"""The roll-up: counts and sums of a merchant's payouts for each past day. payouts/summaries/rollup.py keeps it right.
 
-The rows are written by SQL alone. They refer to merchants without a foreign key: what they say can be made again from
-the payouts at any time, so they must never stand in anybody's way.
+Only SQL writes the rows. They have no foreign key to merchants: they can be rebuilt from the payouts at any time, so
+they must never block another change.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ from typing import ClassVar
 
 from django.db import models
 
-#: A sum of more payouts than there will ever be, each below 10^12 with four decimals.
+#: Enough for the sum of any number of payouts, each below 10^12 with four decimals.
 SUM_DIGITS_MAX = 34
 
 
 class RollupCell(models.Model):
     """Count, sum and extremes of one merchant's payouts of one day that have status, currency and provider in common.
 
-    Where there are none there is no cell. Payouts that the merchant has deleted do not count.
+    Without payouts there is no cell. Payouts that the merchant has deleted do not count.
     """
 
     # The primary key is the index that serves the reads: all cells of a merchant and mode, by day.
     pk = models.CompositePrimaryKey("merchant_id", "mode", "day", "status", "currency", "provider")
     merchant_id = models.UUIDField()
     mode = models.CharField(max_length=4)
-    #: On which the payouts were created, in UTC.
+    #: Day of the payouts' creation, in UTC.
     day = models.DateField()
     status = models.CharField(max_length=24)
     currency = models.CharField(max_length=3)
@@ -40,9 +39,9 @@ class RollupCell(models.Model):
 
 
 class RollupMark(models.Model):
-    """Says that the cells of a day are out of date. Written by a trigger, with each change of a payout of a past day.
+    """Marks the cells of a day as out of date. A trigger adds it with each change of a payout of a past day.
 
-    Marks are only ever added, so nobody waits for anybody; whoever makes the cells anew deletes those that it saw.
+    Marks are only added, so no transaction waits. The process that rebuilds the cells deletes the marks it saw.
     """
 
     merchant_id = models.UUIDField()
@@ -51,7 +50,7 @@ class RollupMark(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            # Each summary: the days of a merchant and mode that are out of date. And to delete them.
+            # The days of a merchant and mode that are out of date: for summaries, and to delete them.
             models.Index(fields=["merchant_id", "mode", "day"], name="rollup_mark_of_day"),
         ]
 
@@ -60,10 +59,10 @@ class RollupMark(models.Model):
 
 
 class RollupState(models.Model):
-    """How far the roll-up has come: one row, or none while no day is closed."""
+    """Progress of the roll-up: one row, or none before the first closed day."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    #: The days before this one, and only they, are told by their cells (unless there is a mark).
+    #: Only earlier days are read from their cells (unless there is a mark).
     closed_before = models.DateField()
 
     class Meta:
