@@ -1,4 +1,4 @@
-"""A bank's words as they may be kept: on one line, not too many, and without what is nobody's business. Pure."""
+"""Makes a bank's words fit to keep: one line, limited in length, and without private values. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 HIDDEN: Final = "***"
-#: What is shorter, such as a country's code, is part of ordinary words.
+#: Shorter values, such as a country's code, occur in ordinary words.
 HIDDEN_LENGTH_MIN: Final = 4
 
 
@@ -20,7 +20,7 @@ def presentable(text: str, *, hidden: Iterable[str], length_max: int) -> str:
 
 
 def _without(text: str, value: str) -> str:
-    """Hide the value however it is spelt: in capitals or not, and spaced as one likes to space account numbers."""
+    """Hide the value in any case and with any spacing, as in account numbers."""
     sought = _compact(value)
     if len(sought) < HIDDEN_LENGTH_MIN:
         return text
@@ -35,6 +35,6 @@ def _without(text: str, value: str) -> str:
 
 
 def _compact(text: str) -> str:
-    # A few letters become two in lower case; positions would no longer fit.
+    # A few letters become two in lower case, which would shift the positions.
     lowered = (character.lower() for character in text if not character.isspace())
     return "".join(character if len(character) == 1 else "?" for character in lowered)

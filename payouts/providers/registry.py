@@ -1,4 +1,4 @@
-"""Every provider by the name that payouts are stored with. A name here is for ever: old payouts refer to it."""
+"""All providers by their stored names. A name here is permanent: old payouts refer to it."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ PROVIDERS: Final[dict[str, Provider]] = {provider.name: provider for provider in
 
 
 def get(name: str) -> Provider:
-    """Return the provider; KeyError for one that this version does not have."""
+    """Return the provider. Raises KeyError if this version does not have it."""
     return PROVIDERS[name]

@@ -1,8 +1,7 @@
 """The provider of test payouts. It moves no money; the recipient's account says how it behaves (docs/sandbox.md).
 
-A recipient that was sent as a text is its own account. The sandbox keeps no state: each answer follows from the
-account, the number of the attempt and the time since the first one, so that it is the same in each worker and after a
-restart.
+A recipient that is a text is its own account. The sandbox keeps no state: each answer follows from the account, the
+number of the attempt and the time since the first one. So all workers answer alike, also after a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final
 
 from payouts.providers import base
 
-#: Code -> message of each refusal that can be asked for with `sandbox_rejected_<code>`.
+#: Code -> message of each refusal that `sandbox_rejected_<code>` triggers.
 REJECTIONS: Final = {
     "account_closed": "The recipient's account is closed.",
     "account_not_found": "There is no such account at the recipient's bank.",
@@ -26,12 +25,12 @@ REJECTIONS: Final = {
     "limit_exceeded": "The payment is over the limit of the paying account.",
     "recipient_name_mismatch": "The recipient's name does not match the account.",
 }
-#: The code that a `sandbox_returned` payout comes back with.
+#: The code of a returned `sandbox_returned` payout.
 RETURN_CODE: Final = "account_closed"
 
 FINAL_AFTER_SECONDS: Final = 2.0
 RETURNED_AFTER_SECONDS: Final = 4.0
-#: Slow enough to be seen, far under the 30 s that a provider is given.
+#: Slow enough to see, far under the 30 s limit of a call.
 SLOW_SECONDS: Final = 3.0
 
 _UNAVAILABLE = re.compile(r"sandbox_unavailable_([1-9])")
@@ -44,7 +43,7 @@ class SandboxProvider:
         idempotency_window_seconds=24 * 3600.0,
         settle_time_seconds=3600.0,
         return_window_seconds=60.0,
-        # Each payout fails as its own account says; one merchant's rehearsal of an outage is none for the others.
+        # Each payout's account decides if it fails: one merchant's rehearsal must not stop the others.
         fails_as_a_whole=False,
     )
 
@@ -72,19 +71,19 @@ class SandboxProvider:
         return _report(instruction, base.ReportKind.PAID)
 
     def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Refuse: the sandbox tells nothing by itself, so whatever comes in its name is somebody else's."""
+        """Refuse: the sandbox sends no callbacks, so any callback in its name is forged."""
         del headers, body
         raise base.CallbackRefused("The sandbox sends no callbacks.")
 
     def parse_callback(self, body: bytes) -> base.CallbackReport:
-        """Refuse to read what the sandbox cannot have sent."""
+        """Refuse: the sandbox sends no callbacks."""
         del body
         raise base.CallbackUnreadable("The sandbox sends no callbacks.")
 
 
 def _account(instruction: base.Instruction) -> str:
     recipient = instruction.recipient_details
-    # The account of an object has no white space at its ends; a text is kept as it was sent.
+    # An object's account is stripped already; a text is kept as sent.
     return recipient.strip() if isinstance(recipient, str) else recipient.get("account", "")
 
 

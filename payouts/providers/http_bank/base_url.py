@@ -1,4 +1,4 @@
-"""Where a bank is: its base URL. Pure."""
+"""The base URL of a bank. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import re
 
 import httpx
 
-#: No user, query or fragment, and nothing that is written differently in a request than in the settings: what is
-#: signed is the path, byte by byte.
+#: No user, query or fragment, and no part that a request would spell differently: the path is signed byte by byte.
 _URL = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%-]+)*/?")
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(/|$)")
 _PORTS = range(1, 65536)
 
 
 def read_base_url(url: str) -> str:
-    """Return it without a slash at its end; ValueError, which does not repeat it, for one that it must not be."""
+    """Return the URL without a final slash. Raises ValueError, which does not repeat the URL."""
     if not _URL.fullmatch(url) or _DOT_SEGMENT.search(url):
         raise ValueError("not a plain http or https address")
     try:

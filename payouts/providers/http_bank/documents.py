@@ -1,6 +1,6 @@
-"""What a bank writes, read strictly (docs/bank-api.yaml). Pure.
+"""Strict readers of a bank's documents (docs/bank-api.yaml). Pure.
 
-An answer that has to be guessed at tells nothing about money. So whatever is not what the contract says is Unreadable.
+A guess says nothing about money. So any document that breaks the contract is Unreadable.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ REFERENCE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 CALLBACK_TYPE: Final = "transfer.updated"
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
-#: As many as are stored of a provider's own id.
+#: The stored length of a provider's own id.
 _ID_LENGTH_MAX = 255
-#: Twice what an amount of ours may have: room for zeros at its end.
+#: Twice the length of our amounts: room for trailing zeros.
 _AMOUNT_LENGTH_MAX = 2 * (money.AMOUNT_DIGITS_MAX + 1)
 
 
 class Unreadable(Exception):
-    """The message says what is wrong, and repeats nothing of what was written."""
+    """The message says what is wrong, without quoting the document."""
 
 
 class TransferStatus(enum.Enum):
@@ -35,13 +35,13 @@ class TransferStatus(enum.Enum):
     RETURNED = "returned"
 
 
-#: Whether something may follow; for a payment it is for the bank to say.
+#: Whether a status is final; for a payment the bank says it.
 _FINAL: Final = {TransferStatus.ACCEPTED: False, TransferStatus.REJECTED: True, TransferStatus.RETURNED: True}
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a bank says about one reference."""
+    """A bank's statement about one reference."""
 
     id: str
     reference: str
@@ -55,7 +55,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a bank says where it has no transfer to show."""
+    """A bank's answer without a transfer."""
 
     code: str
     message: str
@@ -63,30 +63,30 @@ class Problem:
 
 @dataclass(frozen=True)
 class Refusal(Problem):
-    """What a bank says when it will not make a transfer, and for which reference."""
+    """A bank's refusal to make a transfer, and its reference."""
 
     reference: str
 
 
 def read_transfer(body: bytes) -> Transfer:
-    """Read the document that a good answer has. Raises Unreadable."""
+    """Read the document of a good answer. Raises Unreadable."""
     return _transfer(_read_object(body))
 
 
 def read_problem(body: bytes) -> Problem:
-    """Read the document that an answer without a transfer has. Raises Unreadable."""
+    """Read the document of an answer without a transfer. Raises Unreadable."""
     return _problem(_read_object(body))
 
 
 def read_refusal(body: bytes) -> Refusal:
-    """Read the document that a refusal to make a transfer has. Raises Unreadable."""
+    """Read the document of a refusal. Raises Unreadable."""
     document = _read_object(body)
     problem = _problem(document)
     return Refusal(problem.code, problem.message, _matching(document, "reference", REFERENCE))
 
 
 def read_callback(body: bytes) -> Transfer:
-    """Read what a bank tells by itself. Raises Unreadable."""
+    """Read a callback of a bank. Raises Unreadable."""
     document = _read_object(body)
     if _text(document, "type") != CALLBACK_TYPE:
         raise Unreadable(f"type is not {CALLBACK_TYPE}")
@@ -101,7 +101,7 @@ def _transfer(document: dict[str, object]) -> Transfer:
     is_final = document.get("final")
     if not isinstance(is_final, bool):
         raise Unreadable("final is missing or neither true nor false")
-    # A refusal after which something may follow proves nothing, and what is only accepted cannot be the end.
+    # A refusal that is not final proves nothing, and an accepted transfer cannot be final.
     if is_final is not _FINAL.get(status, is_final):
         raise Unreadable("final contradicts the status")
     return Transfer(
@@ -159,12 +159,12 @@ def _text(document: dict[str, object], name: str) -> str:
 
 
 def _read_object(body: bytes) -> dict[str, object]:
-    """Read a JSON object (RFC 8259) without the liberties that Python's reader takes."""
+    """Read a JSON object (RFC 8259), without the extensions of Python's reader."""
     try:
-        # A byte order mark may be ignored (RFC 8259): it says nothing, and some programs write one.
+        # A byte order mark may be ignored (RFC 8259): some programs write one.
         document = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        # Without the cause, which quotes what was written.
+        # Without the cause, which quotes the document.
         raise Unreadable("it is not JSON") from None
     if not isinstance(document, dict):
         raise Unreadable("it is not a JSON object")
@@ -172,7 +172,7 @@ def _read_object(body: bytes) -> dict[str, object]:
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Of two statuses in one document neither counts."""
+    """Refuse a name that occurs twice: neither value counts."""
     document = dict(pairs)
     if len(document) != len(pairs):
         raise Unreadable("it has a name twice")

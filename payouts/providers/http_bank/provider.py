@@ -1,7 +1,7 @@
 """A bank, or a gateway in front of one, that speaks docs/bank-api.yaml. docs/http-bank.md says how to make one.
 
-The reference goes with each request, and the bank promises that it pays once for each. What its answers mean is in
-`bank_answers`, how they get here in `bank_transport`, and what they look like in `bank_documents`.
+Each request carries the reference, and the bank promises to pay once for each. `responses` has the meaning of the
+answers, `transport` sends the requests, and `documents` has the form of the answers.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _RECIPIENT_FIELDS: Final = ("name", "account")
 _HEADERS: Final = {
     "User-Agent": "payouts",
     "Accept": "application/json",
-    # What is compressed may be far larger than it looks.
+    # A compressed answer may be far larger than it looks.
     "Accept-Encoding": "identity",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """How to reach a bank, and what it promises. ValueError, which says what to set, where that cannot work."""
+    """Address and promises of a bank. Raises ValueError, which says what to set, if that cannot work."""
 
     base_url: str
     capabilities: base.Capabilities
-    #: One of the two.
+    #: Exactly one of these two.
     bearer_token: str = field(default="", repr=False)
     signing_secret: str = field(default="", repr=False)
-    #: At most two, and either may have signed a callback; with none, all callbacks are refused.
+    #: At most two. Either may sign a callback; without any, all callbacks are refused.
     callback_secrets: tuple[str, ...] = field(default=(), repr=False)
-    #: The only certificate authorities to trust, as a PEM file; empty: those of the system and of certifi.
+    #: PEM file of the only trusted certificate authorities; empty: those of the system and of certifi.
     ca_file: str = ""
-    #: For one call from its beginning to its end.
+    #: Time limit of a whole call.
     timeout_seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class Configuration:
 
 
 class HttpBankProvider:
-    """The provider. Threads may share it, and it may be made before a process forks: it connects when it is called."""
+    """The provider. Threads may share it, and it survives a fork: it connects only when it is called."""
 
     name = "http_bank"
 
@@ -107,23 +107,23 @@ class HttpBankProvider:
         self._transport = Transport(configuration.timeout_seconds, tls)
 
     def send(self, instruction: base.Instruction) -> base.Report:
-        """Have the money moved: once for a reference, however often it is sent while the bank remembers it.
+        """Order the payment: once for a reference, however often it is sent while the bank remembers it.
 
-        Raises Rejected where the bank documents that it created nothing, or the instruction cannot be written for it;
-        Unavailable where the request cannot have reached it or it documents that it did nothing; OutcomeUnknown in
+        Raises Rejected if the bank documents that it created nothing, or if the instruction cannot be written for it;
+        Unavailable if the request cannot have reached the bank, or it documents that it did nothing; OutcomeUnknown in
         every other case.
         """
         if not _is_reference(instruction):
-            # Nor can it ever be: there is nothing to try again.
+            # A retry would fail in the same way.
             raise base.Rejected("instruction_unusable", "The reference is none that a bank takes.")
         answer = self._exchange("PUT", instruction, body=_order(instruction))
         return responses.read_send(answer, instruction, hidden=self._hidden(instruction))
 
     def ask(self, instruction: base.Instruction) -> base.Report:
-        """Tell what became of the reference. Moves nothing, however it ends.
+        """Ask for the outcome of the reference. Moves nothing, whatever the result.
 
-        Raises Unavailable where the bank cannot have been asked or documents that it did nothing, and OutcomeUnknown
-        where its answer is none; never Rejected.
+        Raises Unavailable if the bank cannot have been asked or documents that it did nothing, and OutcomeUnknown if
+        its answer is unusable; never Rejected.
         """
         if not _is_reference(instruction):
             raise base.Unavailable("instruction_unusable", "The reference is none that a bank can be asked about.")
@@ -131,16 +131,16 @@ class HttpBankProvider:
         return responses.read_ask(answer, instruction, hidden=self._hidden(instruction))
 
     def authenticate_callback(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Return the bank's id of the event, which one of the secrets has signed less than five minutes ago.
+        """Return the bank's id of the event, if one of the secrets signed it less than five minutes ago.
 
-        Raises CallbackRefused, and nothing else, whatever comes.
+        Raises CallbackRefused and nothing else, for any input.
         """
         if not self._callback_keys:
             raise base.CallbackRefused("PAYOUTS_HTTP_BANK_CALLBACK_SECRET is not set: no callback can be checked.")
         return signatures.verify_callback(self._callback_keys, headers, body, now=self._clock())
 
     def parse_callback(self, body: bytes) -> base.CallbackReport:
-        """Read a callback that was authentic. Raises CallbackUnreadable, and nothing else, whatever comes."""
+        """Read an authentic callback. Raises CallbackUnreadable and nothing else, for any input."""
         try:
             transfer = documents.read_callback(body)
         except documents.Unreadable as error:
@@ -149,7 +149,7 @@ class HttpBankProvider:
         return base.CallbackReport(transfer.reference, report, transfer.amount, transfer.currency)
 
     def close(self) -> None:
-        """Close the connections, when no call is under way. It may be called all the same."""
+        """Close the connections, if no call is under way. Later calls still work."""
         self._transport.close()
 
     def _exchange(self, method: str, instruction: base.Instruction, *, body: bytes = b"") -> Answer:
@@ -171,7 +171,7 @@ class HttpBankProvider:
         )
 
     def _hidden(self, instruction: base.Instruction) -> tuple[str, ...]:
-        """Return what the bank may repeat to us, and we do not repeat to others."""
+        """Return the values that the bank may repeat to us, and that we must hide."""
         return (*self._secrets(), *recipient_details.private_texts(instruction.recipient_details))
 
     def _secrets(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class HttpBankProvider:
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Return what TLS trusts: the authorities of the file alone, or those of the system and of certifi."""
+    """Return the TLS context: it trusts the authorities of the file alone, or of the system and certifi."""
     try:
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpcore.default_ssl_context()
     except OSError:
@@ -191,7 +191,7 @@ def _is_reference(instruction: base.Instruction) -> bool:
 
 
 def _order(instruction: base.Instruction) -> bytes:
-    """Return the body of a PUT. Raises Rejected for what can never be written down: nothing is sent then."""
+    """Return the body of a PUT. Raises Rejected if it cannot be written; then nothing is sent."""
     if recipient_details.missing(instruction.recipient_details, _RECIPIENT_FIELDS):
         raise base.Rejected("instruction_unusable", "The recipient has no name or no account that a bank could read.")
     terms = {
@@ -203,7 +203,7 @@ def _order(instruction: base.Instruction) -> bytes:
 
 
 def _plain(instruction: base.Instruction) -> str:
-    """Return the amount with as many decimals as its currency has, or more where it has more: nothing is rounded."""
+    """Return the amount with at least the decimals of its currency. Nothing is rounded."""
     whole, _, decimals = f"{instruction.amount:f}".partition(".")
     decimals = decimals.rstrip("0").ljust(money.decimals_of_currency(instruction.currency), "0")
     text = f"{whole}.{decimals}" if decimals else whole

@@ -1,6 +1,6 @@
-"""What an answer of a bank means: the table of docs/http-bank.md. Pure.
+"""The meaning of a bank's answers: the table of docs/http-bank.md. Pure.
 
-Only what the contract documents is a statement about money. Everything else is OutcomeUnknown and is asked about.
+Only documented answers are statements about money. All others are OutcomeUnknown, and the bank is asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from payouts.providers.base import ReportKind
 from payouts.providers.http_bank import documents
 from payouts.providers.http_bank.documents import Problem, Transfer, TransferStatus
 
-#: Of the bank's words: enough for a sentence, too little to fill the logs.
+#: Limit of the bank's words: enough for a sentence, too short to fill the logs.
 WORDS_LENGTH_MAX: Final = 200
 CODE_LENGTH_MAX: Final = 64
 
@@ -28,16 +28,16 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, of which at least the status line and the headers came."""
+    """An HTTP answer with at least its status line and headers."""
 
     status: int
     body: bytes = b""
-    #: Why the body is not to be read.
+    #: Why the body is unusable.
     body_failure: base.ProviderError | None = None
 
 
 def read_send(answer: Answer, instruction: base.Instruction, *, hidden: Sequence[str] = ()) -> base.Report:
-    """Say what the answer to a PUT shows, without the hidden words. Raises ProviderError."""
+    """Return what the answer to a PUT shows, without hidden words. Raises ProviderError."""
     problem = _problem(answer)
     _raise_if_settled(answer, problem)
     match answer.status:
@@ -54,13 +54,13 @@ def read_send(answer: Answer, instruction: base.Instruction, *, hidden: Sequence
 
 
 def read_ask(answer: Answer, instruction: base.Instruction, *, hidden: Sequence[str] = ()) -> base.Report:
-    """Say what the answer to a GET shows, without the hidden words. Raises ProviderError."""
+    """Return what the answer to a GET shows, without hidden words. Raises ProviderError."""
     problem = _problem(answer)
     _raise_if_settled(answer, problem)
     match answer.status:
         case 200:
             return _report_about(answer, instruction, hidden)
-        # A 404 without the code may be that of a proxy, which knows no transfers at all.
+        # A 404 without the code may come from a proxy, which knows no transfers.
         case 404 if problem and problem.code == "transfer_not_found":
             return base.Report(ReportKind.NOT_FOUND)
         case _:
@@ -74,7 +74,7 @@ def report_of(transfer: Transfer, *, hidden: Sequence[str] = ()) -> base.Report:
     return base.Report(
         _KINDS[transfer.status],
         provider_reference=transfer.id,
-        # A merchant reads it as the reason for which the payout failed: there has to be one.
+        # The merchant sees it as the reason of the failure, so it must not be empty.
         code=code or (transfer.status.value if failed else ""),
         message=_words(transfer.message, hidden),
         is_final=transfer.is_final,
@@ -82,7 +82,7 @@ def report_of(transfer: Transfer, *, hidden: Sequence[str] = ()) -> base.Report:
 
 
 def _problem(answer: Answer) -> Problem | None:
-    """Return what the bank says is wrong, where it says so."""
+    """Return the bank's description of the problem, if any."""
     if answer.status < 400:
         return None
     try:
@@ -92,9 +92,9 @@ def _problem(answer: Answer) -> Problem | None:
 
 
 def _raise_if_settled(answer: Answer, problem: Problem | None) -> None:
-    """Raise where the answer means the same whatever was asked."""
+    """Raise if the answer means the same for every request."""
     if answer.status == 429:
-        # Whatever else it says, and whether or not it could be read: the status alone means that nothing was done.
+        # The status alone means that nothing was done, even if the body cannot be read.
         raise base.Unavailable("rate_limited", "The bank takes no more requests for the moment.")
     if answer.body_failure:
         raise answer.body_failure
@@ -114,7 +114,7 @@ def _report_about(answer: Answer, instruction: base.Instruction, hidden: Sequenc
 
 
 def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[str]) -> base.ProviderError:
-    """Return what a 422 means: the refusal of another reference says nothing about this one."""
+    """Return what a 422 means. The refusal of another reference says nothing about this one."""
     try:
         refusal = documents.read_refusal(answer.body)
     except documents.Unreadable as error:
@@ -135,7 +135,7 @@ def _mismatch(name: str) -> base.OutcomeUnknown:
 
 def _undocumented(answer: Answer, problem: Problem | None, hidden: Sequence[str]) -> base.OutcomeUnknown:
     said = _words(f": {problem.code}: {problem.message}", hidden) if problem else "."
-    # A 4xx is said of the request, a 5xx of the bank.
+    # A 4xx is about the request, a 5xx about the bank.
     is_about_payout = 400 <= answer.status < 500
     return base.OutcomeUnknown(
         f"http_{answer.status}", f"The bank answered {answer.status}{said}", is_about_payout=is_about_payout

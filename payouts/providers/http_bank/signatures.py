@@ -1,4 +1,4 @@
-"""Who wrote it: the signatures of our requests, and those of a bank's callbacks (docs/http-bank.md). Pure."""
+"""Signatures of our requests, and of a bank's callbacks (docs/http-bank.md). Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 
 from payouts.providers import base
 
-#: Either way: clocks differ, and a callback that is older may be a recorded one.
+#: In both directions: clocks differ, and an older callback may be a replay.
 TOLERANCE_SECONDS: Final = 300
-#: The secret in use, and the one before or after it while it is changed. A stranger makes us hash his body with each.
+#: The secret in use, and its neighbour during a change. A stranger makes us hash his body with each.
 KEYS_MAX: Final = 2
-#: A sender signs once with each of its own keys. Ten leave room for schemes that we do not know.
+#: A sender signs once with each of its keys. Ten leave room for unknown schemes.
 SIGNATURES_MAX: Final = 10
-#: Ten signatures of 47 characters, twice over.
+#: Twice ten signatures of 47 characters.
 SIGNATURE_HEADER_LENGTH_MAX: Final = 1024
-#: What Standard Webhooks puts in front of a secret in base64.
+#: The prefix of a base64 secret in Standard Webhooks.
 _BASE64_PREFIX = "whsec_"
 _SCHEME_PREFIX = "v1,"
 
@@ -28,14 +28,14 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def sign_request(secret: str, *, timestamp: int, method: str, target: str, body: bytes) -> dict[str, str]:
-    """Return the headers that show that the request is ours and of now; the target is path and query as sent."""
+    """Return the headers that sign a request and its time. The target is path and query as sent."""
     signed = f"{timestamp}.{method}.{target}.".encode() + body
     signature = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     return {"Payouts-Timestamp": str(timestamp), "Payouts-Signature": f"v1={signature}"}
 
 
 def callback_key(secret: str) -> bytes:
-    """Return the key that a configured secret stands for; ValueError, which does not repeat it, where it is none."""
+    """Return the key of a configured secret. Raises ValueError, which does not repeat the secret."""
     key = secret.encode()
     if secret.startswith(_BASE64_PREFIX):
         try:
@@ -48,9 +48,9 @@ def callback_key(secret: str) -> bytes:
 
 
 def verify_callback(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now: float) -> str:
-    """Return the id of the event that one of the keys has signed just now. Raises CallbackRefused.
+    """Return the id of an event that one of the keys has just signed. Raises CallbackRefused.
 
-    The caller is unknown until then. So what is cheap to check comes first, and the body is hashed once for each key.
+    Until then the caller is unknown. So cheap checks come first, and the body is hashed once for each key.
     """
     event_id = _header(headers, "webhook-id", _EVENT_ID)
     timestamp = _header(headers, "webhook-timestamp", _TIMESTAMP)
@@ -59,7 +59,7 @@ def verify_callback(keys: Sequence[bytes], headers: Mapping[str, str], body: byt
     given = _signatures(headers.get("webhook-signature", ""))
     signed = f"{event_id}.{timestamp}.".encode() + body
     expected = [_signature(key, signed) for key in keys] if given else []
-    # Each is compared with each, in constant time: how long it takes tells nothing of which one fits how well.
+    # All pairs are compared in constant time: the duration reveals nothing about a match.
     if not sum(hmac.compare_digest(ours, signature) for ours in expected for signature in given):
         raise base.CallbackRefused("No signature in webhook-signature fits.")
     return event_id
@@ -73,7 +73,7 @@ def _header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> 
 
 
 def _signatures(header: str) -> list[bytes]:
-    """Return the signatures of the scheme that we know, in base64; others stand beside them for other receivers."""
+    """Return the base64 signatures of our scheme; other schemes are for other receivers."""
     if len(header) > SIGNATURE_HEADER_LENGTH_MAX:
         raise base.CallbackRefused(f"webhook-signature has more than {SIGNATURE_HEADER_LENGTH_MAX} characters.")
     listed = [signature for signature in header.split(" ") if signature]

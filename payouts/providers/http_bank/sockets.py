@@ -1,7 +1,7 @@
-"""Connections to a bank on which nothing takes longer than it may, and which know what has gone over them.
+"""Connections to a bank with a time limit for the whole call, which know what was sent and received.
 
-httpx gives each read and each write a time-out of its own, so that a peer that sends a byte now and then can hold a
-call up for ever. Here each wait is also bounded by what is left of the whole call.
+httpx limits each read and each write alone, so a peer that sends a byte now and then can block a call without end.
+Here each wait is also limited by the time that is left for the call.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ import httpcore
 
 from payouts.providers import base
 
-#: Everything that comes over the line for one call: status line, headers and body. Less than what httpcore would
-#: collect of headers that do not end (100 kB), so that these are told apart from what is no HTTP.
+#: Limit of one answer: status line, headers and body. It is below httpcore's limit for headers (100 kB), so that an
+#: answer that is too large is not taken for one that is no HTTP.
 ANSWER_BYTES_MAX: Final = 64 * 1024
 
 
 @dataclass
 class Call:
-    """One request and its answer, as far as they have come. The times are those of a clock that nobody sets."""
+    """One request and its answer so far. The times are monotonic."""
 
-    #: Until then something has to be sent: name, connection and TLS handshake together.
+    #: Deadline of the first sent byte: name, connection and TLS handshake together.
     connects_until: float
     ends_at: float
-    #: Something may have reached the bank.
+    #: Whether bytes may have reached the bank.
     has_sent: bool = False
-    #: The bank has closed its side.
+    #: Whether the bank closed its side.
     has_ended: bool = False
     received: bytearray = field(default_factory=bytearray)
 
@@ -44,29 +44,29 @@ class Call:
         return (self.ends_at if self.has_sent else self.connects_until) - time.monotonic()
 
     def limit(self, timeout: float | None = None) -> float:
-        """Return for how long one wait may last. Raises TimeoutError where no time is left."""
+        """Return the limit of one wait. Raises TimeoutError if no time is left."""
         seconds = self.seconds_left()
         if seconds <= 0:
             raise TimeoutError
         return min(seconds, math.inf if timeout is None else timeout)
 
 
-#: The call that this thread makes: httpcore does its work in the thread that calls it, and hands nothing of ours on.
+#: The call of this thread: httpcore works in the calling thread, and passes no data of ours on.
 CURRENT: ContextVar[Call] = ContextVar("bank_call")
 
 
 class Stream(httpcore.NetworkStream):
-    """A connection, for one call after the other and for one at a time."""
+    """A connection, for one call at a time."""
 
     def __init__(self, connected: httpcore.NetworkStream) -> None:
         self._connected = connected
-        #: What came last was one whole answer and nothing else.
+        #: Whether the last bytes were exactly one whole answer.
         self.is_clean = False
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        # What is left for connecting. Too little is for the handshake to find out, which closes the connection then.
+        # The time left for connecting. If it is too short, the handshake fails and closes the connection.
         seconds = max(CURRENT.get().seconds_left(), 0.001)
         with _with_cause():
             return Stream(self._connected.start_tls(ssl_context, server_hostname, seconds))
@@ -74,7 +74,7 @@ class Stream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         call, connected = CURRENT.get(), self._connected.get_extra_info("socket")
         self.is_clean = False
-        # Not with the write of httpcore, which gives the bank the whole time again for each piece that it takes.
+        # Not with the write of httpcore, which restarts the limit for each piece that the bank takes.
         while buffer:
             connected.settimeout(call.limit(timeout))
             call.has_sent = True
@@ -83,7 +83,7 @@ class Stream(httpcore.NetworkStream):
             except TimeoutError as error:
                 raise httpcore.WriteTimeout from error
             except OSError as error:
-                # httpcore goes on to read: a bank may refuse a request before it has read the whole of it.
+                # httpcore then reads: a bank may refuse a request before it has read all of it.
                 raise httpcore.WriteError from error
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -100,14 +100,14 @@ class Stream(httpcore.NetworkStream):
         self._connected.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Tell what httpcore asks for. It drops an idle connection that is readable, so one that is not clean is."""
+        """Answer httpcore. It drops readable idle connections, so an unclean one counts as readable."""
         if info == "is_readable" and not self.is_clean:
             return True
         return self._connected.get_extra_info(info)
 
 
 class Backend(httpcore.SyncBackend):
-    """What makes the connections. Raises OSError where it cannot."""
+    """Opens the connections. Raises OSError if that fails."""
 
     def connect_tcp(
         self,
@@ -117,7 +117,7 @@ class Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Try the addresses in turn; one that does not answer leaves its share of the time to each that follows."""
+        """Try the addresses in turn. Each gets an equal share of the time that is left."""
         call, failure = CURRENT.get(), OSError()
         addresses = _look_up(host, port, call.limit(timeout))
         for index, address in enumerate(addresses):
@@ -131,7 +131,7 @@ class Backend(httpcore.SyncBackend):
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[tuple[str, int]]:
-    """Return where the name leads. It cannot be told how long to take, so a thread does it that may be left alone."""
+    """Look the name up in a thread that may be abandoned, because the lookup has no time limit."""
     found: Future[list[Any]] = Future()
 
     def look_up() -> None:
@@ -146,7 +146,7 @@ def _look_up(host: str, port: int, seconds: float) -> list[tuple[str, int]]:
 
 @contextlib.contextmanager
 def _with_cause() -> Iterator[None]:
-    """Raise what the system says: httpcore hides it in an error of its own, whose cause its pool then takes off."""
+    """Raise the error of the system, which httpcore hides in its own and its pool then drops."""
     try:
         yield
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

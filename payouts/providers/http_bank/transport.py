@@ -1,4 +1,4 @@
-"""Requests to a bank with httpx: each is written at most once, and it is known whether it may have arrived."""
+"""Requests to a bank with httpx. Each is sent at most once, and we know if it may have arrived."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from payouts.providers.http_bank import sockets
 from payouts.providers.http_bank.responses import Answer
 from payouts.providers.http_bank.sockets import Call
 
-#: Kept for the next call; a worker process has one call at a time, a threaded one few.
+#: Kept for later calls. A worker process makes one call at a time, a threaded one a few.
 IDLE_CONNECTIONS_MAX: Final = 8
-#: Servers commonly close what is idle for a minute, some after 15 s. A request that meets the closing is an
-#: OutcomeUnknown, so we are well ahead of them.
+#: Servers commonly close idle connections after a minute, some after 15 s. A request that meets the closing is an
+#: OutcomeUnknown, so our limit is well below.
 IDLE_SECONDS_MAX: Final = 10.0
 
-#: What keeps a request from being sent, with its code and in words. The first that fits.
+#: Errors before sending, with code and words. The first match counts.
 _NOT_SENT: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (ssl.SSLCertVerificationError, "certificate_refused", "The bank's certificate does not hold"),
     (ssl.SSLError, "tls_failed", "There is no agreement with the bank on an encryption"),
@@ -37,12 +37,12 @@ _NOT_SENT: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 
 
 def timeout_within(total_seconds: float) -> httpx.Timeout:
-    """Return what one step of a call may take; the worker's deadlines are built upon the total."""
+    """Return the limits of the steps of a call; the worker's deadlines depend on the total."""
     return httpx.Timeout(total_seconds * 2 / 3, connect=min(3.0, total_seconds / 10))
 
 
 class Transport:
-    """Connections to one bank. Threads may share it, and a process may fork: neither shares a connection."""
+    """Connections to one bank. Threads may share it, and it survives a fork without sharing connections."""
 
     def __init__(self, total_seconds: float, tls: ssl.SSLContext | None) -> None:
         self._total_seconds = total_seconds
@@ -51,9 +51,9 @@ class Transport:
         self._clients: dict[int, httpx.Client] = {}
 
     def exchange(self, request: httpx.Request) -> Answer:
-        """Send the request and return the answer. Follows no redirect, and sends nothing a second time.
+        """Send the request and return the answer. Follows no redirect, and never sends twice.
 
-        Raises Unavailable where nothing can have reached the bank, and OutcomeUnknown where something may have.
+        Raises Unavailable if nothing can have reached the bank, and OutcomeUnknown if something may have.
         """
         began = time.monotonic()
         call = Call(began + (self._timeout.connect or 0.0), began + self._total_seconds)
@@ -66,31 +66,31 @@ class Transport:
             sockets.CURRENT.reset(token)
 
     def close(self) -> None:
-        """Close the connections, when no call is under way. The next one makes new ones."""
+        """Close the connections, if no call is under way. The next call opens new ones."""
         if client := self._clients.pop(os.getpid(), None):
             client.close()
 
     def _client(self) -> httpx.Client:
-        """Return this process's own: what was connected before a fork is the parent's, and its lock may be taken."""
+        """Return the client of this process: after a fork, the parent's connections and lock are unusable."""
         process_id = os.getpid()
         if process_id not in self._clients:
             transport = BankTransport(self._tls)
             client = httpx.Client(transport=transport, timeout=self._timeout, follow_redirects=False, trust_env=False)
-            # Atomic; the one of a thread that comes too late has no connections yet.
+            # Atomic. If another thread was first, this client has no connections yet.
             self._clients.setdefault(process_id, client)
-            # Dropped and not closed, which would wait for the lock.
+            # Drop it without closing, which would wait for the lock.
             for other in self._clients.keys() - {process_id}:
                 self._clients.pop(other, None)
         return self._clients[process_id]
 
 
 class BankTransport(httpx.BaseTransport):
-    """httpcore's pool over our connections. httpx's own HTTPTransport has it too, and no public way to give it them."""
+    """The pool of httpcore over our connections, which the HTTPTransport of httpx cannot take publicly."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._pool = httpcore.ConnectionPool(
             tls,
-            # No limit, so that no call ever waits for another one; there are as many as there are callers.
+            # No limit, so that no call waits for another; there are as many as callers.
             max_connections=None,
             max_keepalive_connections=IDLE_CONNECTIONS_MAX,
             keepalive_expiry=IDLE_SECONDS_MAX,
@@ -110,8 +110,8 @@ class BankTransport(httpx.BaseTransport):
                 extensions=request.extensions,
             )
         )
-        # The contract gives no header of an answer a meaning. Without them there is no cookie to keep, no redirect to
-        # prepare and nothing to decompress; without the reason phrase httpx logs no words of the bank's.
+        # The contract gives the headers no meaning. Without them there are no cookies, redirects or compression;
+        # without the reason phrase httpx logs no words of the bank.
         return httpx.Response(answered.status, stream=Body(answered))
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class BankTransport(httpx.BaseTransport):
 
 
 class Body(httpx.SyncByteStream):
-    """The body of an answer, which decides whether its connection may be used again."""
+    """The body of an answer, which decides if its connection is used again."""
 
     def __init__(self, answered: httpcore.Response) -> None:
         self._answered = answered
@@ -128,16 +128,16 @@ class Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._answered.iter_stream():
-            # Thousands of tiny pieces may come with one read, and take their time.
+            # One read may bring thousands of tiny pieces, which take time.
             self._call.limit()
             self._came += chunk
             yield chunk
 
     def close(self) -> None:
-        """Give the connection back, as clean if the answer is over and nothing has come behind it.
+        """Give the connection back, as clean if the answer is complete and no bytes follow it.
 
-        httpcore would take what came behind an answer for the next one. A late second 422 would then be the refusal of
-        a payment that the bank executes. Only an answer with a Content-Length shows plainly where it ends.
+        httpcore would take extra bytes for the next answer. A late second 422 would then be the refusal of a payment
+        that the bank executes. Only an answer with a Content-Length shows plainly where it ends.
         """
         _, _, rest = self._call.received.partition(b"\r\n\r\n")
         self._answered.extensions["network_stream"].is_clean = rest == self._came
@@ -153,7 +153,7 @@ def _exchange(client: httpx.Client, request: httpx.Request, call: Call) -> Answe
 
 
 def _by_where(error: Exception, call: Call) -> base.ProviderError:
-    """Return what the error means, which depends on where it happened more than on what it is."""
+    """Return the meaning of the error, which depends mainly on whether bytes were sent."""
     if isinstance(error, base.ProviderError):
         return error
     return _after_sending(error, call) if call.has_sent else _before_sending(error)
