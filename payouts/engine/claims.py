@@ -76,7 +76,7 @@ class Claim:
 
     @property
     def instruction(self) -> base.Instruction:
-        """What the provider is told."""
+        """The order to the provider."""
         sent_at = self.payout.first_sent_at or self.claimed_at
         return base.Instruction(
             reference=self.payout.provider_key,

@@ -1,4 +1,4 @@
-"""What the commands of an operator have in common: who asks, what an argument may be, and refusals as sentences."""
+"""Shared parts of the operator's commands: actor, argument types, and refusals as sentences."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from payouts.models import Payout
 from rest import ids, moments, texts
 from rest.refusals import Refusal
 
-# Django's longest user name, so that both hands of an operator fit into the same column.
+# The maximum of Django's user names: actors of commands and of the admin fit into the same column.
 _USER_LENGTH_MAX: Final = 150
 
 
 def actor() -> str:
-    """Return how whoever runs the command is named in the history."""
+    """Return the name of the command's user in the history."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -38,7 +38,7 @@ def actor() -> str:
 
 @contextmanager
 def refusals_as_command_errors() -> Iterator[None]:
-    """Turn refusals, and a database that is away or busy, into a sentence and the exit code 1."""
+    """Turn refusals, and a missing or busy database, into a sentence and the exit code 1."""
     try:
         yield
     except Refusal as error:
@@ -48,7 +48,7 @@ def refusals_as_command_errors() -> Iterator[None]:
 
 
 def name(text: str) -> str:
-    """Take a name. A blank one, such as that of an unset variable of the shell, must never mean everything."""
+    """Read a name. A blank name, such as an unset shell variable, must never mean everything."""
     stripped = text.strip()
     if texts.problem_of_line(stripped) is not None:
         raise ArgumentTypeError(f"{text!r} is no name")
@@ -56,7 +56,7 @@ def name(text: str) -> str:
 
 
 def payout_id(text: str) -> UUID:
-    """Take the id of a payout, however it is written."""
+    """Read the id of a payout in any spelling."""
     found = ids.parse(text)
     if found is None:
         raise ArgumentTypeError(f"{text!r} is no id of a payout")
@@ -64,7 +64,7 @@ def payout_id(text: str) -> UUID:
 
 
 def day(text: str) -> date:
-    """Take a day as RFC 3339 writes it."""
+    """Read a day in the form of RFC 3339."""
     parsed = moments.parse_day(text)
     if parsed is None:
         raise ArgumentTypeError(f"{text!r} is no day of the calendar such as 2026-11-23")
@@ -72,18 +72,18 @@ def day(text: str) -> date:
 
 
 def add_days(parser: CommandParser) -> None:
-    """Ask for the first and the last of some days (UTC)."""
+    """Add options for the first and the last day (UTC)."""
     parser.add_argument("--from", type=day, metavar="DATE", dest="first", help="the first day; all if left out")
     parser.add_argument("--to", type=day, metavar="DATE", dest="last", help="the last day; all if left out")
 
 
 def printable(text: str) -> str:
-    """Return the text on one line and without what a terminal would take for a command."""
+    """Return the text on one line, without control characters for a terminal."""
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
 class PayoutCommand(BaseCommand):
-    """Does one thing with one payout, for a reason."""
+    """One action on one payout, with a reason."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("payout", type=payout_id, help="the payout's id")
@@ -103,12 +103,12 @@ class PayoutCommand(BaseCommand):
         self.stderr.write(done)
 
     def act(self, payout: Payout, *, actor: str, reason: str, options: Mapping[str, Any]) -> str:
-        """Do it, or raise a Refusal, and return what to tell."""
+        """Do the action and return the message. May raise a Refusal."""
         raise NotImplementedError
 
 
 def add_scope(parser: CommandParser) -> None:
-    """Ask for exactly one scope of a pause."""
+    """Add options for exactly one scope of a pause."""
     scope = parser.add_mutually_exclusive_group(required=True)
     scope.add_argument("--everything", action="store_true", help="all merchants and providers")
     scope.add_argument("--provider", type=name, metavar="NAME", help="what goes through this provider")
@@ -116,7 +116,7 @@ def add_scope(parser: CommandParser) -> None:
 
 
 def scope_of(options: Mapping[str, Any]) -> pauses.Scope:
-    """Return the scope that was asked for."""
+    """Return the scope of the options."""
     if options["merchant"] is None:
         return pauses.Scope(provider=options["provider"] or "")
     try:

@@ -13,7 +13,7 @@ DOCUMENT: Final = Path(settings.BASE_DIR, "docs", "states.md")
 _BEGIN, _END = "```mermaid\n", "```\n"
 
 _S = PayoutStatus
-#: What makes each change happen, where the statuses alone do not tell.
+#: Causes of changes, if the statuses alone do not tell.
 _LABELS: Final[dict[tuple[PayoutStatus, PayoutStatus], str]] = {
     (_S.PENDING, _S.PROCESSING): "claimed",
     (_S.PENDING, _S.CANCELED): "by the merchant",
@@ -29,13 +29,13 @@ _LABELS: Final[dict[tuple[PayoutStatus, PayoutStatus], str]] = {
     (_S.REQUIRES_ATTENTION, _S.PENDING): "by an operator",
     (_S.FAILED, _S.PENDING): "by an operator",
 }
-#: For a merchant it ends here, though money may come back later and an operator may try again.
+#: Final for a merchant, though money may come back and an operator may retry.
 _ENDS: Final = (_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED)
 
 
 class Command(BaseCommand):
     help = "Draw the table of statuses (payouts/states.py) as a Mermaid diagram into docs/states.md."
-    # It reads a table of the code and no database.
+    # The command reads a table in the code, and no database.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
 
 def insert(text: str) -> str:
-    """Return the document with the diagram as it is now. Everything around it stays."""
+    """Return the document with the current diagram. The rest stays."""
     before, found, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (found and end):

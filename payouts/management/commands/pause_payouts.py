@@ -11,7 +11,7 @@ from payouts.engine import pauses
 from payouts.management import operating
 
 WAIT_SECONDS: Final = 120
-#: A day. Whoever waits longer has forgotten that he does.
+#: A day. A longer wait is surely forgotten.
 WAIT_SECONDS_MAX: Final = 86_400
 _POLL_SECONDS: Final = 0.5
 

@@ -14,7 +14,7 @@ from payouts.engine import pauses as pausing
 from payouts.management import operating
 from payouts.models import Pause, ProviderCircuit
 
-#: A terminal's page; the admin has the rest.
+#: One page of a terminal; the admin lists all.
 _LISTED_MAX: Final = 30
 _TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from payouts.management import operating
 from payouts.summaries import rollup
 
-# For a transaction that began before a day was over: as long as PostgreSQL lets one of ours be idle.
+# Wait for a transaction from before the end of a day: the time that PostgreSQL lets ours be idle.
 _PATIENCE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.2
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         self.stderr.write(f"{len(days)} days were made anew. All days before {before} are closed.")
 
     def _close(self, last: date | None) -> date:
-        """Close the days that are over, up to the last, and return the day before which all are closed."""
+        """Close past days up to the last, and return the day before which all are closed."""
         horizon = rollup.take_horizon()
         before = rollup.closed_before()
         while before is None or (before <= horizon.day and (last is None or before <= last)):

@@ -48,10 +48,10 @@ class Command(BaseCommand):
         if options["is_alive"]:
             _tell_whether_alive()
             return
-        # Before the first connection; a PGOPTIONS of the operator's own stays.
+        # Before the first connection. The operator's own PGOPTIONS win.
         os.environ.setdefault("PGOPTIONS", settings.WORKER_PGOPTIONS)
         interval_seconds = options["interval_seconds"]
-        if not 0.1 <= interval_seconds <= 3600:  # not a pause, or one in which nobody would notice an outage
+        if not 0.1 <= interval_seconds <= 3600:  # a pause, but too short to hide an outage
             raise CommandError("--interval-seconds takes a number from 0.1 to 3600.")
         if options["once"]:
             done = sweeping.sweep()
@@ -63,7 +63,7 @@ class Command(BaseCommand):
                 f"{done.expired} leases ran out. {done.callbacks} callbacks applied. {purged} old answers erased."
             )
             return
-        # A database that cannot be reached now is a wrong setting; later it is an outage that passes.
+        # A database that is unreachable now means a wrong setting; later it means an outage that passes.
         connection.ensure_connection()
         stop = Stop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -72,27 +72,27 @@ class Command(BaseCommand):
 
 
 class Stop:
-    """Whether to stop, as a signal handler may say it: by a plain attribute.
+    """A request to stop, as a plain attribute that a signal handler may set.
 
-    A threading.Event has a lock, which the interrupted thread may hold: setting it from a handler can hang for ever.
+    A threading.Event has a lock, which the interrupted thread may hold: setting the event in a handler can deadlock.
     """
 
     requested: bool = False
 
     def request(self, signal_number: int, frame: FrameType | None) -> None:
-        """Handle the signal: stop after the round under way."""
+        """Handle the signal: stop after this round."""
         del signal_number, frame
         self.requested = True
 
     def pause(self, seconds: float) -> None:
-        """Sleep, and wake up soon after a request."""
+        """Sleep, but wake up soon after a request."""
         ends_at = time.monotonic() + seconds
         while not self.requested and (left := ends_at - time.monotonic()) > 0:
             time.sleep(min(0.1, left))
 
 
 def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
-    """Sweep, pause, sweep. Payouts come first in each round, and are looked for whatever became of the rest."""
+    """Sweep and pause in turns. Payouts come first in each round, even if the other steps fail."""
     horizon: rollup.Horizon | None = None
     while not stop.requested:
         close_old_connections()
@@ -115,7 +115,7 @@ def _purge() -> int:
 
 
 def _logging_failure(event: str, step: Callable[[], Done]) -> Done | None:
-    """Do a step; one that fails is logged and tried again in the next round: PostgreSQL may just be restarting."""
+    """Do a step. Log a failure: the next round tries again, as PostgreSQL may be restarting."""
     try:
         return step()
     except (DatabaseError, InterfaceError) as error:

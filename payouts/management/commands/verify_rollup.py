@@ -9,7 +9,7 @@ from payouts.management import operating
 from payouts.summaries import rollup
 from payouts.summaries.rollup_sql import Difference, Sums
 
-#: Of more it is enough to know that there are more.
+#: Above this, only "more" is shown.
 _SHOWN_MAX: Final = 20
 
 
