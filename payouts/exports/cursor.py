@@ -66,17 +66,17 @@ class Reading:
         self._cursor = cursor
         self._owner = {(str(merchant_id), mode)}
 
-    def pieces(self, export: formats.Export) -> Iterator[bytes]:
+    def pieces(self, writer: formats.ExportWriter) -> Iterator[bytes]:
         """Yield the whole export, in pieces of about PIECE_BYTES. Raises ForeignRows."""
-        piece = bytearray(export.head())
+        piece = bytearray(writer.header())
         while rows := self._fetch():
-            piece += export.lines(rows)
+            piece += writer.rows(rows)
             if len(piece) >= PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
         # Before the end is handed on: a session that does not know the cursor refuses.
         self.close()
-        piece += export.tail()
+        piece += writer.trailer()
         if piece:
             yield bytes(piece)
 

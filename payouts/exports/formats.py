@@ -53,7 +53,7 @@ _SUSPECT: Final = frozenset(re.findall(f"['{_BLANKS}{_TRIGGERS}]", "".join(map(c
 _json: Final[Callable[[Any], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Export:
+class ExportWriter:
     """The bytes of one export, a piece at a time, and what there is to know of them so far."""
 
     content_type: str
@@ -67,21 +67,21 @@ class Export:
         self._sums: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._digest = hashlib.sha256()
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         """Return what comes before the rows."""
-        return self._counted(self._head())
+        return self._counted(self._header())
 
-    def lines(self, rows: Sequence[Row]) -> bytes:
+    def rows(self, rows: Sequence[Row]) -> bytes:
         """Return the bytes of these rows."""
         self.rows_count += len(rows)
         sums = self._sums
         for row in rows:
             sums[row[4]] += row[3]
-        return self._counted(self._lines(rows))
+        return self._counted(self._rows(rows))
 
-    def tail(self) -> bytes:
+    def trailer(self) -> bytes:
         """Return what comes after the rows."""
-        return self._counted(self._tail())
+        return self._counted(self._trailer())
 
     @property
     def amounts(self) -> dict[str, str]:
@@ -93,52 +93,52 @@ class Export:
         """The SHA-256 of all bytes so far, in hexadecimal."""
         return self._digest.hexdigest()
 
-    def _counted(self, made: str) -> bytes:
-        data = made.encode()
+    def _counted(self, text: str) -> bytes:
+        data = text.encode()
         self._digest.update(data)
         self.size_bytes += len(data)
         return data
 
-    def _head(self) -> str:
+    def _header(self) -> str:
         return ""
 
-    def _lines(self, rows: Iterable[Row]) -> str:
+    def _rows(self, rows: Iterable[Row]) -> str:
         raise NotImplementedError
 
-    def _tail(self) -> str:
+    def _trailer(self) -> str:
         return ""
 
 
-class CSV(Export):
+class CsvWriter(ExportWriter):
     """RFC 4180: a header line, then a line for each payout, all ended by CR LF. Nothing stands after the rows."""
 
     content_type = "text/csv; charset=utf-8"
     extension = "csv"
 
-    def _head(self) -> str:
+    def _header(self) -> str:
         return self._bom + _csv_lines([CSV_COLUMNS])
 
-    def _lines(self, rows: Iterable[Row]) -> str:
+    def _rows(self, rows: Iterable[Row]) -> str:
         return _csv_lines(map(_cells, rows))
 
 
-class NDJSON(Export):
+class NdjsonWriter(ExportWriter):
     """A line of JSON for each payout, as the API shows it, and a last one that says what the others add up to."""
 
     content_type = "application/x-ndjson"
     extension = "ndjson"
 
-    def _lines(self, rows: Iterable[Row]) -> str:
+    def _rows(self, rows: Iterable[Row]) -> str:
         return "".join(map(_line, rows))
 
-    def _tail(self) -> str:
+    def _trailer(self) -> str:
         return _json({"trailer": {"rows": self.rows_count, "amounts": self.amounts, "sha256": self.sha256}}) + "\n"
 
 
-FORMATS: Final[dict[str, type[Export]]] = {"csv": CSV, "ndjson": NDJSON}
+FORMATS: Final[dict[str, type[ExportWriter]]] = {"csv": CsvWriter, "ndjson": NdjsonWriter}
 
 
-def harmless(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Return the text with an apostrophe in front where a spreadsheet would take it for a formula."""
     if cell and cell[0] in _SUSPECT and _FORMULA.match(cell):
         return f"'{cell}"
@@ -163,18 +163,18 @@ def _cells(row: Row) -> tuple[str, ...]:
         mode,
         money.format_amount(amount, currency),
         currency,
-        *[harmless(recipient_details.field_of(recipient, name)) for name in recipient_details.FIELDS],
-        harmless(comment),
-        harmless(reference),
+        *[escape_formula(recipient_details.field_of(recipient, name)) for name in recipient_details.FIELDS],
+        escape_formula(comment),
+        escape_formula(reference),
         metadata,
-        harmless(idempotency_key or ""),
-        harmless(failure_code),
-        harmless(failure_message),
+        escape_formula(idempotency_key or ""),
+        escape_formula(failure_code),
+        escape_formula(failure_message),
         format_time(created_at),
         format_time(updated_at),
-        harmless(recipient_details.text_of(recipient)),
-        harmless(provider),
-        harmless(provider_reference),
+        escape_formula(recipient_details.text_of(recipient)),
+        escape_formula(provider),
+        escape_formula(provider_reference),
         "" if completed_at is None else format_time(completed_at),
     )
 

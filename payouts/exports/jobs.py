@@ -79,12 +79,12 @@ def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
 
 def _store(export: Export, reading: Reading) -> None:
     ends_at = time.monotonic() + JOB_SECONDS
-    made = formats.FORMATS[export.format](bom=export.bom)
+    writer = formats.FORMATS[export.format](bom=export.bom)
     stored_bytes = 0
-    for number, piece in enumerate(reading.pieces(made)):
+    for number, piece in enumerate(reading.pieces(writer)):
         if time.monotonic() > ends_at:
             raise Unmakeable("It took too long. Ask for the payouts of a shorter time.")
         body = gzip.compress(piece, GZIP_LEVEL, mtime=0)
-        lifecycle.store(export, number=number, body=body, rows_count=made.rows_count)
+        lifecycle.store(export, number=number, body=body, rows_count=writer.rows_count)
         stored_bytes += len(body)
-    lifecycle.complete(export, made, stored_bytes=stored_bytes)
+    lifecycle.complete(export, writer, stored_bytes=stored_bytes)

@@ -130,16 +130,16 @@ def store(export: Export, *, number: int, body: bytes, rows_count: int) -> None:
         ExportChunk.objects.create(export_id=export.pk, number=number, body=body)
 
 
-def complete(export: Export, made: formats.Export, *, stored_bytes: int = 0) -> None:
+def complete(export: Export, writer: formats.ExportWriter, *, stored_bytes: int = 0) -> None:
     """Write down what was made. Raises LeaseLost."""
     kept = {"expires_at": Now() + timedelta(days=settings.EXPORT_DAYS)} if export.kind == ExportKind.JOB else {}
     if not _end(
         _held(export),
         ExportStatus.COMPLETED,
-        rows_count=made.rows_count,
-        amounts=made.amounts,
-        size_bytes=made.size_bytes,
-        sha256=made.sha256,
+        rows_count=writer.rows_count,
+        amounts=writer.amounts,
+        size_bytes=writer.size_bytes,
+        sha256=writer.sha256,
         stored_bytes=stored_bytes,
         **kept,
     ):

@@ -29,9 +29,9 @@ def file_response(
     body: Iterable[bytes], *, file_format: str, mode: str, made_at: datetime, compressed: bool
 ) -> StreamingHttpResponse:
     """Return the answer with the file as its body."""
-    made = formats.FORMATS[file_format]
-    response = StreamingHttpResponse(body, content_type=made.content_type)
-    name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{made.extension}"
+    writer = formats.FORMATS[file_format]
+    response = StreamingHttpResponse(body, content_type=writer.content_type)
+    name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{writer.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept-Encoding"

@@ -60,16 +60,16 @@ def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
 
 
 def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[bytes]:
-    made = formats.FORMATS[export.format](bom=export.bom)
+    writer = formats.FORMATS[export.format](bom=export.bom)
     try:
         yield b""
-        pieces = _renewing(export, made, reading.pieces(made))
+        pieces = _renewing(export, writer, reading.pieces(writer))
         yield from _gzipped(pieces) if compressed else pieces
         # Before the answer is ended: who has all of it finds it completed, and where this fails the answer has no end.
-        lifecycle.complete(export, made)
+        lifecycle.complete(export, writer)
     except GeneratorExit as ending:
         reason = ending.__context__
-        _note(lambda: _give_up(export, made, reason))
+        _note(lambda: _give_up(export, writer, reason))
         raise
     except lifecycle.LeaseLost:
         logger.info("export.stream.canceled", extra={"export_id": str(export.pk)})
@@ -82,25 +82,25 @@ def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[by
         reading.close()
 
 
-def _give_up(export: Export, made: formats.Export, reason: BaseException | None) -> None:
+def _give_up(export: Export, writer: formats.ExportWriter, reason: BaseException | None) -> None:
     """Note who ended the export early. The server closes its body while it handles what went wrong as it sent."""
     match reason:
         case TimeoutError():
             stalled = f"The client took nothing for {settings.SEND_TIMEOUT_SECONDS} seconds."
-            lifecycle.abandon(export, rows_count=made.rows_count, error=stalled)
+            lifecycle.abandon(export, rows_count=writer.rows_count, error=stalled)
         case None | OSError():
-            lifecycle.abandon(export, rows_count=made.rows_count, error=WENT_AWAY)
+            lifecycle.abandon(export, rows_count=writer.rows_count, error=WENT_AWAY)
         case _:
             lifecycle.fail(export, FAILED)
 
 
-def _renewing(export: Export, made: formats.Export, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _renewing(export: Export, writer: formats.ExportWriter, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the pieces, and note now and then how far it is. Raises LeaseLost once it was canceled."""
     renewed_at = time.monotonic()
     for piece in _parts(pieces):
         yield piece
         if time.monotonic() - renewed_at >= RENEWAL_SECONDS:
-            lifecycle.renew(export, rows_count=made.rows_count)
+            lifecycle.renew(export, rows_count=writer.rows_count)
             renewed_at = time.monotonic()
 
 

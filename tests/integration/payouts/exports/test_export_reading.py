@@ -120,7 +120,7 @@ class TestPieces:
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 4000)
         reading = find(everything())
 
-        pieces = list(reading.pieces(formats.CSV()))
+        pieces = list(reading.pieces(formats.CsvWriter()))
 
         reading.close()
         # Eight rows have over 4000 bytes: two fetches of four.
@@ -130,7 +130,7 @@ class TestPieces:
     def test_are_forgotten_when_the_last_is_made(self, make_payout: MakePayout) -> None:
         make_payout()
 
-        *_, _ = find(everything()).pieces(formats.CSV())
+        *_, _ = find(everything()).pieces(formats.CsvWriter())
 
         assert cursors() == 0
 
@@ -163,23 +163,23 @@ class TestOwner:
         api_key, _ = accounts_services.issue_api_key(globex, name="test")
         own = [make_payout() for _ in range(3)]
         make_payout(api_key=api_key)
-        made = formats.NDJSON()
+        writer = formats.NdjsonWriter()
         reading = export_reading.read(everything(), merchant_id=own[0].merchant_id, mode="test", seconds_max=30)
-        pieces = reading.pieces(made)
+        pieces = reading.pieces(writer)
 
         assert next(pieces).count(b"\n") == 2
         with pytest.raises(export_reading.ForeignRows):
             next(pieces)
 
         reading.close()
-        assert made.rows_count == 2
+        assert writer.rows_count == 2
 
     def test_has_two_modes(self, make_payout: MakePayout) -> None:
         merchant_id = make_payout().merchant_id
         reading = export_reading.read(everything(), merchant_id=merchant_id, mode="live", seconds_max=30)
 
         with pytest.raises(export_reading.ForeignRows):
-            next(reading.pieces(formats.CSV()))
+            next(reading.pieces(formats.CsvWriter()))
 
         reading.close()
 
@@ -204,7 +204,7 @@ class TestOwner:
         make_payout()
         make_payout()
         reading = find(everything())
-        pieces = reading.pieces(formats.CSV())
+        pieces = reading.pieces(formats.CsvWriter())
         next(pieces)
 
         with transaction.atomic():
@@ -224,7 +224,7 @@ class TestOneMoment:
         monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
         before = [make_payout(comment="before") for _ in range(9)]
         reading = find(everything())
-        pieces = reading.pieces(formats.CSV())
+        pieces = reading.pieces(formats.CsvWriter())
         data = next(pieces)
 
         def change() -> None:

@@ -64,8 +64,8 @@ def row(**columns: Any) -> Row:
 
 
 def export(file_format: str, *rows: Row) -> bytes:
-    made = formats.FORMATS[file_format]()
-    return made.head() + made.lines(rows) + made.tail()
+    writer = formats.FORMATS[file_format]()
+    return writer.header() + writer.rows(rows) + writer.trailer()
 
 
 def cells(text: str) -> list[dict[str, str]]:
@@ -157,33 +157,33 @@ class TestCSV:
         ],
     )
     def test_touches_nothing_else(self, text: str, written: str) -> None:
-        assert formats.harmless(text) == written
+        assert formats.escape_formula(text) == written
 
     @pytest.mark.parametrize("blank", BLANKS)
     @pytest.mark.parametrize("trigger", TRIGGERS)
     def test_sees_a_formula_behind_what_is_not_seen(self, blank: str, trigger: str) -> None:
         for formula in (f"{blank}{trigger}1", f"{blank * 3}{trigger}1", f"'{blank}{trigger}1"):
-            assert formats.harmless(formula) == f"'{formula}"
+            assert formats.escape_formula(formula) == f"'{formula}"
             assert undone(f"'{formula}") == formula
 
     @pytest.mark.parametrize("text", [" a=1", "\u200b", "\ufeffJane", " 'a", "' '=1", "a \u200b=1"])
     def test_leaves_what_is_not_seen_before_other_things(self, text: str) -> None:
-        assert formats.harmless(text) == text
+        assert formats.escape_formula(text) == text
 
     @given(st.text(alphabet=st.sampled_from(["'", "=", "-", "a", " ", "\t", "\uff0b", "\u200b", "\ufeff"]), max_size=6))
     def test_can_be_undone(self, text: str) -> None:
-        written = formats.harmless(text)
+        written = formats.escape_formula(text)
 
         assert undone(written) == text
         assert not written.startswith(tuple(TRIGGERS))
 
     def test_may_begin_with_a_byte_order_mark(self) -> None:
-        made = formats.FORMATS["csv"](bom=True)
+        writer = formats.FORMATS["csv"](bom=True)
 
-        written = made.head() + made.lines([row()]) + made.tail()
+        written = writer.header() + writer.rows([row()]) + writer.trailer()
 
         assert written == b"\xef\xbb\xbf" + export("csv", row())
-        assert (made.size_bytes, made.sha256) == (len(written), hashlib.sha256(written).hexdigest())
+        assert (writer.size_bytes, writer.sha256) == (len(written), hashlib.sha256(written).hexdigest())
 
 
 class TestNDJSON:
@@ -246,15 +246,15 @@ class TestNDJSON:
 class TestTotals:
     @pytest.mark.parametrize("file_format", ["csv", "ndjson"])
     def test_are_of_all_pieces(self, file_format: str) -> None:
-        made = formats.FORMATS[file_format]()
+        writer = formats.FORMATS[file_format]()
         rows = [
             row(amount=Decimal("999999999999.9900")),
             row(amount=Decimal("999999999999.9900")),
             row(amount=Decimal("1.2340"), currency="KWD"),
         ]
 
-        data = made.head() + made.lines(rows[:1]) + made.lines(rows[1:]) + made.tail()
+        data = writer.header() + writer.rows(rows[:1]) + writer.rows(rows[1:]) + writer.trailer()
 
-        assert (made.rows_count, made.size_bytes) == (3, len(data))
-        assert made.amounts == {"EUR": "1999999999999.98", "KWD": "1.234"}
-        assert made.sha256 == hashlib.sha256(data).hexdigest()
+        assert (writer.rows_count, writer.size_bytes) == (3, len(data))
+        assert writer.amounts == {"EUR": "1999999999999.98", "KWD": "1.234"}
+        assert writer.sha256 == hashlib.sha256(data).hexdigest()
