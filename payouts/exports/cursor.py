@@ -51,7 +51,7 @@ _TEXTS: Final = ("uuid", "timestamptz", "jsonb")
 _OWNER: Final = ("merchant_id", "mode")
 
 
-class TookTooLong(Exception):
+class QueryTimeout(Exception):
     """The rows were not found in time."""
 
 
@@ -59,7 +59,7 @@ class ForeignRows(Exception):
     """Rows came that are not of this export. Nothing of them was handed on."""
 
 
-class Reading:
+class ExportCursor:
     """Rows that have been found and wait to be fetched."""
 
     def __init__(self, cursor: Any, *, merchant_id: uuid.UUID, mode: str) -> None:
@@ -93,8 +93,8 @@ class Reading:
         return [row[:-2] for row in rows]
 
 
-def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float) -> Reading:
-    """Find the rows of an export, in the order of the query; all are of this merchant and mode. Raises TookTooLong.
+def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float) -> ExportCursor:
+    """Find the rows of an export, in the order of the query; all are of this merchant and mode. Raises QueryTimeout.
 
     See Note [One moment, no transaction] and Note [A cursor that is ours].
     """
@@ -103,16 +103,16 @@ def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, second
     try:
         sql, parameters = selected.query.get_compiler(payouts.db).as_sql()
     except EmptyResultSet:
-        return Reading(None, merchant_id=merchant_id, mode=mode)
+        return ExportCursor(None, merchant_id=merchant_id, mode=mode)
     cursor = _open_cursor(connection)
-    reading = Reading(cursor, merchant_id=merchant_id, mode=mode)
+    export_cursor = ExportCursor(cursor, merchant_id=merchant_id, mode=mode)
     try:
         with _at_most(seconds_max, connection.connection):
             cursor.execute(sql, parameters)
     except BaseException:
-        reading.close()
+        export_cursor.close()
         raise
-    return reading
+    return export_cursor
 
 
 def _open_cursor(connection: Any) -> Any:
@@ -143,11 +143,11 @@ def _at_most(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
         yield
     except DatabaseError as error:
         if is_over.is_set():
-            raise TookTooLong from error
+            raise QueryTimeout from error
         raise
     finally:
         timer.cancel()
         timer.join()
     if is_over.is_set():
         # It ended as it was being cancelled, and the next statement may be what is cancelled.
-        raise TookTooLong
+        raise QueryTimeout

@@ -15,7 +15,7 @@ from typing import Final
 from rest_framework.exceptions import ValidationError
 
 from payouts.exports import cursor, filters, formats, lifecycle
-from payouts.exports.cursor import Reading
+from payouts.exports.cursor import ExportCursor
 from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
@@ -29,7 +29,7 @@ JOB_SECONDS: Final = 25 * 60.0
 GZIP_LEVEL: Final = 1
 
 
-class Unmakeable(Exception):
+class ExportFailed(Exception):
     """The export cannot be made, however often it is tried. The message is for the merchant."""
 
 
@@ -42,7 +42,7 @@ def run(export_id: uuid.UUID) -> uuid.UUID | None:
     try:
         _make(export)
         logger.info("export.completed", extra=extra)
-    except Unmakeable as error:
+    except ExportFailed as error:
         logger.warning("export.failed", extra={**extra, "error": str(error)})
         lifecycle.fail(export, str(error))
     except lifecycle.LeaseLost:
@@ -51,39 +51,39 @@ def run(export_id: uuid.UUID) -> uuid.UUID | None:
         # Whatever it was may pass: a restart of the database, a worker that is told to stop.
         logger.exception("export.attempt.failed", extra=extra)
         lifecycle.leave_broken_connection()
-        lifecycle.give_back(export)
+        lifecycle.release(export)
     return lifecycle.next_pending()
 
 
 def _make(export: Export) -> None:
-    reading = _read(export)
+    rows = _read(export)
     try:
-        _store(export, reading)
+        _store(export, rows)
     finally:
-        reading.close()
+        rows.close()
 
 
-def _read(export: Export) -> Reading:
+def _read(export: Export) -> ExportCursor:
     try:
         payouts = filters.payouts_of(export)
         return routing.read(lambda: _find(export, payouts))
     except ValidationError as error:
-        raise Unmakeable("Its filters are no longer understood. Ask for it again.") from error
-    except cursor.TookTooLong as error:
-        raise Unmakeable("To find these payouts takes too long. Ask for those of a shorter time.") from error
+        raise ExportFailed("Its filters are no longer understood. Ask for it again.") from error
+    except cursor.QueryTimeout as error:
+        raise ExportFailed("To find these payouts takes too long. Ask for those of a shorter time.") from error
 
 
-def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
+def _find(export: Export, payouts: PayoutQuerySet) -> ExportCursor:
     return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
-def _store(export: Export, reading: Reading) -> None:
+def _store(export: Export, rows: ExportCursor) -> None:
     ends_at = time.monotonic() + JOB_SECONDS
     writer = formats.FORMATS[export.format](bom=export.bom)
     stored_bytes = 0
-    for number, piece in enumerate(reading.pieces(writer)):
+    for number, piece in enumerate(rows.pieces(writer)):
         if time.monotonic() > ends_at:
-            raise Unmakeable("It took too long. Ask for the payouts of a shorter time.")
+            raise ExportFailed("It took too long. Ask for the payouts of a shorter time.")
         body = gzip.compress(piece, GZIP_LEVEL, mtime=0)
         lifecycle.store(export, number=number, body=body, rows_count=writer.rows_count)
         stored_bytes += len(body)

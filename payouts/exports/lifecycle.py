@@ -40,7 +40,7 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportSpec:
     """What is asked for."""
 
     format: str
@@ -49,15 +49,15 @@ class Wish:
     bom: bool = False
 
 
-def begin_stream(wish: Wish, *, api_key: MerchantAPIKey, actor: str) -> Export:
+def create_stream(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
     """Note an export that is about to be sent. Raises TooManyExports."""
     held = Export.objects.visible_to(api_key).filter(kind=ExportKind.STREAM).held()
     lease = {"lease_token": uuid.uuid4(), "lease_expires_at": Now() + LEASE, "started_at": Now()}
     return _create(
-        wish,
+        spec,
         api_key=api_key,
         others=held,
-        others_max=STREAMS_MAX,
+        limit=STREAMS_MAX,
         kind=ExportKind.STREAM,
         status=ExportStatus.RUNNING,
         actor=actor,
@@ -65,19 +65,19 @@ def begin_stream(wish: Wish, *, api_key: MerchantAPIKey, actor: str) -> Export:
     )
 
 
-def ask_for(wish: Wish, *, api_key: MerchantAPIKey, actor: str) -> Export:
+def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
     """Note an export that a worker is to make. Raises TooManyExports."""
     unfinished = Export.objects.visible_to(api_key).jobs().unfinished()
-    return _create(wish, api_key=api_key, others=unfinished, others_max=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
+    return _create(spec, api_key=api_key, others=unfinished, limit=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
 
 
-def _create(wish: Wish, *, api_key: MerchantAPIKey, others: ExportQuerySet, others_max: int, **columns: Any) -> Export:
+def _create(spec: ExportSpec, *, api_key: MerchantAPIKey, others: ExportQuerySet, limit: int, **columns: Any) -> Export:
     with transaction.atomic():
         # Of two requests at once only one may have the last place. Payouts can refer to the merchant meanwhile.
         Merchant.objects.select_for_update(no_key=True).get(pk=api_key.merchant_id)
-        if others.count() >= others_max:
+        if others.count() >= limit:
             raise errors.TooManyExports
-        return Export.objects.create(merchant_id=api_key.merchant_id, mode=api_key.mode, **vars(wish), **columns)
+        return Export.objects.create(merchant_id=api_key.merchant_id, mode=api_key.mode, **vars(spec), **columns)
 
 
 def claim(export_id: uuid.UUID) -> Export | None:
@@ -88,7 +88,7 @@ def claim(export_id: uuid.UUID) -> Export | None:
     abandoned = models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now(), attempts_count__lt=ATTEMPTS_MAX)
     free = Export.objects.jobs().filter(models.Q(status=ExportStatus.PENDING) | abandoned, pk=export_id)
     with transaction.atomic(durable=True):
-        _one_at_a_time()
+        _lock_claims()
         if Export.objects.jobs().held().count() >= settings.EXPORT_CONCURRENCY:
             return None
         if not free.update(
@@ -105,7 +105,7 @@ def claim(export_id: uuid.UUID) -> Export | None:
         return Export.objects.get(pk=export_id)
 
 
-def _one_at_a_time() -> None:
+def _lock_claims() -> None:
     """Let the claims that come now wait until this one is committed: each is to see who has claimed before."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_CLAIM_LOCK])
@@ -151,12 +151,12 @@ def fail(export: Export, error: str) -> None:
     _end(_held(export), ExportStatus.FAILED, error=error)
 
 
-def give_back(export: Export) -> None:
+def release(export: Export) -> None:
     """Let another worker try at once, unless it is no longer ours."""
     _held(export).update(lease_expires_at=Now())
 
 
-def abandon(export: Export, *, rows_count: int, error: str) -> None:
+def mark_disconnected(export: Export, *, rows_count: int, error: str) -> None:
     """Note that the client of a streamed export ended it, and how many rows it may have."""
     _end(_held(export), ExportStatus.CANCELED, rows_count=rows_count, error=error)
 

@@ -10,16 +10,13 @@ from rest_framework import serializers
 from accounts.models import Mode
 from payouts.exports import filters as export_filters
 from payouts.exports.filters import PAIRS, SEVERAL
-from payouts.filters import filterset as filters
-from payouts.filters import openapi
+from payouts.filters import filterset, openapi
 from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
 from rest.serializers import StrictSerializer
 
-# The serializers have a field of the module's name.
-_ORDERINGS = filters.ORDERINGS
 _FILTERS = {
     name: {**openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
-    for name, one in filters.PayoutFilterSet.base_filters.items()
+    for name, one in filterset.PayoutFilterSet.base_filters.items()
 }
 #: What FiltersField is in the API documentation (exports/openapi.py).
 FILTERS_SCHEMA: dict[str, Any] = {
@@ -40,14 +37,14 @@ class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
         if not isinstance(data, dict):
             raise serializers.ValidationError("Send an object.", code="not_an_object")
         # As everywhere: null is as if the filter were left out.
-        known = filters.PayoutFilterSet.base_filters.keys()
+        known = filterset.PayoutFilterSet.base_filters.keys()
         data = {name: value for name, value in data.items() if value is not None or name not in known}
         problems = {name: problem for name, value in data.items() if (problem := _problem_of(name, value))}
         if problems:
             raise serializers.ValidationError(problems)
         given = export_filters.parameters_of(data)
         api_key = self.context["api_key"]
-        filters.select(given, merchant_id=api_key.merchant_id, mode=api_key.mode)
+        filterset.select(given, merchant_id=api_key.merchant_id, mode=api_key.mode)
         return export_filters.described(given, other=frozenset())
 
     def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +89,7 @@ class ExportWriteSerializer(StrictSerializer):
 
     format = serializers.ChoiceField(choices=ExportFormat.choices, default=ExportFormat.CSV)
     filters = FiltersField(default=dict)
-    ordering = serializers.ChoiceField(choices=_ORDERINGS, default=_ORDERINGS[0])
+    ordering = serializers.ChoiceField(choices=filterset.ORDERINGS, default=filterset.ORDERINGS[0])
     bom = BomField(
         default=False, help_text="With format csv: begin with the UTF-8 byte order mark, for spreadsheets that need it."
     )
@@ -114,7 +111,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(choices=Mode.choices)
     format = serializers.ChoiceField(choices=ExportFormat.choices)
     filters = FiltersField()
-    ordering = serializers.ChoiceField(choices=_ORDERINGS)
+    ordering = serializers.ChoiceField(choices=filterset.ORDERINGS)
     bom = serializers.BooleanField(help_text="Whether the CSV begins with a byte order mark.")
     rows = serializers.IntegerField(source="rows_count", help_text="Payouts in it; so far, while it is running.")
     amounts = serializers.DictField(

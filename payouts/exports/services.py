@@ -9,27 +9,27 @@ from django.db import transaction
 from accounts.models import MerchantAPIKey
 from payouts import dispatch, services
 from payouts.exports import filters, lifecycle, streams
-from payouts.exports.lifecycle import Wish
+from payouts.exports.lifecycle import ExportSpec
 from payouts.filters.selection import Selection
 from payouts.models import Export
 
 
 def stream(
-    wish: Wish, selection: Selection, *, api_key: MerchantAPIKey, compressed: bool
+    spec: ExportSpec, selection: Selection, *, api_key: MerchantAPIKey, compressed: bool
 ) -> tuple[Export, Iterator[bytes]]:
     """Begin to export what was selected, and return the export with its bytes.
 
     Raises TooManyExports, and ExportTooLarge.
     """
-    export = lifecycle.begin_stream(wish, api_key=api_key, actor=services.actor_of(api_key))
-    payouts = filters.in_order(selection, wish.ordering)
+    export = lifecycle.create_stream(spec, api_key=api_key, actor=services.actor_of(api_key))
+    payouts = filters.in_order(selection, spec.ordering)
     return export, streams.stream(export, payouts, compressed=compressed)
 
 
-def ask_for(wish: Wish, *, api_key: MerchantAPIKey) -> Export:
+def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey) -> Export:
     """Have an export made in the background; the doorbell is rung once that is committed. Raises TooManyExports."""
     with transaction.atomic():
-        export = lifecycle.ask_for(wish, api_key=api_key, actor=services.actor_of(api_key))
+        export = lifecycle.create_job(spec, api_key=api_key, actor=services.actor_of(api_key))
         # It must not raise, or the answer for a committed export would be a 500.
         transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
     return export

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError
 
 from payouts import errors
 from payouts.exports import cursor, formats, lifecycle
-from payouts.exports.cursor import Reading
+from payouts.exports.cursor import ExportCursor
 from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
 
@@ -42,34 +42,34 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
     Raises ExportTooLarge where they cannot be found in time.
     """
     try:
-        reading = routing.read(lambda: _find(export, payouts))
-    except cursor.TookTooLong as error:
+        rows = routing.read(lambda: _find(export, payouts))
+    except cursor.QueryTimeout as error:
         lifecycle.fail(export, errors.ExportTooLarge().message)
         raise errors.ExportTooLarge from error
     except Exception:
         _note(lambda: lifecycle.fail(export, FAILED))
         raise
-    body = _body(export, reading, compressed=compressed)
+    body = _body(export, rows, compressed=compressed)
     # It stands at its first yield now. One that was never begun would not notice that it is closed.
     next(body)
     return body
 
 
-def _find(export: Export, payouts: PayoutQuerySet) -> Reading:
+def _find(export: Export, payouts: PayoutQuerySet) -> ExportCursor:
     return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
 
 
-def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[bytes]:
+def _body(export: Export, rows: ExportCursor, *, compressed: bool) -> Generator[bytes]:
     writer = formats.FORMATS[export.format](bom=export.bom)
     try:
         yield b""
-        pieces = _renewing(export, writer, reading.pieces(writer))
+        pieces = _renewing(export, writer, rows.pieces(writer))
         yield from _gzipped(pieces) if compressed else pieces
         # Before the answer is ended: who has all of it finds it completed, and where this fails the answer has no end.
         lifecycle.complete(export, writer)
     except GeneratorExit as ending:
         reason = ending.__context__
-        _note(lambda: _give_up(export, writer, reason))
+        _note(lambda: _record_early_end(export, writer, reason))
         raise
     except lifecycle.LeaseLost:
         logger.info("export.stream.canceled", extra={"export_id": str(export.pk)})
@@ -79,17 +79,17 @@ def _body(export: Export, reading: Reading, *, compressed: bool) -> Generator[by
         _note(lambda: lifecycle.fail(export, FAILED))
         raise
     finally:
-        reading.close()
+        rows.close()
 
 
-def _give_up(export: Export, writer: formats.ExportWriter, reason: BaseException | None) -> None:
+def _record_early_end(export: Export, writer: formats.ExportWriter, reason: BaseException | None) -> None:
     """Note who ended the export early. The server closes its body while it handles what went wrong as it sent."""
     match reason:
         case TimeoutError():
             stalled = f"The client took nothing for {settings.SEND_TIMEOUT_SECONDS} seconds."
-            lifecycle.abandon(export, rows_count=writer.rows_count, error=stalled)
+            lifecycle.mark_disconnected(export, rows_count=writer.rows_count, error=stalled)
         case None | OSError():
-            lifecycle.abandon(export, rows_count=writer.rows_count, error=WENT_AWAY)
+            lifecycle.mark_disconnected(export, rows_count=writer.rows_count, error=WENT_AWAY)
         case _:
             lifecycle.fail(export, FAILED)
 

@@ -22,16 +22,16 @@ from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
 logger = logging.getLogger(__name__)
 
 #: A new job has just been rung for.
-RUNG_RECENTLY: Final = timedelta(seconds=2)
+JUST_ENQUEUED: Final = timedelta(seconds=2)
 #: What was rung for may wait behind others. A ring too many costs a look.
-UNHEARD: Final = timedelta(minutes=1)
+REENQUEUE_AFTER: Final = timedelta(minutes=1)
 #: A round's jobs to ring for, and the chunks to erase: a hundred megabytes, a second.
-RINGS_MAX: Final = 20
+ENQUEUED_MAX: Final = 20
 CHUNKS_MAX: Final = 500
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class Sweep:
     """What one round did."""
 
     rung: int = 0
@@ -41,7 +41,7 @@ class Upkeep:
     erased: int = 0
 
 
-def keep_up() -> Upkeep:
+def sweep() -> Sweep:
     """Do one round.
 
     1. Streamed exports whose process has died, and jobs that have cost three workers, have failed.
@@ -50,16 +50,16 @@ def keep_up() -> Upkeep:
     4. Of what nobody can have any more some chunks are erased.
     """
     failed = lifecycle.fail_abandoned()
-    rung = _ring()
-    done = Upkeep(rung=rung, failed=failed, expired=lifecycle.expire(), erased=_erase())
-    if done != Upkeep():
+    rung = _enqueue_due()
+    done = Sweep(rung=rung, failed=failed, expired=lifecycle.expire(), erased=_erase())
+    if done != Sweep():
         logger.info("exports.kept_up", extra=vars(done))
     return done
 
 
-def _ring() -> int:
+def _enqueue_due() -> int:
     rung = 0
-    for export_id in _take_unheard():
+    for export_id in _claim_due():
         # One failure is enough to know: each further one would take half a second.
         if not dispatch.enqueue_export(export_id):
             break
@@ -67,14 +67,14 @@ def _ring() -> int:
     return rung
 
 
-def _take_unheard() -> list[uuid.UUID]:
+def _claim_due() -> list[uuid.UUID]:
     """Mark jobs as rung for, and return them. No other sweeper takes the same."""
-    new = models.Q(status=ExportStatus.PENDING, rung_at__isnull=True, created_at__gt=Now() - RUNG_RECENTLY)
+    new = models.Q(status=ExportStatus.PENDING, rung_at__isnull=True, created_at__gt=Now() - JUST_ENQUEUED)
     waiting = models.Q(status=ExportStatus.PENDING) | models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now())
-    unheard = Export.objects.jobs().filter(waiting).exclude(new).exclude(rung_at__gt=Now() - UNHEARD)
+    due = Export.objects.jobs().filter(waiting).exclude(new).exclude(rung_at__gt=Now() - REENQUEUE_AFTER)
     with transaction.atomic(durable=True):
-        locked = unheard.order_by("created_at").select_for_update(skip_locked=True)
-        ids = list(locked.values_list("pk", flat=True)[:RINGS_MAX])
+        locked = due.order_by("created_at").select_for_update(skip_locked=True)
+        ids = list(locked.values_list("pk", flat=True)[:ENQUEUED_MAX])
         Export.objects.filter(pk__in=ids).update(rung_at=Now())
     return ids
 

@@ -24,7 +24,7 @@ from payouts import errors
 from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.exports import downloads, lifecycle, links, openapi, responses, services
 from payouts.exports import filters as export_filters
-from payouts.exports.lifecycle import Wish
+from payouts.exports.lifecycle import ExportSpec
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.filters import filterset
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
@@ -50,19 +50,19 @@ class PayoutExportView(PayoutsAPIView):
         bom = _chosen("bom", request.query_params.get("bom", "false"), ["true", "false"]) == "true"
         if bom:
             refuse_bom(file_format)
-        wish = Wish(file_format, given, ordering, bom)
+        spec = ExportSpec(file_format, given, ordering, bom)
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
-            return self._file_response((), wish, compressed=compressed)
-        export, body = services.stream(wish, selection, api_key=self.api_key, compressed=compressed)
-        response = self._file_response(body, wish, compressed=compressed)
+            return self._file_response((), spec, compressed=compressed)
+        export, body = services.stream(spec, selection, api_key=self.api_key, compressed=compressed)
+        response = self._file_response(body, spec, compressed=compressed)
         response.headers["Link"] = f'<{reverse("export", args=[export.pk])}>; rel="describedby"'
         response.headers["Payouts-Export-Id"] = str(export.pk)
         return response
 
-    def _file_response(self, body: Any, wish: Wish, *, compressed: bool) -> HttpResponseBase:
+    def _file_response(self, body: Any, spec: ExportSpec, *, compressed: bool) -> HttpResponseBase:
         return responses.file_response(
-            body, file_format=wish.format, mode=self.api_key.mode, made_at=timezone.now(), compressed=compressed
+            body, file_format=spec.format, mode=self.api_key.mode, made_at=timezone.now(), compressed=compressed
         )
 
 
@@ -142,7 +142,8 @@ class ExportListView(ExportsAPIView):
         del idempotency_key
         serializer = ExportWriteSerializer(data=request.data, context={"api_key": self.api_key})
         serializer.is_valid(raise_exception=True)
-        return self.answer(services.ask_for(Wish(**serializer.validated_data), api_key=self.api_key), status=202)
+        spec = ExportSpec(**serializer.validated_data)
+        return self.answer(services.create_job(spec, api_key=self.api_key), status=202)
 
 
 class ExportView(ExportsAPIView):

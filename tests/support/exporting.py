@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts.exports import lifecycle
-from payouts.exports.lifecycle import Wish
+from payouts.exports.lifecycle import ExportSpec
 from payouts.models import Export, ExportChunk
 
 
@@ -25,8 +25,8 @@ def make_job(merchant: Merchant, **columns: Any) -> Export:
     return Export.objects.create(merchant=merchant, **{**defaults, **columns})
 
 
-def wish(**fields: Any) -> Wish:
-    return Wish(**{"format": "csv", "filters": {}, "ordering": "-created_at", **fields})
+def spec(**fields: Any) -> ExportSpec:
+    return ExportSpec(**{"format": "csv", "filters": {}, "ordering": "-created_at", **fields})
 
 
 def claimed(export: Export) -> Export:

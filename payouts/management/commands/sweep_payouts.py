@@ -57,7 +57,7 @@ class Command(BaseCommand):
             done = sweeping.sweep()
             purged = _purge()
             rollup.maintain(None)
-            sweep.keep_up()
+            sweep.sweep()
             self.stderr.write(
                 f"{done.due} due: {done.rung} rung for, {done.processed} processed here. "
                 f"{done.expired} leases ran out. {done.callbacks} callbacks applied. {purged} old answers erased."
@@ -99,7 +99,7 @@ def _sweep_until(stop: Stop, *, interval_seconds: float) -> None:
         _logging_failure("heartbeat.failed", lambda: heartbeats.beat(PROCESS))
         swept = _logging_failure("sweep.failed", sweeping.sweep)
         _logging_failure("idempotency.purge.failed", _purge)
-        _logging_failure("exports.upkeep.failed", sweep.keep_up)
+        _logging_failure("exports.upkeep.failed", sweep.sweep)
         horizon = _logging_failure("rollup.failed", partial(rollup.maintain, horizon))
         stop.pause(0.0 if swept and swept.has_more else interval_seconds)
 

@@ -342,7 +342,7 @@ class TestBreakingOff:
         response: Any = api.get(URL, {"format": "ndjson"})
         body = iter(response.streaming_content)
         data = next(body)
-        monkeypatch.setattr(cursor.Reading, "_fetch", broken)
+        monkeypatch.setattr(cursor.ExportCursor, "_fetch", broken)
 
         with pytest.raises(OperationalError):
             data += b"".join(body)
@@ -356,7 +356,7 @@ class TestBreakingOff:
         make_payout()
         response: Any = api.get(URL)
         body = iter(response.streaming_content)
-        monkeypatch.setattr(cursor.Reading, "_fetch", broken)
+        monkeypatch.setattr(cursor.ExportCursor, "_fetch", broken)
         monkeypatch.setattr(lifecycle, "fail", unnoted)
 
         # Not that the note failed: that is in the log, and the sweeper sees to the export.
@@ -524,7 +524,7 @@ class TestAtOnce:
         key = make_payout().merchant.api_keys.get()
 
         def begin() -> Export:
-            return lifecycle.begin_stream(exporting.wish(), api_key=key, actor="merchant:test")
+            return lifecycle.create_stream(exporting.spec(), api_key=key, actor="merchant:test")
 
         results = racing.run_together(*[begin] * 5)
 

@@ -137,7 +137,7 @@ class TestRun:
         assert jobs.run(uuid.uuid4()) is None
 
     def test_leaves_streams_alone(self, acme_key: Any) -> None:
-        stream = lifecycle.begin_stream(exporting.wish(), api_key=acme_key, actor="merchant:test")
+        stream = lifecycle.create_stream(exporting.spec(), api_key=acme_key, actor="merchant:test")
         exporting.run_out(stream)
 
         assert jobs.run(stream.pk) is None
@@ -154,7 +154,7 @@ class TestRun:
 
     def test_gives_up_what_cannot_be_found_in_time(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
         def late(*_: Any, **__: Any) -> None:
-            raise cursor.TookTooLong
+            raise cursor.QueryTimeout
 
         monkeypatch.setattr(cursor, "read", late)
         export = exporting.make_job(acme)

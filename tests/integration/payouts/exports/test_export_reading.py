@@ -34,7 +34,7 @@ def everything() -> QuerySet[Payout]:
     return Payout.objects.order_by("id")
 
 
-def find(payouts: QuerySet[Payout], *, seconds_max: float = 30) -> export_reading.Reading:
+def find(payouts: QuerySet[Payout], *, seconds_max: float = 30) -> export_reading.ExportCursor:
     """Find them for the one merchant that there is."""
     merchant_id = Merchant.objects.values_list("id", flat=True).first() or uuid.uuid4()
     return export_reading.read(payouts, merchant_id=merchant_id, mode="test", seconds_max=seconds_max)
@@ -278,7 +278,7 @@ class TestTime:
         database.execute("SET statement_timeout = '200ms'")
         started = time.monotonic()
         try:
-            with pytest.raises(export_reading.TookTooLong):
+            with pytest.raises(export_reading.QueryTimeout):
                 find(slow_payouts, seconds_max=0.5)
         finally:
             database.execute("RESET statement_timeout")
@@ -292,7 +292,7 @@ class TestTime:
         connection.ensure_connection()
 
         # The next statement may be the one that is cancelled then.
-        with pytest.raises(export_reading.TookTooLong), export_reading._at_most(0.05, connection.connection):
+        with pytest.raises(export_reading.QueryTimeout), export_reading._at_most(0.05, connection.connection):
             time.sleep(0.3)
 
     def test_that_cannot_be_enforced_is_in_the_log(
@@ -304,7 +304,7 @@ class TestTime:
         connection.ensure_connection()
         monkeypatch.setattr(psycopg.Connection, "cancel_safe", refused)
 
-        with pytest.raises(export_reading.TookTooLong), export_reading._at_most(0.05, connection.connection):
+        with pytest.raises(export_reading.QueryTimeout), export_reading._at_most(0.05, connection.connection):
             time.sleep(0.3)
 
         assert caplog.messages.count("export.cancel.failed") == 1

@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from accounts.models import Merchant
 from payouts.exports import jobs, lifecycle, sweep
-from payouts.exports.sweep import Upkeep
+from payouts.exports.sweep import Sweep
 from payouts.models import Export, ExportChunk, Payout
 from tests.support import exporting, racing
 from tests.support.doorbell import Doorbell
@@ -28,7 +28,7 @@ class TestRinging:
     def test_leaves_a_new_one_to_whom_was_just_rung(self, doorbell: Doorbell, acme: Merchant) -> None:
         exporting.make_job(acme)
 
-        assert sweep.keep_up() == Upkeep()
+        assert sweep.sweep() == Sweep()
         assert doorbell.rung("exports") == 0
 
     def test_rings_for_what_nobody_came_for_and_again_a_minute_later(self, doorbell: Doorbell, acme: Merchant) -> None:
@@ -36,7 +36,7 @@ class TestRinging:
         rung = []
         for seconds in (3, 0, 50, 11):
             exporting.age(export, seconds=seconds)
-            rung.append(sweep.keep_up().rung)
+            rung.append(sweep.sweep().rung)
 
         assert rung == [1, 0, 0, 1]
         assert doorbell.rung("exports") == 2
@@ -44,11 +44,11 @@ class TestRinging:
     def test_rings_for_one_whose_worker_has_died(self, doorbell: Doorbell, acme: Merchant) -> None:
         export = exporting.make_job(acme)
         exporting.claimed(export)
-        assert sweep.keep_up() == Upkeep()
+        assert sweep.sweep() == Sweep()
 
         exporting.run_out(export)
 
-        assert sweep.keep_up() == Upkeep(rung=1)
+        assert sweep.sweep() == Sweep(rung=1)
         jobs.run(export.pk)
         assert statuses() == ["completed"]
 
@@ -59,14 +59,14 @@ class TestRinging:
         for export in (made, canceled):
             exporting.age(export, seconds=3)
 
-        assert sweep.keep_up().rung == 0
+        assert sweep.sweep().rung == 0
 
     @pytest.mark.usefixtures("dead_broker")
     def test_makes_none_itself_while_the_broker_is_down(self, acme: Merchant, caplog: Any) -> None:
         for _ in range(3):
             exporting.age(exporting.make_job(acme), seconds=3)
 
-        assert sweep.keep_up().rung == 0
+        assert sweep.sweep().rung == 0
 
         # One failure is enough to know.
         assert caplog.messages.count("enqueue.failed") == 1
@@ -77,19 +77,19 @@ class TestRinging:
         for _ in range(6):
             exporting.age(exporting.make_job(acme), seconds=3)
 
-        rounds = racing.run_together(*[sweep.keep_up] * 3)
+        rounds = racing.run_together(*[sweep.sweep] * 3)
 
         assert sum(done.rung for done in rounds) == doorbell.rung("exports") == 6
 
 
 class TestFailing:
     def test_gives_up_a_stream_whose_process_died(self, acme_key: Any) -> None:
-        stream = lifecycle.begin_stream(exporting.wish(), api_key=acme_key, actor="merchant:test")
-        assert sweep.keep_up() == Upkeep()
+        stream = lifecycle.create_stream(exporting.spec(), api_key=acme_key, actor="merchant:test")
+        assert sweep.sweep() == Sweep()
 
         exporting.run_out(stream)
 
-        assert sweep.keep_up() == Upkeep(failed=1)
+        assert sweep.sweep() == Sweep(failed=1)
         stream.refresh_from_db()
         assert (stream.status, stream.error) == ("failed", "It could not be finished.")
 
@@ -100,9 +100,9 @@ class TestFailing:
             exporting.claimed(export)
             exporting.run_out(export)
             exporting.age(export, seconds=61)
-            done.append(sweep.keep_up())
+            done.append(sweep.sweep())
 
-        assert done == [Upkeep(rung=1), Upkeep(rung=1), Upkeep(failed=1)]
+        assert done == [Sweep(rung=1), Sweep(rung=1), Sweep(failed=1)]
         assert statuses() == ["failed"]
 
 
@@ -117,15 +117,15 @@ def completed(acme: Merchant, make_payout: MakePayout) -> Export:
 class TestErasing:
     def test_lets_an_export_expire_and_erases_its_file(self, completed: Export) -> None:
         exporting.age(completed, seconds=7 * 86400 - 60)
-        assert sweep.keep_up() == Upkeep()
+        assert sweep.sweep() == Sweep()
         exporting.age(completed, seconds=61)
 
-        assert sweep.keep_up() == Upkeep(expired=1, erased=1)
+        assert sweep.sweep() == Sweep(expired=1, erased=1)
 
         completed.refresh_from_db()
         assert (completed.status, completed.is_stored, completed.rows_count) == ("expired", False, 1)
         assert completed.sha256 != ""
-        assert sweep.keep_up() == Upkeep()
+        assert sweep.sweep() == Sweep()
 
     def test_erases_what_a_canceled_one_has_left(self, acme: Merchant) -> None:
         export = exporting.claimed(exporting.make_job(acme))
@@ -133,7 +133,7 @@ class TestErasing:
             lifecycle.store(export, number=number, body=b"x", rows_count=number)
         lifecycle.cancel(export)
 
-        assert sweep.keep_up() == Upkeep(erased=3)
+        assert sweep.sweep() == Sweep(erased=3)
         assert ExportChunk.objects.count() == 0
 
     def test_erases_some_at_a_time_and_leaves_others_alone(
@@ -145,7 +145,7 @@ class TestErasing:
             lifecycle.store(export, number=number, body=b"x", rows_count=number)
         lifecycle.fail(export, "It broke.")
 
-        erased = [sweep.keep_up().erased for _ in range(4)]
+        erased = [sweep.sweep().erased for _ in range(4)]
 
         assert erased == [2, 2, 1, 0]
         assert exporting.csv_rows(exporting.stored(completed)) != []
@@ -153,7 +153,7 @@ class TestErasing:
     def test_looks_at_nothing_that_was_never_stored(self, acme: Merchant) -> None:
         lifecycle.cancel(exporting.make_job(acme))
 
-        assert sweep.keep_up() == Upkeep()
+        assert sweep.sweep() == Sweep()
 
 
 def test_is_done_by_the_sweeper(completed: Export) -> None:
