@@ -19,7 +19,7 @@ class StatementTimedOut(Exception):
 
 
 @contextmanager
-def for_these_values(using: str) -> Iterator[None]:
+def unprepared(using: str) -> Iterator[None]:
     """Prepare no statement of this connection meanwhile. The parameters travel apart from the SQL all the same.
 
     Raises StatementTimedOut if PostgreSQL ends one because of its time limit.

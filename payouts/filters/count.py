@@ -19,7 +19,7 @@ def count(payouts: QuerySet[Payout]) -> int | None:
     """Return how many payouts the query selects, or None where PostgreSQL cannot tell within COUNTING_MS_MAX."""
     using = payouts.db
     try:
-        with transaction.atomic(using=using), plans.for_these_values(using):
+        with transaction.atomic(using=using), plans.unprepared(using):
             _limit(str(COUNTING_MS_MAX), using)
             total = payouts.order_by().count()
             # Where the transaction is the caller's, the limit would outlive the count.

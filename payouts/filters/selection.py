@@ -46,7 +46,7 @@ def finding(using: str) -> Iterator[None]:
     Raises SelectionTooSlow if PostgreSQL ends one because of its time limit.
     """
     try:
-        with plans.for_these_values(using):
+        with plans.unprepared(using):
             yield
     except plans.StatementTimedOut as error:
         raise errors.SelectionTooSlow from error

@@ -28,7 +28,7 @@ def _attentive(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         wanted = next(steps)
         while True:
             ready = yield wanted
-            if ready == waiting.READY_NONE and routing.health().is_gone:
+            if ready == waiting.READY_NONE and routing.health().is_unreachable:
                 raise psycopg.OperationalError("the replica has fallen silent")
             wanted = steps.send(ready)
     except StopIteration as done:

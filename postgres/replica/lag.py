@@ -18,7 +18,7 @@ REPLICA: Final = "replica"
 NOT_A_REPLICA: Final = Health(usable=False, reason="not_a_replica")
 
 #: Between the two looks at a replica that seems to lag.
-SECOND_LOOK_SECONDS: Final = 0.1
+REMEASURE_AFTER_SECONDS: Final = 0.1
 #: Half an hour of looks. What is further behind is dated by the last transaction that was replayed.
 POSITIONS_MAX: Final = 900
 
@@ -34,7 +34,7 @@ FROM pg_control_system()
 """
 
 
-class Written(NamedTuple):
+class PrimaryPosition(NamedTuple):
     """What the primary says of itself."""
 
     #: Of the cluster, and of all copies of it.
@@ -44,7 +44,7 @@ class Written(NamedTuple):
     clock: float
 
 
-class Shown(NamedTuple):
+class ReplicaPosition(NamedTuple):
     """What the replica says of itself."""
 
     system: int
@@ -55,7 +55,7 @@ class Shown(NamedTuple):
     committed_at: float | None
 
 
-class LookFailedError(Exception):
+class MeasurementFailed(Exception):
     """One of the two servers gave no answer."""
 
     def __init__(self, alias: str, error: Exception) -> None:
@@ -93,50 +93,50 @@ class Positions:
         return min(ages, default=math.inf)
 
 
-class Looker:
+class LagProbe:
     """Asks the primary where it is, and then the replica how far it has come."""
 
     def __init__(self) -> None:
         self._positions = Positions()
         self._was_usable = False
 
-    def look(self) -> Health:
+    def measure(self) -> Health:
         """Look, and once more if it seems to lag: what was on its way may have arrived."""
         # One that was too far behind comes back when it is well below the limit, not for a moment at a time.
         lag_max = settings.REPLICA_LAG_MAX_SECONDS / (1 if self._was_usable else 2)
-        health = self._look_once(lag_max)
+        health = self._measure_once(lag_max)
         if health.reason == "lagging":
-            time.sleep(SECOND_LOOK_SECONDS)
-            health = self._look_once(lag_max)
+            time.sleep(REMEASURE_AFTER_SECONDS)
+            health = self._measure_once(lag_max)
         self._was_usable = health.usable
         return health
 
-    def _look_once(self, lag_max: float) -> Health:
+    def _measure_once(self, lag_max: float) -> Health:
         try:
-            written = self._ask_primary()
-            shown = Shown._make(_row(REPLICA, _REPLICA_SQL))
-            if shown.position > written.position:
+            primary = self._ask_primary()
+            replica = ReplicaPosition._make(_row(REPLICA, _REPLICA_SQL))
+            if replica.position > primary.position:
                 # More was written meanwhile. Or it has what the primary never wrote, being a copy of an earlier one.
-                written = self._ask_primary()
-        except LookFailedError as failed:
+                primary = self._ask_primary()
+        except MeasurementFailed as failed:
             return failed.health
-        return self._judge(written, shown, lag_max) if is_replica(shown, of=written) else NOT_A_REPLICA
+        return self._judge(primary, replica, lag_max) if is_replica(replica, of=primary) else NOT_A_REPLICA
 
-    def _ask_primary(self) -> Written:
-        written = Written._make(_row(PRIMARY, _PRIMARY_SQL))
-        self._positions.note(written.position, at=time.monotonic())
-        return written
+    def _ask_primary(self) -> PrimaryPosition:
+        primary = PrimaryPosition._make(_row(PRIMARY, _PRIMARY_SQL))
+        self._positions.note(primary.position, at=time.monotonic())
+        return primary
 
-    def _judge(self, written: Written, shown: Shown, lag_max: float) -> Health:
-        age = None if shown.committed_at is None else written.clock - shown.committed_at
-        lag = self._positions.lag_seconds(shown.position, transaction_age=age, at=time.monotonic())
+    def _judge(self, primary: PrimaryPosition, replica: ReplicaPosition, lag_max: float) -> Health:
+        age = None if replica.committed_at is None else primary.clock - replica.committed_at
+        lag = self._positions.lag_seconds(replica.position, transaction_age=age, at=time.monotonic())
         known = lag if math.isfinite(lag) else None
         return Health(usable=lag <= lag_max, reason="" if lag <= lag_max else "lagging", lag_seconds=known)
 
 
-def is_replica(shown: Shown, *, of: Written) -> bool:
+def is_replica(replica: ReplicaPosition, *, of: PrimaryPosition) -> bool:
     """Say whether it follows this primary. One that was promoted, or follows another, would show the same for ever."""
-    return shown.in_recovery and shown.system == of.system and shown.position <= of.position
+    return replica.in_recovery and replica.system == of.system and replica.position <= of.position
 
 
 def _row(alias: str, sql: str) -> Any:
@@ -146,4 +146,4 @@ def _row(alias: str, sql: str) -> Any:
             return cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:
         connections[alias].close()
-        raise LookFailedError(alias, error) from error
+        raise MeasurementFailed(alias, error) from error

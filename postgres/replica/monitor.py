@@ -36,7 +36,7 @@ class Health:
     error: str = ""
 
     @property
-    def is_gone(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether nothing is to be expected of it any more, not even the rest of an answer."""
         return self.reason in {"silent", "unreachable"}
 
@@ -55,18 +55,18 @@ def sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class Watch:
+class Monitor:
     """What the last look has shown, and the thread that looks."""
 
-    def __init__(self, look: Callable[[], Health]) -> None:
-        self._look = look
+    def __init__(self, measure: Callable[[], Health]) -> None:
+        self._measure = measure
         self._changed = threading.Condition()
-        self._hurry = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._health = UNKNOWN
-        self._looked_at = self._asked_at = 0.0
+        self._measured_at = self._asked_at = 0.0
         #: Whether it was in use when that was last told.
-        self._told: bool | None = None
+        self._logged_usable: bool | None = None
 
     def health(self, *, patience_seconds: float = 0.0) -> Health:
         """Return what is known; where nothing is yet, wait for the first look for so long."""
@@ -76,32 +76,32 @@ class Watch:
                 self._start()
             if self._health is UNKNOWN and patience_seconds:
                 self._changed.wait_for(lambda: self._health is not UNKNOWN, patience_seconds)
-            if time.monotonic() - self._looked_at > FRESH_SECONDS:
-                self._become(SILENT)
+            if time.monotonic() - self._measured_at > FRESH_SECONDS:
+                self._set_health(SILENT)
             return self._health
 
-    def suspect(self, error: Exception) -> None:
+    def mark_failed(self, error: Exception) -> None:
         """Take it out of use until it was looked at again, which is at once: it has just failed somebody."""
         with self._changed:
-            self._become(unreachable(error))
-        self._hurry.set()
+            self._set_health(unreachable(error))
+        self._wake.set()
 
     def _start(self) -> None:
         # A process that has forked, or has not looked for a minute, knows nothing.
-        self._health, self._looked_at = UNKNOWN, time.monotonic()
+        self._health, self._measured_at = UNKNOWN, time.monotonic()
         self._thread = threading.Thread(target=self._run, name="replica-watch", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             while self._is_wanted():
-                health = self._look()
+                health = self._measure()
                 with self._changed:
-                    self._looked_at = time.monotonic()
-                    self._become(health)
+                    self._measured_at = time.monotonic()
+                    self._set_health(health)
                     self._changed.notify_all()
-                self._hurry.wait(INTERVAL_SECONDS)
-                self._hurry.clear()
+                self._wake.wait(INTERVAL_SECONDS)
+                self._wake.clear()
         finally:
             connections.close_all()
 
@@ -113,11 +113,11 @@ class Watch:
             self._thread = None
             return False
 
-    def _become(self, health: Health) -> None:
+    def _set_health(self, health: Health) -> None:
         self._health = health
-        if health.usable is self._told:
+        if health.usable is self._logged_usable:
             return
-        self._told = health.usable
+        self._logged_usable = health.usable
         if health.usable:
             logger.info("replica.joined", extra={"lag_seconds": health.lag_seconds})
         else:

@@ -16,8 +16,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.models import Model
 
 from postgres.replica import monitor
-from postgres.replica.lag import PRIMARY, REPLICA, Looker
-from postgres.replica.monitor import Health, Watch
+from postgres.replica.lag import PRIMARY, REPLICA, LagProbe
+from postgres.replica.monitor import Health, Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ QUERY_CANCELED: Final = "57014"
 #: server's resources, its operator, its system, its defects.
 BROKEN: Final = ("08", "53", "57", "58", "XX")
 
-watch = Watch(Looker().look)
+replica_monitor = Monitor(LagProbe().measure)
 #: Where the reads of the block go that is being executed; None: they are in no such block.
 _database: ContextVar[str | None] = ContextVar("payouts_replica_database", default=None)
 
@@ -62,7 +62,7 @@ def is_configured() -> bool:
 
 def health(*, patience_seconds: float = 0.0) -> Health:
     """Return what is known of the replica; where nothing is yet, wait for the first look at it for so long."""
-    return watch.health(patience_seconds=patience_seconds)
+    return replica_monitor.health(patience_seconds=patience_seconds)
 
 
 def choose() -> str:
@@ -113,7 +113,7 @@ def report(error: DatabaseError | InterfaceError) -> None:
     logger.warning("replica.read.failed", extra={"sqlstate": sqlstate, "error": monitor.sentence(error)})
     if isinstance(error, OperationalError | InterfaceError) and (sqlstate is None or sqlstate.startswith(BROKEN)):
         connections[REPLICA].close()
-        watch.suspect(error)
+        replica_monitor.mark_failed(error)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from payouts import checks, errors
 from payouts.engine import heartbeats
 from payouts.models import Payout
 from postgres.replica import lag, monitor, routing
-from postgres.replica.monitor import Health, Watch
+from postgres.replica.monitor import Health, Monitor
 from tests.integration.config import processes
 from tests.support import factories
 
@@ -53,7 +53,7 @@ class Looks:
     def __init__(self) -> None:
         self.shown = WELL
 
-    def look(self) -> Health:
+    def measure(self) -> Health:
         return self.shown
 
 
@@ -81,11 +81,11 @@ def looks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[L
     # Django forbids a test the databases that it did not name beforehand.
     monkeypatch.setattr(connections["replica"], "ensure_connection", connect)
     server = Looks()
-    monkeypatch.setattr(routing, "watch", Watch(server.look))
+    monkeypatch.setattr(routing, "replica_monitor", Monitor(server.measure))
     assert routing.health(patience_seconds=PATIENCE) == WELL
     yield server
     monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
-    routing.watch.suspect(OperationalError("only to wake its thread, so that it ends"))
+    routing.replica_monitor.mark_failed(OperationalError("only to wake its thread, so that it ends"))
     connections["replica"].close()
     del connections["replica"]
 
@@ -117,7 +117,7 @@ def connect() -> None:
 def wait_for(looks: Looks, shown: Health) -> None:
     looks.shown = shown
     # Looked at again at once, which it would be after 2 s by itself.
-    routing.watch.suspect(OperationalError("only to have it looked at"))
+    routing.replica_monitor.mark_failed(OperationalError("only to have it looked at"))
     deadline = time.monotonic() + PATIENCE
     while routing.health() != shown:
         assert time.monotonic() < deadline
@@ -345,19 +345,19 @@ class TestRouter:
         assert of_replica.count == 0
 
 
-class TestLooker:
+class TestLagProbe:
     def test_refuses_a_server_that_is_not_a_standby(self, looks: Looks) -> None:
         """Somebody has named a primary, or has promoted the standby: it would show the same for ever."""
         del looks
 
-        assert lag.Looker().look() == Health(usable=False, reason="not_a_replica")
+        assert lag.LagProbe().measure() == Health(usable=False, reason="not_a_replica")
 
     def test_tells_of_one_that_is_not_there(self, looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
         del looks
         connections["replica"].close()
         monkeypatch.setitem(connections["replica"].settings_dict, "PORT", 1)
 
-        health = lag.Looker().look()
+        health = lag.LagProbe().measure()
 
         assert (health.usable, health.reason, health.lag_seconds) == (False, "unreachable", None)
         assert "refused" in health.error
@@ -366,9 +366,9 @@ class TestLooker:
         del looks
         of_primary.fail_with = psycopg.OperationalError
 
-        health = lag.Looker().look()
+        health = lag.LagProbe().measure()
 
-        assert (health.usable, health.reason, health.is_gone) == (False, "unmeasured", False)
+        assert (health.usable, health.reason, health.is_unreachable) == (False, "unmeasured", False)
 
 
 class TestHealth:

@@ -11,7 +11,7 @@ class TestForTheseValues:
     def test_prepares_nothing_meanwhile_and_goes_on_afterwards(self, db: None) -> None:
         before = connection.connection.prepare_threshold
 
-        with plans.for_these_values("default"):
+        with plans.unprepared("default"):
             for _ in range(10):
                 list(Payout.objects.filter(currency="EUR"))
             prepared = self.prepared()
@@ -21,11 +21,11 @@ class TestForTheseValues:
     def test_tells_that_it_took_too_long(self, db: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 20")
-            with pytest.raises(plans.StatementTimedOut), plans.for_these_values("default"):
+            with pytest.raises(plans.StatementTimedOut), plans.unprepared("default"):
                 cursor.execute("SELECT pg_sleep(5)")
 
     def test_lets_other_failures_through(self, db: None) -> None:
-        with pytest.raises(OperationalError, match="nothing of the kind"), plans.for_these_values("default"):
+        with pytest.raises(OperationalError, match="nothing of the kind"), plans.unprepared("default"):
             raise OperationalError("nothing of the kind")
 
     def prepared(self) -> int:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from postgres.replica.lag import POSITIONS_MAX, Positions, Shown, Written, is_replica
+from postgres.replica.lag import POSITIONS_MAX, Positions, PrimaryPosition, ReplicaPosition, is_replica
 
 # When the primary was where: at 100 from 10 s on, at 200 from 20 s on, at 300 at 30 s.
 SEEN = [(100, 10.0), (100, 12.0), (200, 20.0), (300, 30.0)]
@@ -67,20 +67,20 @@ class TestLag:
 
 
 class TestIsReplica:
-    WRITTEN = Written(system=7, position=300, clock=1000.0)
+    WRITTEN = PrimaryPosition(system=7, position=300, clock=1000.0)
 
     @pytest.mark.parametrize(
         ("shown", "expected"),
         [
-            (Shown(system=7, position=300, in_recovery=True, committed_at=999.0), True),
-            (Shown(system=7, position=100, in_recovery=True, committed_at=None), True),
+            (ReplicaPosition(system=7, position=300, in_recovery=True, committed_at=999.0), True),
+            (ReplicaPosition(system=7, position=100, in_recovery=True, committed_at=None), True),
             # It was promoted, or is a primary.
-            (Shown(system=7, position=300, in_recovery=False, committed_at=999.0), False),
+            (ReplicaPosition(system=7, position=300, in_recovery=False, committed_at=999.0), False),
             # A standby of another cluster.
-            (Shown(system=8, position=300, in_recovery=True, committed_at=999.0), False),
+            (ReplicaPosition(system=8, position=300, in_recovery=True, committed_at=999.0), False),
             # It has what this primary never wrote: it follows the one of before a failover.
-            (Shown(system=7, position=301, in_recovery=True, committed_at=999.0), False),
+            (ReplicaPosition(system=7, position=301, in_recovery=True, committed_at=999.0), False),
         ],
     )
-    def test_is_a_standby_that_follows_this_primary(self, shown: Shown, *, expected: bool) -> None:
+    def test_is_a_standby_that_follows_this_primary(self, shown: ReplicaPosition, *, expected: bool) -> None:
         assert is_replica(shown, of=self.WRITTEN) is expected

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from postgres.replica import monitor
-from postgres.replica.monitor import Health, Watch
+from postgres.replica.monitor import Health, Monitor
 
 WELL = Health(usable=True, lag_seconds=0.0)
 LAGGING = Health(usable=False, reason="lagging", lag_seconds=40.0)
@@ -29,7 +29,7 @@ class Server:
         self._thawed = threading.Event()
         self._thawed.set()
 
-    def look(self) -> Health:
+    def measure(self) -> Health:
         self.looks += 1
         assert self._thawed.wait(PATIENCE)
         return self.shown
@@ -51,7 +51,7 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(monitor, "IDLE_SECONDS", 0.3)
     yield
     for thread in threading.enumerate():
-        if thread.name == "replica-watch":
+        if thread.name == "replica-replica_monitor":
             thread.join(PATIENCE)
 
 
@@ -71,37 +71,37 @@ class TestHealth:
         server = Server(WELL)
 
         with server.frozen():
-            assert Watch(server.look).health() is monitor.UNKNOWN
+            assert Monitor(server.measure).health() is monitor.UNKNOWN
 
     def test_is_waited_for_on_request(self) -> None:
-        assert Watch(Server(WELL).look).health(patience_seconds=PATIENCE) == WELL
+        assert Monitor(Server(WELL).measure).health(patience_seconds=PATIENCE) == WELL
 
     def test_is_not_waited_for_in_vain(self) -> None:
         server = Server(WELL)
 
         with server.frozen():
-            assert Watch(server.look).health(patience_seconds=0.05) is monitor.UNKNOWN
+            assert Monitor(server.measure).health(patience_seconds=0.05) is monitor.UNKNOWN
 
     @pytest.mark.parametrize("shown", [LAGGING, GONE])
     def test_follows_the_looks(self, shown: Health) -> None:
         server = Server(WELL)
-        watch = Watch(server.look)
-        assert watch.health(patience_seconds=PATIENCE) == WELL
+        replica_monitor = Monitor(server.measure)
+        assert replica_monitor.health(patience_seconds=PATIENCE) == WELL
 
         server.shown = shown
-        wait_until(lambda: watch.health() == shown)
+        wait_until(lambda: replica_monitor.health() == shown)
         server.shown = WELL
-        wait_until(lambda: watch.health() == WELL)
+        wait_until(lambda: replica_monitor.health() == WELL)
 
     def test_is_gone_when_a_look_takes_too_long(self, caplog: pytest.LogCaptureFixture) -> None:
         server = Server(WELL)
-        watch = Watch(server.look)
-        assert watch.health(patience_seconds=PATIENCE).usable
+        replica_monitor = Monitor(server.measure)
+        assert replica_monitor.health(patience_seconds=PATIENCE).usable
 
         with server.frozen():
-            wait_until(lambda: watch.health() is monitor.SILENT)
-            assert watch.health().is_gone
-        wait_until(lambda: watch.health() == WELL)
+            wait_until(lambda: replica_monitor.health() is monitor.SILENT)
+            assert replica_monitor.health().is_unreachable
+        wait_until(lambda: replica_monitor.health() == WELL)
 
         assert [vars(record)["reason"] for record in caplog.records if record.message == "replica.left"] == ["silent"]
 
@@ -116,31 +116,31 @@ class TestHealth:
         ],
     )
     def test_tells_whether_the_rest_of_an_answer_will_come(self, health: Health, *, gone: bool) -> None:
-        assert health.is_gone is gone
+        assert health.is_unreachable is gone
 
 
 class TestThread:
     def test_is_one_for_all_who_ask(self) -> None:
-        watch = Watch(Server(WELL).look)
+        replica_monitor = Monitor(Server(WELL).measure)
         before = threading.active_count()
 
         for _ in range(20):
-            watch.health(patience_seconds=PATIENCE)
+            replica_monitor.health(patience_seconds=PATIENCE)
 
         assert threading.active_count() == before + 1
 
     def test_ends_when_nobody_asks_and_begins_anew(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
-        watch = Watch(server.look)
-        watch.health(patience_seconds=PATIENCE)
-        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "replica-watch"])
+        replica_monitor = Monitor(server.measure)
+        replica_monitor.health(patience_seconds=PATIENCE)
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "replica-replica_monitor"])
         looks = server.looks
 
         # What it knew is too old to be believed, and that is no news.
         with server.frozen():
-            assert watch.health() is monitor.UNKNOWN
-        assert watch.health(patience_seconds=PATIENCE) == WELL
+            assert replica_monitor.health() is monitor.UNKNOWN
+        assert replica_monitor.health(patience_seconds=PATIENCE) == WELL
 
         assert server.looks > looks
         assert events(caplog) == [("INFO", "replica.joined")]
@@ -151,37 +151,37 @@ class TestSuspect:
         monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 2 * PATIENCE)
         monkeypatch.setattr(monitor, "FRESH_SECONDS", 3 * PATIENCE)
         server = Server(WELL)
-        watch = Watch(server.look)
-        assert watch.health(patience_seconds=PATIENCE) == WELL
+        replica_monitor = Monitor(server.measure)
+        assert replica_monitor.health(patience_seconds=PATIENCE) == WELL
 
         with server.frozen():
-            watch.suspect(OSError("server closed\nthe connection"))
-            suspected = watch.health()
+            replica_monitor.mark_failed(OSError("server closed\nthe connection"))
+            suspected = replica_monitor.health()
 
         assert suspected == Health(usable=False, reason="unreachable", error="server closed the connection")
         # At once, not after the interval.
-        wait_until(lambda: watch.health() == WELL)
+        wait_until(lambda: replica_monitor.health() == WELL)
         monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
-        watch.suspect(OSError("only to wake the thread, so that it ends"))
+        replica_monitor.mark_failed(OSError("only to wake the thread, so that it ends"))
 
 
 class TestLog:
     def test_has_a_line_for_each_change(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
-        watch = Watch(server.look)
-        watch.health(patience_seconds=PATIENCE)
+        replica_monitor = Monitor(server.measure)
+        replica_monitor.health(patience_seconds=PATIENCE)
 
         for shown in (LAGGING, GONE, LAGGING, WELL):
             server.shown = shown
-            wait_until(lambda shown=shown: watch.health() == shown)  # type: ignore[misc]
+            wait_until(lambda shown=shown: replica_monitor.health() == shown)  # type: ignore[misc]
 
         assert events(caplog) == [("INFO", "replica.joined"), ("WARNING", "replica.left"), ("INFO", "replica.joined")]
         left = vars(caplog.records[1])
         assert (left["reason"], left["lag_seconds"], left["error"]) == ("lagging", 40.0, "")
 
     def test_tells_of_one_that_was_never_there(self, caplog: pytest.LogCaptureFixture) -> None:
-        Watch(Server(GONE).look).health(patience_seconds=PATIENCE)
+        Monitor(Server(GONE).measure).health(patience_seconds=PATIENCE)
 
         assert events(caplog) == [("WARNING", "replica.left")]
         assert vars(caplog.records[0])["error"] == "connection refused"
