@@ -187,7 +187,7 @@ class CallbackInline(HistoryInline):
 
 
 @admin.register(Payout)
-class PayoutAdmin(summary.FiguresOfPayouts, actions.OperatedPayouts):
+class PayoutAdmin(summary.SummaryPage, actions.OperatedPayouts):
     unsearchable = frozenset({"lease_token"})
     list_display = ("created_at", "id", "merchant", "show_amount", "show_status", "show_mode", "reference")
     list_display_links = ("created_at", "id")

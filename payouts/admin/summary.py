@@ -28,8 +28,7 @@ from backoffice.base import ReadOnly
 from payouts.filters import fields, filterset
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from payouts.summaries import parameters as grouping
-from payouts.summaries import summarize
+from payouts.summaries import parameters, summarize
 from postgres.replica import routing
 from rest.refusals import Refusal
 
@@ -55,14 +54,14 @@ def _checkboxes(label: str, choices: list[tuple[str, str]], **options: Any) -> f
     return SeveralField(label=label, required=False, widget=widget, **options)
 
 
-class FiguresForm(forms.Form):
+class SummaryForm(forms.Form):
     """Whose payouts, and the parameters of the API by their names there."""
 
     merchant = MerchantField(Merchant.objects.all(), widget=AutocompleteSelect(Payout.merchant.field, admin.site))
     mode = forms.ChoiceField(choices=Mode.choices, initial=Mode.LIVE, widget=UnfoldAdminSelectWidget)
     group_by = _checkboxes(
         "Group by",
-        [(name, name.capitalize()) for name in grouping.CHOICES],
+        [(name, name.capitalize()) for name in parameters.CHOICES],
         initial=sorted(summarize.DEFAULT_GROUPS),
         help_text="By currency in any case.",
     )
@@ -93,7 +92,7 @@ class FiguresForm(forms.Form):
             self.add_error(None, f"{name}: {message}" if name else message)
 
 
-class FiguresOfPayouts(ReadOnly):
+class SummaryPage(ReadOnly):
     """The page, and the button that leads there from the list."""
 
     actions_list: ClassVar = ["figures"]
@@ -102,7 +101,7 @@ class FiguresOfPayouts(ReadOnly):
     def figures(self, request: HttpRequest) -> HttpResponse:
         if request.method not in METHODS:
             return HttpResponseNotAllowed(METHODS)
-        form = FiguresForm(request.GET or None)
+        form = SummaryForm(request.GET or None)
         context = {
             **self.admin_site.each_context(request),
             "title": "Figures",
@@ -114,13 +113,13 @@ class FiguresOfPayouts(ReadOnly):
         return TemplateResponse(request, "admin/payouts/payout/figures.html", context)
 
 
-def _tables(form: FiguresForm, given: QueryDict) -> list[dict[str, Any]] | None:
+def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
     """Return rows and totals; None where something was refused, which the form then says."""
-    parameters = _filled_in(given)
+    query = _filled_in(given)
     merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
     try:
-        selection = filterset.select(parameters, merchant_id=merchant.pk, mode=mode, known=grouping.PARAMETERS)
-        asked_for = grouping.grouping_of(parameters)
+        selection = filterset.select(query, merchant_id=merchant.pk, mode=mode, known=parameters.PARAMETERS)
+        asked_for = parameters.grouping_of(query)
         summary = routing.read(lambda: summarize.summarize(selection, asked_for))
     except ValidationError as error:
         # Both functions name each parameter with its sentences.

@@ -93,7 +93,7 @@ def refresh_marked_days() -> int:
 
     Marks of days that are not closed are left: whoever closes the day sees to them.
     """
-    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.TRY_TURN):
+    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK_NOWAIT):
         marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
         seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[:MARKS]]
         days = list(dict.fromkeys(seen))
@@ -113,7 +113,7 @@ def _close_until(ends_at: float, horizon: Horizon | None) -> Horizon | None:
         if horizon is None or (next_day is not None and next_day > horizon.day):
             horizon = take_horizon()
         try:
-            close_next_day(horizon, lock=rollup_sql.TRY_TURN)
+            close_next_day(horizon, lock=rollup_sql.LOCK_NOWAIT)
         except NotYetEnded:
             return horizon
         if time.monotonic() >= ends_at:
@@ -127,7 +127,7 @@ def take_horizon() -> Horizon:
         return Horizon(*cursor.fetchone())
 
 
-def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.TAKE_TURN) -> date:
+def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.LOCK) -> date:
     """Close the first day that is not, unless the horizon lies before it, and return the day before which all are.
 
     The first of all is that of the first payout. Raises NotYetEnded (see the note above).
@@ -149,7 +149,7 @@ def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.TAKE_TURN) -> dat
 
 def rebuild_day(day: date) -> int:
     """Make the cells of a closed day anew and return how many there are. Waits while somebody else is at work."""
-    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.TAKE_TURN):
+    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK):
         return rollup_sql.write_day(day)
 
 

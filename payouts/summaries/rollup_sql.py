@@ -1,7 +1,7 @@
 """The SQL of the roll-up: what the payouts of a day say, written to its cells, or compared with them.
 
 Everything here runs in a transaction of the caller's, which sees one moment of the database (postgres/snapshots.py) and
-is the only one at work: `TAKE_TURN`.
+is the only one at work: `LOCK`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from django.db import connection
 
 #: Who writes cells takes this first, and has it until the transaction ends: readers, and whoever adds marks, need not
 #: wait. Of two at work at once one could write over the cells of the other, or delete a mark that neither has heeded.
-TAKE_TURN: Final = "LOCK TABLE payouts_rollupstate IN SHARE UPDATE EXCLUSIVE MODE"
+LOCK: Final = "LOCK TABLE payouts_rollupstate IN SHARE UPDATE EXCLUSIVE MODE"
 #: ... and gives up where it is another one's turn.
-TRY_TURN: Final = f"{TAKE_TURN} NOWAIT"
+LOCK_NOWAIT: Final = f"{LOCK} NOWAIT"
 
 # Each merchant in each mode: whose payouts there can be. A day has no index of its own, and needs none: each of them is
 # looked up in the index of the list.
-_EVERYBODY: Final = """
+_ALL_MERCHANTS: Final = """
     SELECT merchant.id AS merchant_id, modes.mode, %(day)s::date AS day
     FROM accounts_merchant merchant CROSS JOIN (VALUES ('live'), ('test')) AS modes (mode)
 """
@@ -30,7 +30,7 @@ _CHOSEN: Final = """
     SELECT * FROM unnest(%(merchants)s::uuid[], %(modes)s::text[], %(days)s::date[]) AS chosen (merchant_id, mode, day)
 """
 _UNMARKED: Final = (
-    _EVERYBODY
+    _ALL_MERCHANTS
     + """
     WHERE NOT EXISTS (
         SELECT FROM payouts_rollupmark mark
@@ -51,7 +51,7 @@ _FOUND: Final = """
         GROUP BY status, currency, provider
     ) sums
 """
-_FORGET: Final = """
+_DELETE: Final = """
     WITH scope AS MATERIALIZED ({scope})
     DELETE FROM {table} USING scope
     WHERE {table}.merchant_id = scope.merchant_id AND {table}.mode = scope.mode AND {table}.day = scope.day
@@ -122,7 +122,7 @@ class Difference(NamedTuple):
 
 def write_day(day: date) -> int:
     """Make all cells of a day anew, delete the marks that are seen, and return how many it made."""
-    return _write(_EVERYBODY, {"day": day})
+    return _write(_ALL_MERCHANTS, {"day": day})
 
 
 def write_some(some: Sequence[DayOfMerchant]) -> int:
@@ -133,7 +133,7 @@ def write_some(some: Sequence[DayOfMerchant]) -> int:
 
 def _write(scope: str, parameters: dict[str, Any]) -> int:
     for table in ("payouts_rollupcell", "payouts_rollupmark"):
-        _execute(_FORGET.format(scope=scope, table=table), parameters)
+        _execute(_DELETE.format(scope=scope, table=table), parameters)
     return _execute(_WRITE.format(scope=scope, found=_FOUND), parameters)
 
 

@@ -124,7 +124,7 @@ class TestTurns:
         payout = make_payout(created_at=at(day_ago(1)))
         rolling.close(day_ago(1))
 
-        with snapshots.writing(ALIAS, lock=rollup_sql.TAKE_TURN):
+        with snapshots.writing(ALIAS, lock=rollup_sql.LOCK):
             waiting = elsewhere(partial(rollup.rebuild_day, day_ago(1)))
             # By others, for this transaction must not have its snapshot yet.
             elsewhere(wait_for_the_waiting).result()
