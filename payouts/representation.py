@@ -1,4 +1,4 @@
-"""How values of payouts are written, in answers and in files alike."""
+"""The text form of values, in responses and in files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has taken which payouts out of the platform, in the admin. The files themselves are the merchants' alone."""
+"""Admin page of exports: who exported which payouts. Only merchants can download the files."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""The payouts of an export, all of one moment, read through a cursor that outlives its transaction.
+"""The payouts of an export, all from one snapshot, read through a cursor that outlives its transaction.
 
 # Note [One moment, no transaction]
-Outside of a transaction the cursor is declared WITH HOLD: PostgreSQL runs the whole query at once and keeps what it
-found in a temporary file. All rows are of one snapshot, and from then on nothing is held open: a client that takes an
-hour for its export holds no snapshot that vacuum would have to wait for, no transaction that a time limit would end,
-and on a replica none that a conflict with recovery would cancel.
+Outside of a transaction the cursor is declared WITH HOLD: PostgreSQL runs the whole query at once and keeps the result
+in a temporary file. All rows are of one snapshot, and no transaction stays open. So a client that takes an hour
+for its export does not delay vacuum, and neither a time limit nor a conflict with a replica's recovery can end the
+export.
 
-PostgreSQL finds the rows when the declaration's own transaction commits, and by then it has put `statement_timeout`
-off. So the time is limited here, by a timer that cancels.
+PostgreSQL runs the query when the declaration's transaction commits, and has switched `statement_timeout` off by then.
+So a timer here cancels a query that takes too long.
 
 # Note [A cursor that is ours]
 A cursor belongs to a session of PostgreSQL, and a pooler may give each statement another session. Django names its
-cursors by a counter, and processes that were forked count alike: one would fetch from the cursor of another merchant's
-export. So a cursor has a name that no other ever has, and a FETCH in a wrong session fails. Whatever is fetched all the
-same must be of the merchant and mode that the export is of, or the export fails.
+cursors by a counter, and forked processes count alike: one could fetch from the cursor of another merchant's export.
+So each cursor has a unique name, and a FETCH in a wrong session fails. As a second check, each row must have the
+merchant and mode of the export, or the export fails.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from payouts.models import Payout
 
 logger = logging.getLogger(__name__)
 
-#: Rows that are fetched at once: more were not faster. Where every field is filled to its limit they have 25 MB.
+#: Rows per fetch: more were not faster. With every field at its limit they have 25 MB.
 ROWS: Final = 500
-#: What is handed on at once: a process that sends an export holds one or two of these.
+#: Size of a piece. A process that sends an export holds one or two of them.
 PIECE_BYTES: Final = 1_000_000
-#: Seconds that cancelling may take.
+#: Time limit of a cancellation.
 CANCEL_SECONDS: Final = 5.0
 
-# The objects that psycopg makes of these by default are slow to make, and would only be written down again. The session
-# is in UTC: Django sees to it.
+# Read as text: psycopg's objects are slow to make and would only be turned into text again. Django sets the session to
+# UTC.
 _TEXTS: Final = ("uuid", "timestamptz", "jsonb")
-# Whose a row is: read behind the columns of the file, and not written.
+# The owner of a row: read behind the file's columns, and not written.
 _OWNER: Final = ("merchant_id", "mode")
 
 
 class QueryTimeout(Exception):
-    """The rows were not found in time."""
+    """The query exceeded its time."""
 
 
 class ForeignRows(Exception):
-    """Rows came that are not of this export. Nothing of them was handed on."""
+    """The cursor returned rows of another owner. None of them was sent."""
 
 
 class ExportCursor:
-    """Rows that have been found and wait to be fetched."""
+    """The result of an export's query, to be fetched."""
 
     def __init__(self, cursor: Any, *, merchant_id: uuid.UUID, mode: str) -> None:
         self._cursor = cursor
@@ -74,14 +74,14 @@ class ExportCursor:
             if len(piece) >= PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
-        # Before the end is handed on: a session that does not know the cursor refuses.
+        # Before the last piece: a session that does not know the cursor refuses.
         self.close()
         piece += writer.trailer()
         if piece:
             yield bytes(piece)
 
     def close(self) -> None:
-        """Have the database forget the rows. A connection that is broken has forgotten them already."""
+        """Close the cursor in the database. A broken connection has already closed it."""
         if self._cursor is not None:
             with self._cursor:
                 pass
@@ -94,7 +94,7 @@ class ExportCursor:
 
 
 def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float) -> ExportCursor:
-    """Find the rows of an export, in the order of the query; all are of this merchant and mode. Raises QueryTimeout.
+    """Run an export's query for this merchant and mode, and return its cursor. Raises QueryTimeout.
 
     See Note [One moment, no transaction] and Note [A cursor that is ours].
     """
@@ -125,7 +125,7 @@ def _open_cursor(connection: Any) -> Any:
 
 @contextmanager
 def _at_most(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
-    """Cancel what the connection does after so many seconds."""
+    """Cancel the connection's statement after this time."""
     is_over = threading.Event()
 
     def cancel() -> None:
@@ -133,7 +133,7 @@ def _at_most(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
         try:
             connection.cancel_safe(timeout=CANCEL_SECONDS)
         except psycopg.Error as error:
-            # The query goes on to its end, and whoever waits for it with it.
+            # The query runs to its end, and its caller waits.
             logger.warning("export.cancel.failed", extra={"error": type(error).__name__})
 
     timer = threading.Timer(seconds, cancel)
@@ -149,5 +149,5 @@ def _at_most(seconds: float, connection: psycopg.Connection) -> Iterator[None]:
         timer.cancel()
         timer.join()
     if is_over.is_set():
-        # It ended as it was being cancelled, and the next statement may be what is cancelled.
+        # The query ended during the cancellation, which may hit the next statement.
         raise QueryTimeout

@@ -1,4 +1,4 @@
-"""The file of an export that was made in the background, from its chunks, one at a time."""
+"""The file of a background export, read chunk by chunk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payouts.models import Export, ExportChunk, ExportKind, ExportStatus
 
 
 def is_kept(export: Export) -> bool:
-    """Tell whether there is a file to be downloaded."""
+    """Return whether the file can be downloaded."""
     return (
         export.kind == ExportKind.JOB
         and export.status == ExportStatus.COMPLETED
@@ -25,14 +25,14 @@ def is_kept(export: Export) -> bool:
 
 
 def size_of(export: Export, *, compressed: bool) -> int:
-    """Return how many bytes `read` yields."""
+    """Return the size of what `read` yields."""
     return export.stored_bytes if compressed else export.size_bytes
 
 
 def read(export: Export, *, compressed: bool) -> Iterator[bytes]:
-    """Yield the file as it is stored, or unpacked.
+    """Yield the file, compressed as stored or unpacked.
 
-    Where the chunks are erased meanwhile it breaks off with ExportChunk.DoesNotExist: no file ever only looks whole.
+    Raises ExportChunk.DoesNotExist if a chunk has been erased, so that a cut file never looks complete.
     """
     number, left = 0, export.stored_bytes
     while left > 0:
@@ -42,9 +42,9 @@ def read(export: Export, *, compressed: bool) -> Iterator[bytes]:
 
 
 def find(export_id: uuid.UUID, *, token: str) -> Export:
-    """Return the export that the link is for.
+    """Return the export of the link.
 
-    Raises DownloadLinkInvalid, DownloadLinkExpired, MerchantSuspended (a suspension ends links as it does API keys) or
+    Raises DownloadLinkInvalid, DownloadLinkExpired, MerchantSuspended (a suspension ends links as well as API keys) or
     ExportNotKept.
     """
     links.check(export_id, token)

@@ -1,7 +1,7 @@
-"""The filters of an export as an object of JSON, and as the query parameters that the list takes: the same, said twice.
+"""Converts the filters of an export between a JSON object and the query parameters of the list.
 
-The object is what POST /api/exports/ takes and what is stored. From it the parameters are made again, and what they
-select is for payouts/filters/filterset.py to say, as for the list.
+POST /api/exports/ takes the object, and the export stores it. A worker turns the object back into parameters, and
+payouts/filters/filterset.py selects by them, as for the list.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from payouts.filters.fields import metadata_name
 from payouts.filters.selection import Selection
 from payouts.models import Export, PayoutQuerySet
 
-#: The filter that may have several values.
+#: The filter with several values.
 SEVERAL: Final = "status"
-#: The filter that is an object itself.
+#: The filter that is an object.
 PAIRS: Final = "metadata"
 
 
 def described(given: QueryDict, *, other: Set[str]) -> dict[str, Any]:
-    """Return the filters among these parameters as an object; `other` are those that are no filters."""
+    """Return the filters among these parameters as an object; `other` names the other parameters."""
     found: dict[str, Any] = {}
     for name, values in given.lists():
         if (pair := metadata_name(name)) is not None:
@@ -36,7 +36,7 @@ def described(given: QueryDict, *, other: Set[str]) -> dict[str, Any]:
 
 
 def parameters_of(described_filters: Mapping[str, Any]) -> QueryDict:
-    """Return the query parameters of such an object."""
+    """Return the object as query parameters."""
     given = QueryDict(mutable=True)
     for name, value in described_filters.items():
         match value:
@@ -50,14 +50,14 @@ def parameters_of(described_filters: Mapping[str, Any]) -> QueryDict:
 
 
 def payouts_of(export: Export) -> PayoutQuerySet:
-    """Return what an export that was asked for selects, in its order.
+    """Return the payouts that the export selects, in its order.
 
-    Raises ValidationError (REST framework's) where a newer version of the platform no longer takes its filters.
+    Raises ValidationError (REST framework's) if a newer version of the platform refuses the export's filters.
     """
     given = parameters_of(export.filters)
     return in_order(filterset.select(given, merchant_id=export.merchant_id, mode=export.mode), export.ordering)
 
 
 def in_order(selection: Selection, ordering: str) -> PayoutQuerySet:
-    """Return what was selected, in one of filters.ORDERINGS."""
+    """Return the payouts in one of filterset.ORDERINGS."""
     return selection.payouts.order_by(*filterset.columns_of(ordering))

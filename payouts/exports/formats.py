@@ -1,8 +1,8 @@
 """Payouts as CSV and as NDJSON: rows in, bytes out. Pure.
 
-A row is what the database says, in the order of COLUMNS. Ids, times and JSON come as its text, so that an export makes
-no objects that it would only write down again: for a million rows that saves half of the time. What comes out is what
-payouts/api/documents.py would say; tests/integration/payouts/exports/test_export_reading.py compares the two.
+A row has the values of the database, in the order of COLUMNS. Ids, times and JSON stay text, because objects would only
+be turned into text again: for a million rows this saves half of the time. The output equals that of
+payouts/api/documents.py; tests/integration/payouts/exports/test_export_reading.py compares the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 from payouts import money, recipient_details
 from payouts.representation import format_time
 
-#: What is read of a payout, in this order.
+#: The columns that are read, in this order.
 COLUMNS: Final = (
     "id", "status", "mode", "amount", "currency", "recipient_details", "comment", "reference", "metadata",
     "idempotency_key", "failure_code", "failure_message", "created_at", "updated_at",
@@ -29,38 +29,38 @@ COLUMNS: Final = (
 )  # fmt: skip
 Row = tuple[str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str, str, str, str | None]
 
-#: The columns of an object's fields are empty for a recipient that was sent as a text, and the other way round. What
-#: comes later is appended: files are read by position as well.
+#: The columns of an object's fields are empty for a recipient that was sent as a text, and vice versa. New columns are
+#: appended: some readers go by position.
 CSV_COLUMNS: Final = (
     *COLUMNS[:5], *(f"recipient_{name}" for name in recipient_details.FIELDS), *COLUMNS[6:14], "recipient_text",
     *COLUMNS[14:],
 )  # fmt: skip
 
-# What a spreadsheet may drop or not show at the beginning of a cell: controls, blanks, zero-width characters, marks of
-# direction, the byte order mark, and letters that are blank.
+# Characters that a spreadsheet may drop or hide at the start of a cell: controls, blanks, zero-width characters, marks
+# of direction, the byte order mark, and blank letters.
 _BLANKS: Final = (
     "\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
     "\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0"
 )
 _TRIGGERS: Final = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
-# A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"): the four in front,
-# their full-width forms, and three that it passes over to find one; blanks may stand before them. Apostrophes in front
-# are counted in, so that who takes one off wherever a cell begins like this gets back exactly what was put in.
+# A spreadsheet takes a cell that begins with one of the triggers for a formula (OWASP, "CSV Injection"): the first
+# four, their full-width forms, and three that it skips. Blanks may precede them. Leading apostrophes are included, so
+# that a reader who removes one from each cell of this form gets the original text.
 _FORMULA: Final = re.compile(f"'*[{_BLANKS}]*[{_TRIGGERS}]")
-# What such a cell begins with, which costs less to see than a regular expression. None of it is beyond the first plane.
+# The first characters of such cells: cheaper to check than the expression. All are in the first plane.
 _SUSPECT: Final = frozenset(re.findall(f"['{_BLANKS}{_TRIGGERS}]", "".join(map(chr, range(0x10000)))))
 
 _json: Final[Callable[[Any], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class ExportWriter:
-    """The bytes of one export, a piece at a time, and what there is to know of them so far."""
+    """Writes one export piece by piece, and keeps its totals so far."""
 
     content_type: str
     extension: str
 
     def __init__(self, *, bom: bool = False) -> None:
-        """Begin; `bom` puts the byte order mark of UTF-8 in front of a CSV."""
+        """Start; `bom` begins a CSV with the UTF-8 byte order mark."""
         self._bom = "\ufeff" if bom else ""
         self.rows_count = 0
         self.size_bytes = 0
@@ -68,7 +68,7 @@ class ExportWriter:
         self._digest = hashlib.sha256()
 
     def header(self) -> bytes:
-        """Return what comes before the rows."""
+        """Return the bytes before the rows."""
         return self._counted(self._header())
 
     def rows(self, rows: Sequence[Row]) -> bytes:
@@ -80,7 +80,7 @@ class ExportWriter:
         return self._counted(self._rows(rows))
 
     def trailer(self) -> bytes:
-        """Return what comes after the rows."""
+        """Return the bytes after the rows."""
         return self._counted(self._trailer())
 
     @property
@@ -110,7 +110,7 @@ class ExportWriter:
 
 
 class CsvWriter(ExportWriter):
-    """RFC 4180: a header line, then a line for each payout, all ended by CR LF. Nothing stands after the rows."""
+    """RFC 4180: a header line and a line for each payout, each ended by CR LF. No trailer."""
 
     content_type = "text/csv; charset=utf-8"
     extension = "csv"
@@ -123,7 +123,7 @@ class CsvWriter(ExportWriter):
 
 
 class NdjsonWriter(ExportWriter):
-    """A line of JSON for each payout, as the API shows it, and a last one that says what the others add up to."""
+    """A JSON line for each payout, as the API shows it, and a last line with the totals."""
 
     content_type = "application/x-ndjson"
     extension = "ndjson"
@@ -139,7 +139,7 @@ FORMATS: Final[dict[str, type[ExportWriter]]] = {"csv": CsvWriter, "ndjson": Ndj
 
 
 def escape_formula(cell: str) -> str:
-    """Return the text with an apostrophe in front where a spreadsheet would take it for a formula."""
+    """Return the text, with an apostrophe in front if a spreadsheet would take it for a formula."""
     if cell and cell[0] in _SUSPECT and _FORMULA.match(cell):
         return f"'{cell}"
     return cell
@@ -184,7 +184,7 @@ def _line(row: Row) -> str:
         payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
         failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
     ) = row  # fmt: skip
-    # Put together by hand: a dictionary of it and the encoder would take four times as long.
+    # Formatted by hand: a dictionary and the encoder take four times as long.
     return (
         f'{{"id":"{payout_id}","status":"{status}","mode":"{mode}",'
         f'"amount":"{money.format_amount(amount, currency)}","currency":"{currency}",'

@@ -1,7 +1,7 @@
-"""The worker's part of exports: claim one, read its payouts, store them piece by piece.
+"""The worker's part of exports: claim an export, read its payouts, store them piece by piece.
 
-No transaction spans two pieces. A worker that dies leaves a lease that runs out; the next begins anew, with what is
-found then.
+No transaction spans two pieces. If a worker dies, its lease runs out, and the next worker starts over with a new
+query.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
-#: What PostgreSQL may take to find the rows: less than a lease. Ten million take half a minute.
+#: Time limit of the query: less than a lease. Ten million rows take half a minute.
 READING_SECONDS: Final = 240.0
-#: What all of it may take; Celery would end it after half an hour (tasks.py).
+#: Time limit of a job. Celery ends a task after half an hour (tasks.py).
 JOB_SECONDS: Final = 25 * 60.0
-#: As for streamed ones, exports/streams.py.
+#: As in exports/streams.py.
 GZIP_LEVEL: Final = 1
 
 
 class ExportFailed(Exception):
-    """The export cannot be made, however often it is tried. The message is for the merchant."""
+    """The export fails, and a retry would not help. The message is for the merchant."""
 
 
 def run(export_id: uuid.UUID) -> uuid.UUID | None:
-    """Make this export, unless somebody else does, and return the one that comes next, if there is one."""
+    """Make this export unless another worker does, and return the next pending export, if any."""
     export = lifecycle.claim(export_id)
     if export is None:
         return None
@@ -48,7 +48,7 @@ def run(export_id: uuid.UUID) -> uuid.UUID | None:
     except lifecycle.LeaseLost:
         logger.info("export.lost", extra=extra)
     except Exception:
-        # Whatever it was may pass: a restart of the database, a worker that is told to stop.
+        # The cause may pass: a restart of the database, or of the worker.
         logger.exception("export.attempt.failed", extra=extra)
         lifecycle.leave_broken_connection()
         lifecycle.release(export)

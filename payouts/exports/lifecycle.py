@@ -1,6 +1,6 @@
-"""The life of an export. Each change is one conditional UPDATE: whoever comes too late changes nothing, and is told so.
+"""The life of an export. Each change is one conditional UPDATE: a late one changes no row, and the caller sees that.
 
-Who makes an export holds its lease, and tells now and then that it still does. A lease that has run out is anybody's.
+The process that makes an export renews its lease. Another may claim the export once the lease has run out.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from payouts import errors
 from payouts.exports import formats
 from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
 
-#: Longer than PostgreSQL may take to find the rows of a job (export_jobs.READING_SECONDS), and than a client may take
-#: for a piece of a streamed one: 64 kB at a quarter of a kilobyte a second.
+#: Longer than the query of a job may take (jobs.READING_SECONDS), and than a client may take for a part of a stream:
+#: 64 kB at a quarter of a kilobyte a second.
 LEASE: Final = timedelta(minutes=5)
 
-#: Each streamed export has a thread of a web process for itself, of which there are eight by default.
+#: Each stream occupies a thread of a web process, which has eight by default.
 STREAMS_MAX: Final = 2
-#: Each job may have a gigabyte of the database's disk until it expires.
+#: A job may take a gigabyte of the database's disk until it expires.
 JOBS_MAX: Final = 5
 
-#: A job whose worker dies is begun again. One that has killed three of them is to blame itself.
+#: A job whose worker dies is retried. After three dead workers the job is the likely cause.
 ATTEMPTS_MAX: Final = 3
 
-# The first half of the number of an advisory lock (payouts/engine/admission.py has two others).
+# First half of the advisory lock's number (payouts/engine/admission.py has two others).
 _CLAIM_LOCK: Final = 0x50415951
 
 
 class LeaseLost(Exception):
-    """The export is no longer ours to make: it was canceled, or another has taken it over."""
+    """The export was canceled, or another worker has claimed it."""
 
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """What is asked for."""
+    """A merchant's request."""
 
     format: str
     filters: dict[str, Any]
@@ -50,7 +50,7 @@ class ExportSpec:
 
 
 def create_stream(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
-    """Note an export that is about to be sent. Raises TooManyExports."""
+    """Create an export to stream at once. Raises TooManyExports."""
     held = Export.objects.visible_to(api_key).filter(kind=ExportKind.STREAM).held()
     lease = {"lease_token": uuid.uuid4(), "lease_expires_at": Now() + LEASE, "started_at": Now()}
     return _create(
@@ -66,14 +66,14 @@ def create_stream(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> E
 
 
 def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
-    """Note an export that a worker is to make. Raises TooManyExports."""
+    """Create an export for a worker to make. Raises TooManyExports."""
     unfinished = Export.objects.visible_to(api_key).jobs().unfinished()
     return _create(spec, api_key=api_key, others=unfinished, limit=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
 
 
 def _create(spec: ExportSpec, *, api_key: MerchantAPIKey, others: ExportQuerySet, limit: int, **columns: Any) -> Export:
     with transaction.atomic():
-        # Of two requests at once only one may have the last place. Payouts can refer to the merchant meanwhile.
+        # Only one of two concurrent requests may take the last place. New payouts do not wait for this lock.
         Merchant.objects.select_for_update(no_key=True).get(pk=api_key.merchant_id)
         if others.count() >= limit:
             raise errors.TooManyExports
@@ -81,9 +81,9 @@ def _create(spec: ExportSpec, *, api_key: MerchantAPIKey, others: ExportQuerySet
 
 
 def claim(export_id: uuid.UUID) -> Export | None:
-    """Take a job that is pending, or whose worker has died; None: it is taken, has ended, or enough are under way.
+    """Claim a job that is pending or whose worker has died, and delete its chunks.
 
-    What a dead worker has left of it is deleted.
+    None if another worker has the job, it is finished, or the limit is reached.
     """
     abandoned = models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now(), attempts_count__lt=ATTEMPTS_MAX)
     free = Export.objects.jobs().filter(models.Q(status=ExportStatus.PENDING) | abandoned, pk=export_id)
@@ -106,32 +106,32 @@ def claim(export_id: uuid.UUID) -> Export | None:
 
 
 def _lock_claims() -> None:
-    """Let the claims that come now wait until this one is committed: each is to see who has claimed before."""
+    """Let later claims wait until this one has committed, so that each counts all earlier claims."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_CLAIM_LOCK])
 
 
 def next_pending() -> uuid.UUID | None:
-    """Return the job that has waited longest for a worker."""
+    """Return the oldest pending job."""
     pending = Export.objects.jobs().filter(status=ExportStatus.PENDING)
     return pending.order_by("created_at").values_list("pk", flat=True).first()
 
 
 def renew(export: Export, *, rows_count: int) -> None:
-    """Tell that it is still being made, and how far it is. Raises LeaseLost."""
+    """Renew the lease and record the progress. Raises LeaseLost."""
     if not _held(export).update(rows_count=rows_count, lease_expires_at=Now() + LEASE):
         raise LeaseLost
 
 
 def store(export: Export, *, number: int, body: bytes, rows_count: int) -> None:
-    """Keep the next piece of a job. Raises LeaseLost, and keeps nothing then."""
+    """Store the next piece of a job. Raises LeaseLost and stores nothing then."""
     with transaction.atomic(durable=True):
         renew(export, rows_count=rows_count)
         ExportChunk.objects.create(export_id=export.pk, number=number, body=body)
 
 
 def complete(export: Export, writer: formats.ExportWriter, *, stored_bytes: int = 0) -> None:
-    """Write down what was made. Raises LeaseLost."""
+    """Complete the export. Raises LeaseLost."""
     kept = {"expires_at": Now() + timedelta(days=settings.EXPORT_DAYS)} if export.kind == ExportKind.JOB else {}
     if not _end(
         _held(export),
@@ -147,24 +147,24 @@ def complete(export: Export, writer: formats.ExportWriter, *, stored_bytes: int 
 
 
 def fail(export: Export, error: str) -> None:
-    """Give it up for good, unless it is no longer ours."""
+    """Fail the export, unless the lease is lost."""
     _end(_held(export), ExportStatus.FAILED, error=error)
 
 
 def release(export: Export) -> None:
-    """Let another worker try at once, unless it is no longer ours."""
+    """End the lease, if still held: another worker may claim the job."""
     _held(export).update(lease_expires_at=Now())
 
 
 def mark_disconnected(export: Export, *, rows_count: int, error: str) -> None:
-    """Note that the client of a streamed export ended it, and how many rows it may have."""
+    """Record that the client ended the stream, and how many rows it may have received."""
     _end(_held(export), ExportStatus.CANCELED, rows_count=rows_count, error=error)
 
 
 def cancel(export: Export) -> Export:
-    """Call it off, and return it as it is now; one that is canceled already is returned as it is.
+    """Cancel the export, if it is not canceled yet, and return its current state.
 
-    Raises ExportNotCancelable for one that has ended otherwise.
+    Raises ExportNotCancelable if the export has ended otherwise.
     """
     _end(Export.objects.filter(pk=export.pk).unfinished(), ExportStatus.CANCELED)
     current = Export.objects.get(pk=export.pk)
@@ -174,20 +174,20 @@ def cancel(export: Export) -> Export:
 
 
 def fail_abandoned() -> int:
-    """Give up the streamed exports whose process has died, and the jobs that no further worker is to be given."""
+    """Fail the streams whose process has died, and the jobs that have used up their attempts."""
     given_up = models.Q(kind=ExportKind.STREAM) | models.Q(attempts_count__gte=ATTEMPTS_MAX)
     return _end(Export.objects.abandoned().filter(given_up), ExportStatus.FAILED, error="It could not be finished.")
 
 
 def expire() -> int:
-    """Let go of those that have been kept for long enough."""
+    """Expire the exports past their retention."""
     return Export.objects.filter(status=ExportStatus.COMPLETED, expires_at__lte=Now()).update(
         status=ExportStatus.EXPIRED
     )
 
 
 def leave_broken_connection() -> None:
-    """Let the next statement have a new connection where what went wrong has broken the one that there is."""
+    """Close a broken connection, so that the next statement opens a new one."""
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
 

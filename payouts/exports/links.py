@@ -1,7 +1,7 @@
-"""Links to download an export with: whoever has one needs no API key, for a quarter of an hour.
+"""Download links of exports. A link works without an API key for a quarter of an hour.
 
-So an export can be handed to somebody in the finance department, and a browser can fetch it. A link is a secret, and
-short-lived because links end in mails and histories.
+So a merchant can pass an export to the finance department, and a browser can fetch it. A link is a secret, and
+short-lived because links end up in mails and histories.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from django.core import signing
 
 from payouts import errors
 
-#: Time to hand it on and to click it. A download that has begun may take longer.
+#: Time to pass the link on and click it. A started download may take longer.
 VALID_FOR: Final = timedelta(minutes=15)
 _SALT: Final = "payouts.exports.download"
-#: What `token_of` returns. Nothing else is hashed, once for each secret key of the installation.
+#: The form of a token. Other texts are refused before they are hashed once for each secret key.
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{1,10}:[0-9A-Za-z_-]{43}")
 
 
 def token_of(export_id: uuid.UUID) -> str:
-    """Return what proves, from now on for a while, that somebody may download this export."""
+    """Return a token that allows the download of this export for VALID_FOR."""
     signed = signing.TimestampSigner(salt=_SALT).sign(str(export_id))
     return signed.removeprefix(f"{export_id}:")
 
 
 def check(export_id: uuid.UUID, token: str) -> None:
-    """Raise DownloadLinkExpired or DownloadLinkInvalid unless the token is one of this export."""
+    """Raise DownloadLinkExpired or DownloadLinkInvalid unless the token is for this export."""
     if not _TOKEN.fullmatch(token):
         raise errors.DownloadLinkInvalid
     try:

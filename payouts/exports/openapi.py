@@ -92,7 +92,7 @@ STATUS: Final = OpenApiParameter(
 )
 TOKEN: Final = OpenApiParameter(
     "token",
-    # Base64 for addresses: the time, and the signature.
+    # URL-safe base64: the time and the signature.
     {"type": "string", "pattern": "^[A-Za-z0-9_-]+:[A-Za-z0-9_-]+$", "maxLength": 200},
     required=True,
     description="As it stands in `download_url`.",
@@ -118,7 +118,7 @@ REPLAYED: Final = OpenApiParameter(
     description="`true` if an earlier request with the key did the work.",
 )
 FILES: Final = {
-    # Text, which generated clients return as a string. (With `format: binary` some make a TypeError of it.)
+    # Text: generated clients return it as a string. (With `format: binary` some raise a TypeError.)
     (200, "text/csv"): OpenApiResponse(str, "The file.", [OpenApiExample("csv", CSV)]),
     (200, "application/x-ndjson"): OpenApiResponse(str, "The file.", [OpenApiExample("ndjson", NDJSON)]),
 }

@@ -1,4 +1,4 @@
-"""How an export goes over HTTP: the headers of a file, and whether it may be compressed."""
+"""An export over HTTP: the headers of the file, and whether to compress it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.http import StreamingHttpResponse
 
 from payouts.exports import formats
 
-#: RFC 9110, section 12.4.2: a weight. Nought means "not this one".
+#: A weight (RFC 9110, section 12.4.2). Zero means "not acceptable".
 QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 
 def accepts_gzip(header: str) -> bool:
-    """Tell whether an Accept-Encoding asks for gzip. An asterisk does not: who takes anything has not asked for it."""
+    """Return whether Accept-Encoding names gzip. An asterisk accepts any coding, but does not ask for gzip."""
     for part in header.lower().split(","):
         coding, *parameters = "".join(part.split()).split(";")
         if coding in {"gzip", "x-gzip"}:
@@ -28,14 +28,14 @@ def accepts_gzip(header: str) -> bool:
 def file_response(
     body: Iterable[bytes], *, file_format: str, mode: str, made_at: datetime, compressed: bool
 ) -> StreamingHttpResponse:
-    """Return the answer with the file as its body."""
+    """Return a response with the file as its body."""
     writer = formats.FORMATS[file_format]
     response = StreamingHttpResponse(body, content_type=writer.content_type)
     name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{writer.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept-Encoding"
-    # A proxy of nginx's kind would otherwise keep on its disk what the client does not take at once.
+    # Otherwise nginx and the like buffer on disk what a slow client has not read.
     response.headers["X-Accel-Buffering"] = "no"
     if compressed:
         response.headers["Content-Encoding"] = "gzip"

@@ -36,7 +36,7 @@ class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             raise serializers.ValidationError("Send an object.", code="not_an_object")
-        # As everywhere: null is as if the filter were left out.
+        # As everywhere, null means that the filter is absent.
         known = filterset.PayoutFilterSet.base_filters.keys()
         data = {name: value for name, value in data.items() if value is not None or name not in known}
         problems = {name: problem for name, value in data.items() if (problem := _problem_of(name, value))}
@@ -52,7 +52,7 @@ class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
 
 
 def _problem_of(name: str, value: Any) -> serializers.ErrorDetail | None:
-    """Return what is wrong with the type of a filter's value: a query parameter can be nothing but text."""
+    """Return the type error of a filter's value, if any: a query parameter is always text."""
     texts = [value]
     if name == SEVERAL and isinstance(value, list):
         texts = value

@@ -17,9 +17,9 @@ from payouts.models import Export
 def stream(
     spec: ExportSpec, selection: Selection, *, api_key: MerchantAPIKey, compressed: bool
 ) -> tuple[Export, Iterator[bytes]]:
-    """Begin to export what was selected, and return the export with its bytes.
+    """Start to stream the selection, and return the export with its bytes.
 
-    Raises TooManyExports, and ExportTooLarge.
+    Raises TooManyExports or ExportTooLarge.
     """
     export = lifecycle.create_stream(spec, api_key=api_key, actor=services.actor_of(api_key))
     payouts = filters.in_order(selection, spec.ordering)
@@ -27,9 +27,9 @@ def stream(
 
 
 def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey) -> Export:
-    """Have an export made in the background; the doorbell is rung once that is committed. Raises TooManyExports."""
+    """Create a background export, and enqueue it after the commit. Raises TooManyExports."""
     with transaction.atomic():
         export = lifecycle.create_job(spec, api_key=api_key, actor=services.actor_of(api_key))
-        # It must not raise, or the answer for a committed export would be a 500.
+        # Robust: a failure here would answer 500 for a committed export.
         transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
     return export

@@ -1,4 +1,4 @@
-"""A streamed export: sent while it is read. Whatever ends it, its row says how."""
+"""A streamed export, sent while it is read. Its row records every kind of end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
-#: What any other statement of a web process may take (deploy/gunicorn.conf.py). A million rows take 2 s.
+#: Limit of the other statements of a web process, too (deploy/gunicorn.conf.py). A million rows take 2 s.
 READING_SECONDS: Final = 15.0
-#: How often it is noted that it is still being sent, a fraction of export_records.LEASE.
+#: Interval between renewals, a fraction of lifecycle.LEASE.
 RENEWAL_SECONDS: Final = 15.0
 
-#: The fastest: it takes away five sixths, and the slowest but a tenth more, in four times the time.
+#: The fastest level saves five sixths. The slowest saves a tenth more in four times the time.
 GZIP_LEVEL: Final = 1
-#: The largest window of zlib, and 16: with the header and the trailer of gzip.
+#: The largest window of zlib; plus 16 selects the gzip format.
 GZIP_WINDOW: Final = zlib.MAX_WBITS + 16
 
-#: What is handed to the server at once.
+#: Size of a part for the server.
 PART_BYTES: Final = 64 * 1024
 
 FAILED: Final = "It could not be read to its end."
@@ -37,9 +37,9 @@ WENT_AWAY: Final = "The client went away before the end."
 
 
 def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iterator[bytes]:
-    """Find the payouts and return the bytes of their export; to close them early is to cancel it.
+    """Query the payouts and return the bytes of the export. Closing the iterator early cancels the export.
 
-    Raises ExportTooLarge where they cannot be found in time.
+    Raises ExportTooLarge if the query takes too long.
     """
     try:
         rows = routing.read(lambda: _find(export, payouts))
@@ -50,7 +50,7 @@ def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iter
         _note(lambda: lifecycle.fail(export, FAILED))
         raise
     body = _body(export, rows, compressed=compressed)
-    # It stands at its first yield now. One that was never begun would not notice that it is closed.
+    # Advance to the first yield: a generator that has not started does not notice its close.
     next(body)
     return body
 
@@ -65,7 +65,7 @@ def _body(export: Export, rows: ExportCursor, *, compressed: bool) -> Generator[
         yield b""
         pieces = _renewing(export, writer, rows.pieces(writer))
         yield from _gzipped(pieces) if compressed else pieces
-        # Before the answer is ended: who has all of it finds it completed, and where this fails the answer has no end.
+        # Before the end of the response: a full response means a completed export. If this fails, the response is cut.
         lifecycle.complete(export, writer)
     except GeneratorExit as ending:
         reason = ending.__context__
@@ -83,7 +83,7 @@ def _body(export: Export, rows: ExportCursor, *, compressed: bool) -> Generator[
 
 
 def _record_early_end(export: Export, writer: formats.ExportWriter, reason: BaseException | None) -> None:
-    """Note who ended the export early. The server closes its body while it handles what went wrong as it sent."""
+    """Record the early end. The server closes the body while it handles the error of sending."""
     match reason:
         case TimeoutError():
             stalled = f"The client took nothing for {settings.SEND_TIMEOUT_SECONDS} seconds."
@@ -95,7 +95,7 @@ def _record_early_end(export: Export, writer: formats.ExportWriter, reason: Base
 
 
 def _renewing(export: Export, writer: formats.ExportWriter, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces, and note now and then how far it is. Raises LeaseLost once it was canceled."""
+    """Yield the pieces and renew the lease. Raises LeaseLost after a cancellation."""
     renewed_at = time.monotonic()
     for piece in _parts(pieces):
         yield piece
@@ -105,7 +105,7 @@ def _renewing(export: Export, writer: formats.ExportWriter, pieces: Iterator[byt
 
 
 def _parts(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut the pieces up: a client that is slow takes minutes for a whole one."""
+    """Split the pieces: a slow client takes minutes for a whole piece."""
     for piece in pieces:
         for start in range(0, len(piece), PART_BYTES):
             yield piece[start : start + PART_BYTES]
@@ -120,7 +120,7 @@ def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _note(write: Callable[[], None]) -> None:
-    """Write down how it ended, on another connection if that is what broke. The sweeper sees to what is not noted."""
+    """Record the end, on a new connection if the old one broke. If this fails, the sweeper fails the export."""
     try:
         lifecycle.leave_broken_connection()
         write()

@@ -1,7 +1,7 @@
-"""What the sweeper does for exports: find the jobs that nobody came for, end what died, erase what nobody can have.
+"""The sweeper's part of exports: enqueue waiting jobs, fail dead exports, expire old ones, erase chunks.
 
-It makes none itself: that takes minutes, and payouts wait for the sweeper. With the broker down jobs stay pending, and
-are rung for when it is back.
+The sweeper makes no export itself: that takes minutes, and payouts wait for the sweeper. While the broker is down jobs
+stay pending, and the sweeper enqueues them later.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
 
 logger = logging.getLogger(__name__)
 
-#: A new job has just been rung for.
+#: A request enqueues its job.
 JUST_ENQUEUED: Final = timedelta(seconds=2)
-#: What was rung for may wait behind others. A ring too many costs a look.
+#: An enqueued job may wait behind others. An extra message costs one query.
 REENQUEUE_AFTER: Final = timedelta(minutes=1)
-#: A round's jobs to ring for, and the chunks to erase: a hundred megabytes, a second.
+#: Limits of a round: messages, and chunks to erase (100 MB, a second).
 ENQUEUED_MAX: Final = 20
 CHUNKS_MAX: Final = 500
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one round did."""
+    """Counts of a round."""
 
     rung: int = 0
     failed: int = 0
@@ -44,10 +44,10 @@ class Sweep:
 def sweep() -> Sweep:
     """Do one round.
 
-    1. Streamed exports whose process has died, and jobs that have cost three workers, have failed.
-    2. Jobs that nobody has come for, or whose worker has died, are rung for.
-    3. What has been kept for long enough expires.
-    4. Of what nobody can have any more some chunks are erased.
+    1. Fail streams whose process has died, and jobs that have cost three workers.
+    2. Enqueue jobs that still wait, or whose worker has died.
+    3. Expire exports past their retention.
+    4. Erase some chunks of exports that can no longer be downloaded.
     """
     failed = lifecycle.fail_abandoned()
     rung = _enqueue_due()
@@ -60,7 +60,7 @@ def sweep() -> Sweep:
 def _enqueue_due() -> int:
     rung = 0
     for export_id in _claim_due():
-        # One failure is enough to know: each further one would take half a second.
+        # Stop at the first failure: each takes half a second.
         if not dispatch.enqueue_export(export_id):
             break
         rung += 1
@@ -68,7 +68,7 @@ def _enqueue_due() -> int:
 
 
 def _claim_due() -> list[uuid.UUID]:
-    """Mark jobs as rung for, and return them. No other sweeper takes the same."""
+    """Mark jobs as enqueued, and return their ids. Each job goes to one sweeper."""
     new = models.Q(status=ExportStatus.PENDING, rung_at__isnull=True, created_at__gt=Now() - JUST_ENQUEUED)
     waiting = models.Q(status=ExportStatus.PENDING) | models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now())
     due = Export.objects.jobs().filter(waiting).exclude(new).exclude(rung_at__gt=Now() - REENQUEUE_AFTER)
@@ -80,7 +80,7 @@ def _claim_due() -> list[uuid.UUID]:
 
 
 def _erase() -> int:
-    """Erase some chunks of the export that has waited longest for it."""
+    """Erase some chunks of the export that ended first."""
     unwanted = Export.objects.filter(is_stored=True, status__in=UNWANTED)
     with transaction.atomic(durable=True):
         export = unwanted.order_by("finished_at").select_for_update(skip_locked=True).first()

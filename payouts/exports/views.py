@@ -32,7 +32,7 @@ from rest import parameters
 from rest.pagination import CursorPagination
 from rest.serializers import StrictSerializer
 
-#: The parameters of a streamed export that are no filters.
+#: Parameters of a streamed export other than filters.
 STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
 
 
@@ -67,7 +67,7 @@ class PayoutExportView(PayoutsAPIView):
 
 
 class ExportsAPIView(GenericAPIView[Export]):
-    """What all views of exports share: the exports that the API key may see, and nobody else's."""
+    """Base of the views of exports: only exports that the API key may see."""
 
     queryset = Export.objects.none()
     serializer_class = ExportSerializer
@@ -79,7 +79,7 @@ class ExportsAPIView(GenericAPIView[Export]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         known = self.list_parameters if request.method in SAFE_METHODS else frozenset[str]()
-        # A method that there is not is refused as such.
+        # An unknown method gets its own error.
         if request.method in self.allowed_methods:
             parameters.refuse_misunderstood(request.query_params, known=known, repeatable=frozenset({"status"}))
 
@@ -192,7 +192,7 @@ class ExportDownloadView(APIView):
 
 
 def _chosen(name: str, value: str, choices: list[str]) -> str:
-    """Return the value of a parameter. Raises ValidationError unless it is one of these."""
+    """Return the parameter's value. Raises ValidationError unless it is a choice."""
     if value.strip() not in choices:
         raise ValidationError({name: [ErrorDetail(f"The choices are {', '.join(choices)}.", "invalid_choice")]})
     return value.strip()
