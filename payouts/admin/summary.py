@@ -1,7 +1,7 @@
-"""Figures in the admin: what GET /api/payouts/summary/ would tell a merchant, for somebody who has no API key of his.
+"""The summary in the admin: the same as GET /api/payouts/summary/, for operators, who have no API key.
 
-The form hands the query parameters of the API to the functions that the API calls. It judges none of them itself, so
-that the two can never disagree.
+The form passes the query parameters of the API to the functions that the API calls. The form validates none of them, so
+that the two always agree.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from postgres.replica import routing
 from rest.refusals import Refusal
 
 METHODS: Final = ("GET", "HEAD")
-#: A figure of a row, and its heading.
+#: Headings of the figures of a row.
 HEADINGS: Final = {"count": "Count", "amount": "Sum", "average": "Average", "min": "Least", "max": "Greatest"}
 
 
 class SeveralField(forms.Field):
-    """One choice or several, which an address that was typed may separate by commas."""
+    """One choice or several. A typed address may separate them by commas."""
 
     def prepare_value(self, value: Any) -> list[str]:
         return [part.strip() for item in value or () for part in item.split(",")]
@@ -55,7 +55,7 @@ def _checkboxes(label: str, choices: list[tuple[str, str]], **options: Any) -> f
 
 
 class SummaryForm(forms.Form):
-    """Whose payouts, and the parameters of the API by their names there."""
+    """Merchant, mode, and the parameters of the API by their names."""
 
     merchant = MerchantField(Merchant.objects.all(), widget=AutocompleteSelect(Payout.merchant.field, admin.site))
     mode = forms.ChoiceField(choices=Mode.choices, initial=Mode.LIVE, widget=UnfoldAdminSelectWidget)
@@ -80,12 +80,12 @@ class SummaryForm(forms.Form):
 
     def __init__(self, data: QueryDict | None) -> None:
         super().__init__(data)
-        # Whatever narrows the figures is to be seen beside them.
+        # Show every filter that narrows the figures.
         for name in filter(fields.metadata_name, data or ()):
             self.fields[name] = _text()
 
     def add_refusal(self, name: str | None, message: str) -> None:
-        """Show why the parameter was refused; where it has no field here, above all of them."""
+        """Show why the parameter was refused: at its field, or above the form."""
         if name in self.fields:
             self.add_error(name, message)
         else:
@@ -93,7 +93,7 @@ class SummaryForm(forms.Form):
 
 
 class SummaryPage(ReadOnly):
-    """The page, and the button that leads there from the list."""
+    """The page, and its button on the list."""
 
     actions_list: ClassVar = ["figures"]
 
@@ -114,7 +114,7 @@ class SummaryPage(ReadOnly):
 
 
 def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
-    """Return rows and totals; None where something was refused, which the form then says."""
+    """Return rows and totals, or None if a parameter was refused, as the form shows."""
     query = _filled_in(given)
     merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
     try:
@@ -135,7 +135,7 @@ def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
 
 
 def _filled_in(given: QueryDict) -> QueryDict:
-    """Return the parameters of the API: a browser sends the fields that were left empty as well."""
+    """Return the parameters of the API without the empty fields that a browser sends."""
     filled_in = QueryDict(mutable=True)
     for name, values in given.lists():
         if name not in {"merchant", "mode"}:
@@ -146,7 +146,7 @@ def _filled_in(given: QueryDict) -> QueryDict:
 
 
 def _table(title: str, groups: tuple[str, ...], rows: list[Any]) -> dict[str, Any]:
-    """Return what the template shows: the words that rows are split by apart from their figures."""
+    """Return the template's table: groups of the rows apart from their figures."""
     return {
         "title": title,
         "groups": [name.capitalize() for name in groups],

@@ -1,4 +1,4 @@
-"""How many payouts a selection has. A list never needs it, so it is counted on request and for a short time only."""
+"""The total of a selection. No list needs the total, so it is counted on request, for a short time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from django.db.models import QuerySet
 from payouts.models import Payout
 from postgres import plans
 
-#: Milliseconds. Whoever looks at a page would rather have it than its length, and a database that counts for everybody
-#: does nothing else. It is enough for about a million payouts.
+#: A reader prefers a fast page to a total, and counting for every page would overload the database. The time is enough
+#: for about a million payouts.
 COUNTING_MS_MAX: Final = 250
 
 
 def count(payouts: QuerySet[Payout]) -> int | None:
-    """Return how many payouts the query selects, or None where PostgreSQL cannot tell within COUNTING_MS_MAX."""
+    """Return the number of payouts, or None if PostgreSQL cannot count them within COUNTING_MS_MAX."""
     using = payouts.db
     try:
         with transaction.atomic(using=using), plans.unprepared(using):
             _limit(str(COUNTING_MS_MAX), using)
             total = payouts.order_by().count()
-            # Where the transaction is the caller's, the limit would outlive the count.
+            # In a transaction of the caller the limit would outlive the count.
             _limit("DEFAULT", using)
     except plans.StatementTimedOut:
         return None

@@ -1,4 +1,4 @@
-"""One filter of the list each: how it is written, and which payouts it selects. They are put together in filters.py."""
+"""The filters of the list one by one: syntax, and which payouts match. filterset.py puts them together."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from payouts.models.indexes import SearchCode, SearchText
 from payouts.states import PayoutStatus
 from rest import moments, texts
 
-#: Of Chinese, Japanese and Korean. Of other scripts it takes three.
+#: For Chinese, Japanese and Korean. Other scripts need three.
 SEARCH_LENGTH_MIN: Final = 2
 SEARCH_LENGTH_MAX: Final = 100
 CLOCKS_DIFFER_BY: Final = timedelta(days=1)
-#: Han, kana, bopomofo and Hangul, without what cannot be seen (U+115F, U+1160, U+3164) and without punctuation.
+#: Han, kana, bopomofo and Hangul, without invisible characters (U+115F, U+1160, U+3164) and punctuation.
 _CJK: Final = (
     r"\u1100-\u115e\u1161-\u11ff\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3041-\u3096\u309d-\u309f"
     r"\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u3163\u3165-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
@@ -42,7 +42,7 @@ _METADATA_NAME_LENGTH_MAX: Final = 40
 
 
 def metadata_name(parameter: str) -> str | None:
-    """Return the name in the query parameter `metadata[name]`, or None for another, or a name that is too long."""
+    """Return the name in `metadata[name]`, or None for another parameter or a name that is too long."""
     found = _METADATA.fullmatch(parameter)
     if found is None:
         return None
@@ -85,7 +85,7 @@ class AmountField(forms.CharField):
 
 
 class MomentField(forms.CharField):
-    """A time with its offset from UTC (RFC 3339): without it nobody knows which moment is meant."""
+    """A time with its offset from UTC (RFC 3339). Without an offset the moment is unknown."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(strip=False, **given)
@@ -105,14 +105,14 @@ class MomentField(forms.CharField):
 
 
 class ReferenceField(forms.CharField):
-    """A text in the form that is stored, so that the limit counts the same characters."""
+    """A text in its stored form, so that the limit counts the same characters."""
 
     def to_python(self, value: Any) -> str:
         return texts.normalised(super().to_python(value) or "")
 
 
 class IdempotencyKeyField(forms.CharField):
-    """The key as it is, or in either spelling of its header."""
+    """The key itself, or in either spelling of its header."""
 
     def clean(self, value: Any) -> str:
         text: str = super().clean(value)
@@ -123,10 +123,10 @@ class IdempotencyKeyField(forms.CharField):
 
 
 class SearchField(LineField):
-    """Part of a text. The texts that are searched are divided by line feeds, which no term can have.
+    """Part of a text. Line feeds divide the searched texts, and no term can contain one.
 
-    The index is made of groups of three letters or digits: without one, all of the merchant's payouts would have to be
-    read. A Chinese, Japanese or Korean character counts as several (payouts/models/indexes.py).
+    The index has groups of three letters or digits. A term without such a group would read all payouts of the merchant.
+    A Chinese, Japanese or Korean character counts as several (payouts/models/indexes.py).
     """
 
     default_validators = [
@@ -184,8 +184,8 @@ class MetadataField(forms.Field):
 class UpdatedBeforeFilter(MomentFilter):
     """Changed before a time, and therefore created before it.
 
-    To say so lets the list begin there, where it would otherwise pass by all that is newer. A day is allowed for clocks
-    that were set back in between: what it lets in is judged by the time of the change.
+    The second condition lets the list start there instead of skipping all newer payouts. A margin of a day allows for
+    clocks that were set back. The time of the change decides about payouts within it.
     """
 
     def filter(self, queryset: QuerySet[Payout], value: datetime | None) -> QuerySet[Payout]:
@@ -196,7 +196,7 @@ class UpdatedBeforeFilter(MomentFilter):
 
 
 class MetadataFilter(django_filters.Filter):
-    """All of the pairs, each in the form that is stored or in that of an earlier version."""
+    """All of the pairs, each in its stored form or that of an earlier version."""
 
     field_class = MetadataField
 

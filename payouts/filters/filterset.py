@@ -1,4 +1,4 @@
-"""The filters of the list, its sums and its exports. What is not understood is refused with its name, never ignored."""
+"""The filters of list, summary and exports. An unknown or malformed parameter is refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ REPEATABLE: Final = frozenset({"status", "group_by", "include"})
 
 
 class StrictFilterBackend(BaseFilterBackend):
-    """Tells the schema which filters there are. The views call `select`."""
+    """Adds the filters to the schema. The views call `select`."""
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         del view
@@ -71,17 +71,17 @@ class StrictFilterBackend(BaseFilterBackend):
 
 
 def select(given: QueryDict, *, merchant_id: uuid.UUID, mode: str, known: Set[str] = frozenset()) -> Selection:
-    """Return what the query parameters select of a merchant's payouts in a mode.
+    """Return the selection of the query parameters from a merchant's payouts in a mode.
 
-    `known` are the parameters that are no filters. Raises ValidationError (REST framework's) that names each parameter
-    that is unknown, empty, repeated, malformed or contradictory.
+    `known` names the other parameters. Raises ValidationError (REST framework's) that names each parameter that is
+    unknown, empty, repeated, malformed or contradictory.
     """
     metadata = _metadata_in(given)
     filters = PayoutFilterSet.base_filters.keys() - {"metadata"} | {"metadata[name]"}
     parameters.refuse_misunderstood(given, known=known | filters, more=metadata, repeatable=REPEATABLE)
     payouts = Payout.objects.of_merchant(merchant_id, mode)
     if not given.keys() - known:
-        # django-filter builds a form for each request: a tenth of what a page costs, which a plain list need not pay.
+        # Skip django-filter: its form would cost a plain list a tenth of the request.
         return Selection(merchant_id, mode, payouts, created_after=None, created_before=None, of_cells=Q())
     values = _cleaned(PayoutFilterSet(given, payouts))
     return Selection(
@@ -107,7 +107,7 @@ def _metadata_in(given: QueryDict) -> frozenset[str]:
 
 
 def _cleaned(filterset: PayoutFilterSet) -> dict[str, Any]:
-    """Return the filters that were given."""
+    """Return the given filters."""
     valid = filterset.is_valid()
     _refuse_crossed(filterset.form.cleaned_data)
     if not valid:
@@ -134,7 +134,7 @@ def _of_cells(values: dict[str, Any]) -> Q | None:
 
 
 def _message(error: ValidationError) -> str:
-    # Without parameters a percent sign is one, and may be the caller's.
+    # Without params a percent sign is literal, and may be the caller's.
     return str(error.message % error.params if error.params else error.message)
 
 
@@ -169,7 +169,7 @@ def columns_of(ordering: str) -> tuple[str, ...]:
 
 
 def wants_total(request: Request) -> bool:
-    """Tell whether the answer is to say how many payouts there are in all. Raises ValidationError for anything else."""
+    """Return whether the response shall include the total. Raises ValidationError for other values."""
     asked_for = {name.strip() for value in request.query_params.getlist("include") for name in value.split(",")}
     if asked_for - {"total"}:
         raise APIValidationError({"include": [ErrorDetail("There is nothing to include but total.", "invalid_choice")]})

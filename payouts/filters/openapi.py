@@ -1,6 +1,6 @@
-"""What the API documentation says of each filter: its form, and an example.
+"""The filters in the API documentation: schema and example.
 
-The example is part of the description: a page that tries the API out would fill an example of its own in.
+The example is part of the description, because a page that tries the API out would fill in an `example`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _AMOUNT: Final = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
 _TIME: Final = {"type": "string", "format": "date-time"}
 # Not blank, and without NUL.
 _TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
-# What the header may hold, quoted or not, and not blank.
+# As in the header, quoted or not, and not blank.
 _KEY: Final = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
 _STATUSES: Final = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/PayoutStatus"}}
 _PAIRS: Final = {

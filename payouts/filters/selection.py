@@ -1,4 +1,4 @@
-"""What the filters of a request select: one object for a list, its total, its sums and its export."""
+"""The payouts that a request selects: one object for list, total, summary and export."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class Selection:
 
     merchant_id: uuid.UUID
     mode: str
-    #: Those that all filters select, but for the time of creation.
+    #: Payouts that match all filters but the time of creation.
     at_any_time: PayoutQuerySet
-    #: Created at this time or later, and before this one; None: no limit.
+    #: Creation time: start (inclusive) and end (exclusive). None: no limit.
     created_after: datetime | None
     created_before: datetime | None
-    #: The filters by status and currency, which a cell of the roll-up answers as well as a payout; None where there are
-    #: others beside them, that only the payouts themselves can answer.
+    #: The filters by status and currency, which apply to cells of the roll-up as well. None if there are other filters,
+    #: which apply to payouts alone.
     of_cells: Q | None
-    #: The same for the time of the last change, which `at_any_time` has heeded.
+    #: The same for the last change, which `at_any_time` includes.
     updated_after: datetime | None = None
     updated_before: datetime | None = None
 
     @property
     def payouts(self) -> PayoutQuerySet:
-        """Those that all filters select."""
+        """Payouts that match all filters."""
         return self.at_any_time.created_within(self.created_after, self.created_before)
 
 
 @contextmanager
 def finding(using: str) -> Iterator[None]:
-    """Plan the statements inside for the values of the selection.
+    """Plan the statements inside for the selection's values.
 
     Raises SelectionTooSlow if PostgreSQL ends one because of its time limit.
     """

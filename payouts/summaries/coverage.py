@@ -1,4 +1,4 @@
-"""Which part of a range of time the cells of the roll-up tell, and which must be read from the payouts. Pure."""
+"""Divides a range of time: what the roll-up cells cover, and what is read from the payouts. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DAY = timedelta(days=1)
 
 
 class Range(NamedTuple):
-    """From a moment on and before another; None: without that limit."""
+    """Start (inclusive) and end (exclusive). None: no limit."""
 
     start: datetime | None
     end: datetime | None
@@ -19,14 +19,14 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """A range of time, divided: each moment of it belongs to a day of the cells or to one of the ranges, never both."""
+    """A divided range of time: each moment belongs either to a day of the cells or to one live range."""
 
-    #: The cells of the days from the one and before the other, ...
+    #: The days of the cells: first_day (inclusive) to end_day, ...
     first_day: date
     end_day: date
-    #: ... but for these, which are out of date.
+    #: ... except these, whose cells are stale.
     marked_days: tuple[date, ...]
-    #: To be read from the payouts.
+    #: Read from the payouts.
     live: tuple[Range, ...]
 
     @property
@@ -35,14 +35,14 @@ class Coverage:
 
 
 def all_live(start: datetime | None, end: datetime | None) -> Coverage:
-    """Return the range, all of it to be read from the payouts."""
+    """Return the range, to be read from the payouts alone."""
     return Coverage(date.min, date.min, (), (Range(start, end),))
 
 
 def divide(
     start: datetime | None, end: datetime | None, *, closed_before: date, marked_days: Collection[date]
 ) -> Coverage:
-    """Divide the range. Cells tell whole days (UTC) that are closed and not marked."""
+    """Divide the range. Cells cover whole days (UTC) that are closed and unmarked."""
     first_day = date.min if start is None else _first_whole_day(start)
     end_day = closed_before if end is None else min(closed_before, _in_utc(end).date())
     if first_day >= end_day:
@@ -57,12 +57,12 @@ def divide(
 
 
 def midnight(day: date) -> datetime:
-    """Return when the day begins, in UTC."""
+    """Return the start of the day in UTC."""
     return datetime.combine(day, time.min, UTC)
 
 
 def _merged(ranges: list[Range]) -> Iterator[Range]:
-    """Make one range of those that adjoin, and leave out those in which no moment is."""
+    """Merge adjacent ranges and drop empty ones."""
     current: Range | None = None
     for following in ranges:
         if following.start == following.end:
@@ -80,13 +80,13 @@ def _merged(ranges: list[Range]) -> Iterator[Range]:
 def _first_whole_day(moment: datetime) -> date:
     moment = _in_utc(moment)
     if moment.time() == time.min or moment.date() == date.max:
-        # Behind the last day there is none, and no payout either.
+        # No day follows date.max, and no payout is there.
         return moment.date()
     return moment.date() + _DAY
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Return the moment in UTC; near the ends of the calendar the last that it has. No payout is there."""
+    """Return the moment in UTC, clamped to the ends of the calendar. No payout is there."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:

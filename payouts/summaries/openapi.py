@@ -57,7 +57,7 @@ payout_summary = extend_schema(
     operation_id="summarize_payouts",
     tags=["reports"],
     summary="Count and sum payouts",
-    # It takes those of the list, which are found by themselves only where a list is answered.
+    # drf-spectacular adds filters by itself only if the response is a list.
     filters=True,
     description=(
         "Number and sum, average, least and greatest amount of the payouts that the filters of the list select, exact "

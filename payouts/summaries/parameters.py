@@ -1,4 +1,4 @@
-"""By what a request wants its payouts counted: the parameters of the summary that are no filters."""
+"""The parameters of the summary other than filters: grouping and time zone."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from payouts import errors
 from payouts.summaries.summarize import COLUMNS, DEFAULT_GROUPS, Grouping
 
 PARAMETERS: Final = frozenset({"group_by", "timezone"})
-#: How the choices are shown, the default ones first.
+#: The choices as shown, defaults first.
 CHOICES: Final = ("status", "currency", "day", "provider")
 DEFAULT_ZONE: Final = "UTC"
-# Whatever the machine takes for its own time.
+# Names for the local time of the machine.
 _NO_NAMES: Final = frozenset({"localtime", "Factory"})
 
 
 def grouping_of(given: QueryDict) -> Grouping:
-    """Return what the parameters ask for. Raises ValidationError, or TimeZoneUnknown for a name that is not one."""
+    """Return the requested grouping. Raises ValidationError, or TimeZoneUnknown for an unknown zone."""
     groups = _groups(given.getlist("group_by"))
     name = given.get("timezone")
     if name is None:
@@ -54,5 +54,5 @@ def _zone(name: str) -> tzinfo:
 
 @cache
 def _zone_names() -> frozenset[str]:
-    # It reads hundreds of files. A name is looked up here first, for a path is a name to ZoneInfo as well.
+    # Cached: the call reads hundreds of files. The check comes first, because ZoneInfo takes a path, too.
     return frozenset(zoneinfo.available_timezones()) - _NO_NAMES

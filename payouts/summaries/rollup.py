@@ -1,20 +1,19 @@
-"""Keeps the daily roll-up right: closes the days that are over, and makes the cells anew that a change has overtaken.
+"""Keeps the daily roll-up exact: closes the days that are over, and rebuilds cells that a change has made stale.
 
-A summary adds the cells of the closed days, but for those that are marked, and reads all else from the payouts
-(payouts/summaries/summarize.py). It is exact because of three rules:
+A summary adds the cells of the closed days, except marked ones, and reads the rest from the payouts
+(payouts/summaries/summarize.py). The sum is exact because of three rules:
 
-* Whoever changes a payout of a day that is over leaves a mark, in the same transaction (a trigger of migration 0009).
-* Whoever makes cells deletes exactly the marks that it saw, in the same transaction and of the same snapshot. A change
-  that it did not see keeps its mark, and the day is read from the payouts until somebody has seen to it.
-* A day is closed only once nobody can change it without a mark any more.
+* A change of a payout whose day is over leaves a mark in the same transaction (a trigger of migration 0009).
+* A rebuild of cells deletes exactly the marks that it saw, in the same transaction and snapshot. A change that the
+  rebuild did not see keeps its mark, and the day is read from the payouts until the next rebuild.
+* A day is closed only after every change of it leaves a mark.
 
 Note [Closing a day]
-A transaction may write a payout before midnight, when its day is not over and no mark is due, and commit long after.
-It got its id before it wrote, and ids are given out in order. So we take an id for ourselves when the day is over
-(`Horizon`), and close the day in a later transaction whose snapshot finds all transactions with smaller ids ended: what
-they wrote, it sees. Those with greater ids have written when the day was over, and leave marks.
-The id must be one of our own: pg_snapshot_xmax() is one past the last that has ended, and there may be greater ones
-under way.
+A transaction may write a payout before midnight, when the day is not over and needs no mark, and commit long after.
+The transaction got its id before the write, and ids rise. So we take an id of our own when the day is over
+(`Horizon`), and close the day in a later transaction. Its snapshot must find all transactions with smaller ids ended,
+and so sees their payouts. Transactions with greater ids write after the end of the day, and leave marks.
+We need an id of our own: pg_snapshot_xmax() is one past the last that has ended, and greater ids may be running.
 """
 
 from __future__ import annotations
@@ -38,40 +37,40 @@ logger = logging.getLogger(__name__)
 
 _DAY: Final = timedelta(days=1)
 
-# Minutes for which a day must have been over by the database's clock, so that a clock which is set back a little, or
-# that of the standby which takes over, does not find it to be today again.
+# Grace period after a day's end: tolerates a database clock that is set back by up to 5 minutes, for example after a
+# failover.
 GRACE_MINUTES: Final = 5
 
-# Seconds after which a round takes up nothing more. The sweeper has payouts to look after.
+# After this time a round starts nothing more, because payouts wait for the sweeper.
 ROUND_SECONDS: Final = 1.0
 
-# Marks that are heeded in one transaction; many are of the same day of the same merchant.
+# Marks per transaction. Many are of the same merchant and day.
 MARKS: Final = 200
 
-# A figure on a dashboard.
+# Enough for a dashboard.
 COUNT_MAX: Final = 100_000
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """Transactions with smaller ids alone can have written payouts of these days, and of those before, unmarked."""
+    """Only transactions with smaller ids can have changed payouts up to this day without a mark."""
 
     transaction_id: int
-    #: The last day that was over when the id was taken.
+    #: The last day that was over at that time.
     day: date
 
 
 class NotYetEnded(Exception):
-    """A transaction that may have written without leaving a mark is under way."""
+    """A transaction that may have left no mark is still running."""
 
 
 def maintain(horizon: Horizon | None) -> Horizon | None:
-    """Do a round of work, and return what the next one is to be given.
+    """Do one round, and return the horizon for the next round.
 
-    1. The oldest marks: the cells of their days are made anew.
-    2. Days that are over are closed, the first of them first.
+    1. Rebuild the cells of the days with the oldest marks.
+    2. Close the days that are over, oldest first.
 
-    Does nothing where somebody else is at work.
+    Does nothing if another process holds the lock.
     """
     ends_at = time.monotonic() + ROUND_SECONDS
     try:
@@ -89,9 +88,9 @@ def _refresh_until(ends_at: float) -> None:
 
 
 def refresh_marked_days() -> int:
-    """Make the cells of those closed days anew that the oldest marks are of, and return how many marks were looked at.
+    """Rebuild the cells of the closed days with the oldest marks, and return the number of marks read.
 
-    Marks of days that are not closed are left: whoever closes the day sees to them.
+    Marks of open days stay: closing the day deletes them.
     """
     with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK_NOWAIT):
         marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
@@ -121,25 +120,25 @@ def _close_until(ends_at: float, horizon: Horizon | None) -> Horizon | None:
 
 
 def take_horizon() -> Horizon:
-    """Return the horizon of the days that are over now. Outside of a transaction: its own must have ended."""
+    """Return the horizon of now. Call it outside of a transaction, because its own must have ended."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_current_xact_id()::text::bigint, {_LAST_DAY_OVER}")
         return Horizon(*cursor.fetchone())
 
 
 def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.LOCK) -> date:
-    """Close the first day that is not, unless the horizon lies before it, and return the day before which all are.
+    """Close the first open day up to the horizon, and return the day before which all are closed.
 
-    The first of all is that of the first payout. Raises NotYetEnded (see the note above).
+    The roll-up begins with the day of the first payout. Raises NotYetEnded (see the note above).
     """
     with snapshots.writing(DEFAULT_DB_ALIAS, lock=lock):
-        # The first statement behind the lock: it is the snapshot of all others.
+        # The first statement after the lock takes the snapshot of all others.
         if _oldest_under_way() < horizon.transaction_id:
             raise NotYetEnded
         already = closed_before()
         day = already or rollup_sql.first_day() or horizon.day + _DAY
         if day > horizon.day:
-            # None of the days up to the horizon is open, or none of them has a payout.
+            # No day up to the horizon is open, or none has a payout.
             return already or _set_closed_before(horizon.day + _DAY)
         cells = rollup_sql.write_day(day)
         _set_closed_before(day + _DAY)
@@ -148,19 +147,19 @@ def close_next_day(horizon: Horizon, *, lock: str = rollup_sql.LOCK) -> date:
 
 
 def rebuild_day(day: date) -> int:
-    """Make the cells of a closed day anew and return how many there are. Waits while somebody else is at work."""
+    """Rebuild the cells of a closed day and return their number. Waits for the lock."""
     with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK):
         return rollup_sql.write_day(day)
 
 
 def verify_day(day: date, *, limit: int) -> list[Difference]:
-    """Compare the cells of a closed day with the payouts, as of one moment. What is marked is known to differ."""
+    """Compare the cells of a closed day with the payouts in one snapshot, except marked (stale) cells."""
     with snapshots.reading(DEFAULT_DB_ALIAS):
         return rollup_sql.differences(day, limit=limit)
 
 
 def closed_before() -> date | None:
-    """Return the day before which all days are closed; None while none is."""
+    """Return the day before which all days are closed, if any."""
     return RollupState.objects.values_list("closed_before", flat=True).first()
 
 
@@ -178,11 +177,11 @@ def closed_days(first: date | None, last: date | None) -> list[date]:
 
 @dataclass(frozen=True)
 class Lag:
-    """How far the roll-up is behind. Summaries are exact whatever it is; they only take longer."""
+    """How far the roll-up is behind. Summaries stay exact but take longer."""
 
-    #: Marks that nobody has heeded, up to COUNT_MAX.
+    #: Pending marks, up to COUNT_MAX.
     marks: int
-    #: Days that are over and not closed; 1 for some minutes after midnight. None: none was ever closed.
+    #: Days that are over and open; 1 for some minutes after midnight. None: no day is closed yet.
     days: int | None
 
 
@@ -207,7 +206,7 @@ def _last_day_over() -> date:
 
 
 def _oldest_under_way() -> int:
-    """Return an id: all transactions with smaller ones have ended, and what they did is seen."""
+    """Return an id: the snapshot sees all transactions with smaller ids as ended."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         oldest: int = cursor.fetchone()[0]

@@ -1,7 +1,7 @@
-"""The SQL of the roll-up: what the payouts of a day say, written to its cells, or compared with them.
+"""The SQL of the roll-up: writes the cells of a day from its payouts, or compares the two.
 
-Everything here runs in a transaction of the caller's, which sees one moment of the database (postgres/snapshots.py) and
-is the only one at work: `LOCK`.
+All of it runs in the caller's transaction, which has one snapshot (postgres/snapshots.py). Writers hold `LOCK`, so only
+one is at work.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
-#: Who writes cells takes this first, and has it until the transaction ends: readers, and whoever adds marks, need not
-#: wait. Of two at work at once one could write over the cells of the other, or delete a mark that neither has heeded.
+#: A writer of cells takes this lock first and holds it until the transaction ends. Readers and triggers that add marks
+#: do not wait. Two writers could overwrite each other's cells, or delete a mark that neither has processed.
 LOCK: Final = "LOCK TABLE payouts_rollupstate IN SHARE UPDATE EXCLUSIVE MODE"
-#: ... and gives up where it is another one's turn.
+#: ... and fails if another holds the lock.
 LOCK_NOWAIT: Final = f"{LOCK} NOWAIT"
 
-# Each merchant in each mode: whose payouts there can be. A day has no index of its own, and needs none: each of them is
-# looked up in the index of the list.
+# Every merchant in every mode. The day needs no index: each merchant and mode is looked up in the index of the
+# list.
 _ALL_MERCHANTS: Final = """
     SELECT merchant.id AS merchant_id, modes.mode, %(day)s::date AS day
     FROM accounts_merchant merchant CROSS JOIN (VALUES ('live'), ('test')) AS modes (mode)
@@ -91,7 +91,7 @@ _FIRST_DAY: Final = """
 
 
 class DayOfMerchant(NamedTuple):
-    """What the cells of one merchant, mode and day are about."""
+    """The merchant, mode and day of some cells."""
 
     merchant_id: uuid.UUID
     mode: str
@@ -99,7 +99,7 @@ class DayOfMerchant(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a cell says."""
+    """Sums of a cell."""
 
     payouts: int
     amount: Decimal
@@ -108,7 +108,7 @@ class Sums(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A cell that does not say what the payouts say. None: there is no such cell, or there are no such payouts."""
+    """A cell that differs from the payouts. None: there is no such cell, or there are no such payouts."""
 
     merchant_id: uuid.UUID
     mode: str
@@ -121,12 +121,12 @@ class Difference(NamedTuple):
 
 
 def write_day(day: date) -> int:
-    """Make all cells of a day anew, delete the marks that are seen, and return how many it made."""
+    """Rebuild all cells of a day, delete the marks it saw, and return the number of cells."""
     return _write(_ALL_MERCHANTS, {"day": day})
 
 
 def write_some(some: Sequence[DayOfMerchant]) -> int:
-    """Make the cells of some merchants' days anew, delete the marks that are seen, and return how many it made."""
+    """Rebuild the cells of some merchants' days as write_day does, and return the number of cells."""
     columns = ([each[number] for each in some] for number in range(3))
     return _write(_CHOSEN, dict(zip(("merchants", "modes", "days"), columns, strict=True)))
 
@@ -138,14 +138,14 @@ def _write(scope: str, parameters: dict[str, Any]) -> int:
 
 
 def differences(day: date, *, limit: int) -> list[Difference]:
-    """Return the first of the cells of a day, but for those that are marked, that do not say what the payouts say."""
+    """Return the first unmarked cells of a day that differ from the payouts."""
     with connection.cursor() as cursor:
         cursor.execute(_DIFFERENCES.format(scope=_UNMARKED, found=_FOUND), {"day": day, "limit": limit})
         return [Difference._make([*row[:6], _sums(row[6:10]), _sums(row[10:])]) for row in cursor.fetchall()]
 
 
 def first_day() -> date | None:
-    """Return the day of the first payout of all; None where there is none."""
+    """Return the day of the first payout of all, if any."""
     with connection.cursor() as cursor:
         cursor.execute(_FIRST_DAY)
         day: date | None = cursor.fetchone()[0]

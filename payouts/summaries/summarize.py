@@ -1,6 +1,6 @@
-"""Counts and sums of what a selection selects. What is over is told by the roll-up, all else by the payouts themselves.
+"""Counts and sums of a selection. Closed days come from the roll-up, the rest from the payouts.
 
-Amounts are never added across currencies: a row is always of one.
+Amounts are never added across currencies: each row has one currency.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from payouts.summaries import time_zones
 from payouts.summaries.coverage import Coverage, Range
 from postgres import snapshots
 
-#: What the rows can be grouped by, in the order by which they are sorted.
+#: Columns to group by, in the order of sorting.
 COLUMNS: Final = ("day", "status", "currency", "provider")
 DEFAULT_GROUPS: Final = frozenset({"status", "currency"})
-#: What one answer can hold: 2 MB of JSON. A year by day, with 27 rows each.
+#: Limit of a response: 2 MB of JSON, or a year by day with 27 rows each.
 ROWS_MAX: Final = 10_000
-# Queries that are united to one statement.
+# Queries in one UNION.
 _QUERIES_MAX: Final = 20
-# Digits with which it is reckoned: a sum of 34, and as many behind the point as an average needs to be rounded right.
+# Digits of the arithmetic: 34 for a sum, and enough decimals to round an average correctly.
 _DIGITS: Final = 60
 
 Key = tuple[Any, ...]
@@ -47,7 +47,7 @@ class _LocalDay(Func):
         super().__init__("created_at")
         self.offsets = None if zone is UTC else time_zones.offsets_of(zone)
 
-    # It takes none of the options of Func that the stubs name.
+    # It ignores the options of Func that the stubs name.
     def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         del connection, context
         column, _ = compiler.compile(self.source_expressions[0])
@@ -60,7 +60,7 @@ class _LocalDay(Func):
 
 @dataclass(frozen=True)
 class Grouping:
-    """What the rows of a summary are split by (by currency in any case), and where a day begins."""
+    """The columns that split the rows (always with currency), and the time zone of days."""
 
     groups: frozenset[str] = DEFAULT_GROUPS
     zone: tzinfo = UTC
@@ -71,7 +71,7 @@ class Grouping:
 
 
 class Total(TypedDict):
-    """Payouts of one currency. Their number, and their amounts in its units: sum, average, least and greatest."""
+    """Payouts of one currency: count, and sum, average, least and greatest amount in its units."""
 
     currency: str
     count: int
@@ -83,16 +83,16 @@ class Total(TypedDict):
 
 
 class Row(Total):
-    """The same of those that agree in what was asked for. No fees: the platform charges and knows none yet."""
+    """The same for one group. No fees: the platform does not charge any yet."""
 
-    #: In the time zone that was asked for, such as 2026-11-23.
+    #: In the requested time zone, such as 2026-11-23.
     day: NotRequired[str]
     status: NotRequired[str]
     provider: NotRequired[str]
 
 
 class Summary(TypedDict):
-    """Rows in the order of their day, status, currency and provider, and all of a currency together."""
+    """Rows ordered by day, status, currency and provider, and totals of each currency."""
 
     results: list[Row]
     totals: list[Total]
@@ -115,7 +115,7 @@ class _Figures:
 
 
 def summarize(selection: Selection, grouping: Grouping) -> Summary:
-    """Return the summary of the payouts selected, exact as of one moment.
+    """Return the summary of the selection, exact as of one moment.
 
     Raises SummaryTooLarge for more than ROWS_MAX rows.
     """
@@ -157,7 +157,7 @@ def _total(currency: str, figures: _Figures) -> Total:
 
 
 def _rows(selection: Selection, grouping: Grouping, using: str) -> list[tuple[Key, _Figures]]:
-    """Return what cells and payouts say: of one key there may be a row from each."""
+    """Return the rows of cells and payouts. Both may have a row of one key."""
     if selection.of_cells is None:
         everything = rollup_coverage.all_live(selection.created_after, selection.created_before)
         return list(_of_payouts(selection, grouping, everything, using))
@@ -168,7 +168,7 @@ def _rows(selection: Selection, grouping: Grouping, using: str) -> list[tuple[Ke
 
 
 def _coverage(selection: Selection, grouping: Grouping, using: str) -> Coverage:
-    """Divide what is asked for. Where no day is closed yet, or days are not those of UTC, all of it is read live."""
+    """Divide the range. All of it is live if no day is closed yet, or the zone's days are not those of UTC."""
     start, end = selection.created_after, selection.created_before
     marks = RollupMark.objects.filter(merchant_id=selection.merchant_id, mode=selection.mode)
     marked = ArraySubquery(marks.order_by("day").values("day").distinct())
@@ -183,7 +183,7 @@ def _coverage(selection: Selection, grouping: Grouping, using: str) -> Coverage:
 
 
 def _has_days_of_utc(zone: tzinfo, coverage: Coverage) -> bool:
-    """Tell whether the days of the cells begin and end in the zone when they do in UTC."""
+    """Return whether the days of the cells are the same in the zone as in UTC."""
     first, end = (rollup_coverage.midnight(day) for day in (coverage.first_day, coverage.end_day))
     return zone is UTC or time_zones.offsets_of(zone).are_none(first, end)
 
@@ -212,8 +212,8 @@ def _of_payouts(
     payouts = selection.at_any_time.using(using).order_by()
     if "day" in grouping.groups:
         payouts = payouts.annotate(day=_LocalDay(grouping.zone))
-    # A range by itself is read from the index `payout_listed` alone. So each is a query of its own, united with the
-    # others, unless there are so many that planning them would take longer.
+    # A single range is read from the index `payout_listed` alone. So each range is a query in a UNION, unless there are
+    # so many that planning would take longer.
     ranges = [coverage.live[number::_QUERIES_MAX] for number in range(min(_QUERIES_MAX, len(coverage.live)))]
     first, *others = (
         payouts.filter(reduce(operator.or_, map(_is_within, some)))
@@ -230,6 +230,6 @@ def _is_within(limits: Range) -> Q:
 
 
 def _figures(rows: QuerySet[Any, Any]) -> Iterator[tuple[Key, _Figures]]:
-    """Read the rows, up to one more than there may be."""
+    """Read up to ROWS_MAX + 1 rows."""
     for *key, amount, amount_min, amount_max, count in rows[: ROWS_MAX + 1]:
         yield tuple(key), _Figures(int(count), amount, amount_min, amount_max)

@@ -1,7 +1,7 @@
-"""When a time zone's clocks are put forward or back, as Python's tz database has it. Pure.
+"""Changes of a time zone's offset, from Python's tz database. Pure.
 
-Days are reckoned with this and not with PostgreSQL's AT TIME ZONE: its database is another one, of another version, and
-some names mean something else to it. (CET is an hour ahead of UTC all year there, and has summer time here.)
+Days are computed with these and not with PostgreSQL's AT TIME ZONE: PostgreSQL has another version of the database, and
+reads some names differently. (CET is an hour ahead of UTC all year there, and has summer time here.)
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
 
-# Nothing was created before. (And earlier still each town had a time of its own.)
+# No payout is older. (Long before, each town had its own time.)
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# No zone has ever changed its mind within a day.
+# No zone has changed twice within a day.
 _STEP: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
-# Clocks that are put forward by law later than that are another version's business.
+# Later changes come with later versions of the tz database.
 _YEARS_AHEAD: Final = 2
 
 
 @dataclass(frozen=True)
 class Offsets:
-    """How far the zone is ahead of UTC: by offsets[n] before changes[n] and since the change before it."""
+    """How far the zone is ahead of UTC: offsets[n] applies from changes[n - 1] until changes[n]."""
 
     changes: tuple[datetime, ...]
-    #: One more than there are changes.
+    #: One more than the changes.
     offsets: tuple[timedelta, ...]
 
     def are_none(self, start: datetime, end: datetime) -> bool:
-        """Tell whether the zone agrees with UTC all the time from one moment to the other."""
+        """Return whether the zone equals UTC from start to end."""
         first, last = (bisect_right(self.changes, moment) for moment in (start, end))
         return not any(self.offsets[first : last + 1])
 
@@ -42,7 +42,7 @@ def offsets_of(zone: tzinfo) -> Offsets:
 
 @lru_cache(maxsize=128)
 def _offsets(zone: tzinfo, until_year: int) -> Offsets:
-    # About 10 ms. One change is there always, which changes nothing: PostgreSQL's arrays need a type.
+    # Takes about 10 ms. The first change is a dummy: PostgreSQL's arrays need a type.
     changes, offsets = [_BEGINNING], [_offset(zone, _BEGINNING)] * 2
     moment = _BEGINNING
     while moment.year < until_year:
@@ -55,7 +55,7 @@ def _offsets(zone: tzinfo, until_year: int) -> Offsets:
 
 
 def _change(zone: tzinfo, before: datetime, after: datetime) -> datetime:
-    """Return the second of the change between the two."""
+    """Return the second of the change in between."""
     offset = _offset(zone, before)
     while after - before > _SECOND:
         middle = before + (after - before) // _SECOND // 2 * _SECOND
