@@ -51,7 +51,7 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(monitor, "IDLE_SECONDS", 0.3)
     yield
     for thread in threading.enumerate():
-        if thread.name == "replica-replica_monitor":
+        if thread.name == "replica-watch":
             thread.join(PATIENCE)
 
 
@@ -134,7 +134,7 @@ class TestThread:
         server = Server(WELL)
         replica_monitor = Monitor(server.measure)
         replica_monitor.health(patience_seconds=PATIENCE)
-        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "replica-replica_monitor"])
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "replica-watch"])
         looks = server.looks
 
         # What it knew is too old to be believed, and that is no news.
