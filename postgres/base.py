@@ -1,14 +1,14 @@
-"""Django's PostgreSQL, whose prepared statements outlive a change of the schema.
+"""Django's PostgreSQL backend, with prepared statements that outlive a migration.
 
 Django looks for its database backends in a module of this name.
 
 # Note [Statements that were prepared before a change]
-psycopg prepares a statement at its fifth use (config/settings.py), and PostgreSQL keeps what it understood of it: the
-types of parameters and columns. After `ALTER COLUMN ... TYPE`, or when a type is dropped and made again, it refuses the
-statement at every use, and psycopg goes on to use it. A rollback makes psycopg forget what it has prepared, so a
-transaction fails once: nothing of it was done, and the next one is well. A statement outside of a transaction has no
-rollback, and would fail until the process ends. So here it is executed a second time, by a session that has forgotten.
-The first time it has failed before it began, so it is carried out once.
+psycopg prepares a statement at its fifth use (config/settings.py), and PostgreSQL keeps the types of its parameters and
+columns. After `ALTER COLUMN ... TYPE`, or when a type is dropped and created again, PostgreSQL refuses the statement at
+every use, and psycopg keeps using it. A rollback makes psycopg forget its prepared statements, so a transaction fails
+only once: it changed nothing, and the next one succeeds. A statement outside of a transaction has no rollback, and
+would fail until the process ends. So this backend makes psycopg forget, and executes the statement again. The first try
+failed before it began, so the statement takes effect once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from psycopg.pq import TransactionStatus
 
 logger = logging.getLogger(__name__)
 
-# What PostgreSQL says about a statement whose types are no longer what they were when it was prepared (its appendix A):
-# other columns come back (0A000), a parameter no longer fits its column (42804) or its operator (42883), or its type is
-# gone (42704, XX000). One that is wrong in itself says the same, and says it a second time.
+# PostgreSQL's errors for a statement whose types have changed since it was prepared (its appendix A): the columns
+# changed (0A000), a parameter does not fit its column (42804) or operator (42883), or its type is gone (42704, XX000).
+# A statement that is wrong in itself fails in the same way, and fails again.
 STALE: Final = frozenset({"0A000", "42804", "42883", "42704", "XX000"})
 
 
@@ -42,7 +42,7 @@ def _execute(
     many: bool,  # noqa: FBT001 - Django calls it so.
     context: Mapping[str, Any],
 ) -> Any:
-    """Execute a statement, and once more if it was prepared before a change and nothing holds the failure."""
+    """Execute a statement, and again if it is stale and no transaction is open."""
     try:
         return execute(sql, parameters, many, context)
     except DatabaseError as error:
@@ -51,7 +51,7 @@ def _execute(
         if many or sqlstate not in STALE or session.info.transaction_status != TransactionStatus.IDLE:
             raise
         logger.warning("database.statements.forgotten", extra={"sqlstate": sqlstate})
-    # psycopg forgets them at a rollback. Cursors that are held open outlive it.
+    # A rollback makes psycopg forget. Cursors WITH HOLD survive it.
     with session.transaction(force_rollback=True):
         pass
     return execute(sql, parameters, many, context)

@@ -1,4 +1,4 @@
-"""For migrations of a table in use. (Django takes no module whose name begins with _ for a migration.)"""
+"""Table locks for migrations of tables in use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django.db import OperationalError, connection, transaction
 
 from postgres.errors import is_locked
 
-# Everybody else waits behind whoever waits for such a lock, so it is less than a request with a key waits (2 s). And it
-# is more than deadlock_timeout (1 s), after which PostgreSQL has an autovacuum make room.
+# Requests queue behind a waiting lock, so the limit is below the wait of a request with a key (2 s). It is above
+# deadlock_timeout (1 s), after which PostgreSQL cancels an autovacuum that blocks the lock.
 LOCK_TIMEOUT_MS = 1500
-# Then they get a turn. Who holds the table for longer than all of it (a dump, a report) has to be waited for by hand.
+# Pause for queued requests. If a dump or a report holds the table for longer than all tries, the migration fails.
 PAUSE_SECONDS = 1.0
 TRIES = 48
 
 
 def lock(table: str) -> Callable[[Any, Any], None]:
-    """Return a step that takes the table for the migration's transaction, and lets requests wait LOCK_TIMEOUT_MS."""
+    """Return a step that locks the table for the migration. Requests wait up to LOCK_TIMEOUT_MS a try."""
 
     def take(apps: Any, schema_editor: Any) -> None:
         del apps, schema_editor

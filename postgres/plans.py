@@ -1,7 +1,7 @@
-"""Statements of lists and sums are planned anew for the values that they have.
+"""Statements of lists and sums are planned for their own values each time.
 
-PostgreSQL plans a prepared statement a few times for its values, and may then keep one plan for all. One that is good
-for a merchant with a thousand payouts (find them all, and sort them) takes seconds for a merchant with a million.
+PostgreSQL plans a prepared statement a few times for its values, and may then keep one generic plan. A plan that is
+good for a merchant with a thousand payouts (find and sort all) takes seconds for a merchant with a million.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from postgres.errors import timed_out
 
 
 class StatementTimedOut(Exception):
-    """PostgreSQL has ended a statement because it took longer than `statement_timeout`."""
+    """PostgreSQL canceled a statement because it exceeded `statement_timeout`."""
 
 
 @contextmanager
 def unprepared(using: str) -> Iterator[None]:
-    """Prepare no statement of this connection meanwhile. The parameters travel apart from the SQL all the same.
+    """Disable prepared statements inside this block. Parameters are still sent apart from the SQL.
 
-    Raises StatementTimedOut if PostgreSQL ends one because of its time limit.
+    Raises StatementTimedOut if PostgreSQL cancels a statement at its time limit.
     """
     connection = connections[using]
     connection.ensure_connection()

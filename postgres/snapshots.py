@@ -1,4 +1,4 @@
-"""Transactions that see one moment of the database, however many statements they have."""
+"""Transactions in which all statements share one snapshot."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WRITING: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 @contextmanager
 def reading(using: str) -> Iterator[None]:
-    """Let all statements inside see the same snapshot. A hot standby can do it as well.
+    """Give all statements inside one snapshot. Works on a hot standby as well.
 
-    Inside a transaction of the caller's they see what that one sees: its isolation can no longer be changed.
+    Inside a transaction of the caller its isolation applies, which can no longer change.
     """
     with _one_snapshot(_READING, using):
         yield
@@ -24,11 +24,11 @@ def reading(using: str) -> Iterator[None]:
 
 @contextmanager
 def writing(using: str, *, lock: str) -> Iterator[None]:
-    """The same for a transaction that writes, and that waits for its turn first: `lock` is a statement LOCK TABLE.
+    """The same for a transaction that writes, after a lock: `lock` is a LOCK TABLE statement.
 
-    It takes a lock of a table because a function that takes an advisory lock is called from a SELECT, and the snapshot
-    is as old as that: another one that held the lock could commit in between, unseen. LOCK TABLE needs no snapshot, so
-    the first statement behind it sees all that was committed under the lock.
+    A table lock, because an advisory lock is taken in a SELECT, which takes its snapshot before it waits. So the
+    commit of the previous holder would stay unseen. LOCK TABLE takes no snapshot: the first statement after it sees all
+    commits made under the lock.
     """
     with _one_snapshot(_WRITING, using):
         _execute(lock, using)

@@ -1,4 +1,4 @@
-"""PostgreSQL, for a replica: it writes nothing, and gives up a server that has fallen silent.
+"""The PostgreSQL backend of a replica: read-only, and gives up a silent server.
 
 Django looks for its database backends in a module of this name.
 """
@@ -16,14 +16,14 @@ from postgres.replica import routing
 
 
 class Connection(psycopg.Connection[Any]):
-    """A statement on a server that is frozen would wait for ever: the kernel there still says that all is well."""
+    """Gives up on a frozen server, whose kernel keeps the connection alive without an answer."""
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         return super().wait(_attentive(gen), *args, **kwargs)
 
 
 def _attentive(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Take the steps of the driver. Whenever nothing has come for a tenth of a second, see whether anything will."""
+    """Run the driver's steps. After each tenth of a second without data, check the replica's health."""
     try:
         wanted = next(steps)
         while True:
@@ -42,6 +42,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        # A standby refuses to write anyway. One that was promoted a moment ago would not. (As an option of the
-        # connection it would displace those of PGOPTIONS.)
+        # A standby refuses writes anyway, but a promoted one does not. (As an option of the connection this would
+        # replace PGOPTIONS.)
         self.connection.execute("SET default_transaction_read_only = on")

@@ -1,4 +1,4 @@
-"""How old is what the replica shows? One look at it, and what the looks before have taught."""
+"""The lag of the replica, from one measurement and the positions of earlier ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ REPLICA: Final = "replica"
 
 NOT_A_REPLICA: Final = Health(usable=False, reason="not_a_replica")
 
-#: Between the two looks at a replica that seems to lag.
+#: Pause before a second measurement of a lag.
 REMEASURE_AFTER_SECONDS: Final = 0.1
-#: Half an hour of looks. What is further behind is dated by the last transaction that was replayed.
+#: Half an hour of measurements. An older replica is dated by its last replayed transaction.
 POSITIONS_MAX: Final = 900
 
 _PRIMARY_SQL: Final = """
@@ -35,28 +35,28 @@ FROM pg_control_system()
 
 
 class PrimaryPosition(NamedTuple):
-    """What the primary says of itself."""
+    """The primary's answer."""
 
-    #: Of the cluster, and of all copies of it.
+    #: Shared by a cluster and its copies.
     system: int
-    #: How far its log goes, in bytes.
+    #: End of its log in bytes.
     position: int
     clock: float
 
 
 class ReplicaPosition(NamedTuple):
-    """What the replica says of itself."""
+    """The replica's answer."""
 
     system: int
-    #: How far it has replayed the log, in bytes.
+    #: End of the replayed log in bytes.
     position: int
     in_recovery: bool
-    #: When the last transaction that it has replayed was committed, by the primary's clock; None: it replayed none yet.
+    #: Commit time of the last replayed transaction, by the primary's clock. None: no transaction yet.
     committed_at: float | None
 
 
 class MeasurementFailed(Exception):
-    """One of the two servers gave no answer."""
+    """A server did not answer."""
 
     def __init__(self, alias: str, error: Exception) -> None:
         super().__init__(str(error))
@@ -65,25 +65,25 @@ class MeasurementFailed(Exception):
 
 
 class Positions:
-    """When the primary was where in its log, by our clock: that dates what a replica shows.
+    """Positions of the primary with times by our clock, which date a replica.
 
-    The time of the last transaction that it has replayed alone would date it an hour back whenever the first one for an
-    hour is on its way. And one that has replayed all it has received may be receiving nothing any more.
+    The last replayed transaction alone is not enough: after an hour without writes it makes the replica an hour old as
+    soon as a new one is on its way. And a replica that has replayed all it received may receive nothing any more.
     """
 
     def __init__(self) -> None:
         self._seen_at: dict[int, float] = {}
 
     def note(self, position: int, *, at: float) -> None:
-        """Remember that the primary was here at this time."""
-        # It goes back only if another server has become the primary; then what was noted beyond it is void.
+        """Record the primary's position at this time."""
+        # The position goes back only after a failover. Then later positions are void.
         before = [(noted, noted_at) for noted, noted_at in self._seen_at.items() if noted < position]
         self._seen_at = dict([*before, (position, at)][-POSITIONS_MAX:])
 
     def lag_seconds(self, replayed: int, *, transaction_age: float | None, at: float) -> float:
-        """Return how old the state is, at most, that a replica shows which has replayed the log up to here.
+        """Return the maximum age of a replica that has replayed the log up to this position.
 
-        `transaction_age` is that of the last transaction that it has replayed; None: it has replayed none.
+        `transaction_age` is that of the last replayed transaction. None: no transaction yet.
         """
         if replayed >= max(self._seen_at):
             return 0.0
@@ -94,15 +94,15 @@ class Positions:
 
 
 class LagProbe:
-    """Asks the primary where it is, and then the replica how far it has come."""
+    """Compares the position of the primary with that of the replica."""
 
     def __init__(self) -> None:
         self._positions = Positions()
         self._was_usable = False
 
     def measure(self) -> Health:
-        """Look, and once more if it seems to lag: what was on its way may have arrived."""
-        # One that was too far behind comes back when it is well below the limit, not for a moment at a time.
+        """Measure, and again after a lag: the missing log may have arrived."""
+        # Hysteresis: a replica that lagged comes back at half of the limit.
         lag_max = settings.REPLICA_LAG_MAX_SECONDS / (1 if self._was_usable else 2)
         health = self._measure_once(lag_max)
         if health.reason == "lagging":
@@ -116,7 +116,7 @@ class LagProbe:
             primary = self._ask_primary()
             replica = ReplicaPosition._make(_row(REPLICA, _REPLICA_SQL))
             if replica.position > primary.position:
-                # More was written meanwhile. Or it has what the primary never wrote, being a copy of an earlier one.
+                # The primary has moved on since. Or the replica follows another server, and is ahead of this one.
                 primary = self._ask_primary()
         except MeasurementFailed as failed:
             return failed.health
@@ -135,7 +135,7 @@ class LagProbe:
 
 
 def is_replica(replica: ReplicaPosition, *, of: PrimaryPosition) -> bool:
-    """Say whether it follows this primary. One that was promoted, or follows another, would show the same for ever."""
+    """Return whether the replica follows this primary. A promoted or foreign server would show stale data."""
     return replica.in_recovery and replica.system == of.system and replica.position <= of.position
 
 

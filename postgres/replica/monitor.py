@@ -1,7 +1,7 @@
-"""Whether the replica is in use. It is looked at beside the requests, so that none of them waits for it.
+"""Decides whether the replica is in use. A thread measures the replica, so that no request waits.
 
-A thread in each process that reads from the replica looks every two seconds, as long as somebody reads. What it has
-seen holds for four: a replica that does not even refuse is out of use by then.
+Each process that reads from the replica has a thread, which measures every two seconds while there are reads. A result
+is valid for four seconds: after that a silent replica is out of use.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from django.db import connections
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 2.0
-#: A look comes after 2 s and takes some milliseconds; the rest is for a busy machine.
+#: 2 s between measurements, some milliseconds for one, the rest for a busy machine.
 FRESH_SECONDS: Final = 4.0
-#: When nobody has asked for a minute, the connections of the thread are given back.
+#: After a minute without reads the thread ends and closes its connections.
 IDLE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Health:
-    """What is known of the replica."""
+    """State of the replica."""
 
     usable: bool
-    #: Why it is not usable.
+    #: Empty if usable.
     reason: str = ""
-    #: What it shows is at most so old; None: nobody knows.
+    #: Maximum age of its data. None: unknown.
     lag_seconds: float | None = None
     error: str = ""
 
     @property
     def is_unreachable(self) -> bool:
-        """Whether nothing is to be expected of it any more, not even the rest of an answer."""
+        """Whether no answer will come, not even the rest of one."""
         return self.reason in {"silent", "unreachable"}
 
 
@@ -46,17 +46,17 @@ SILENT: Final = Health(usable=False, reason="silent")
 
 
 def unreachable(error: Exception) -> Health:
-    """Return what an error of the driver says about the replica."""
+    """Return the health after an error of the driver."""
     return Health(usable=False, reason="unreachable", error=sentence(error))
 
 
 def sentence(error: Exception) -> str:
-    """Return what the driver says, on one line."""
+    """Return the error on one line."""
     return " ".join(str(error).split())
 
 
 class Monitor:
-    """What the last look has shown, and the thread that looks."""
+    """The latest health, and the thread that measures."""
 
     def __init__(self, measure: Callable[[], Health]) -> None:
         self._measure = measure
@@ -65,11 +65,11 @@ class Monitor:
         self._thread: threading.Thread | None = None
         self._health = UNKNOWN
         self._measured_at = self._asked_at = 0.0
-        #: Whether it was in use when that was last told.
+        #: Whether the last log line said "in use".
         self._logged_usable: bool | None = None
 
     def health(self, *, patience_seconds: float = 0.0) -> Health:
-        """Return what is known; where nothing is yet, wait for the first look for so long."""
+        """Return the health. If there is none yet, wait up to `patience_seconds`."""
         with self._changed:
             self._asked_at = time.monotonic()
             if self._thread is None or not self._thread.is_alive():
@@ -81,13 +81,13 @@ class Monitor:
             return self._health
 
     def mark_failed(self, error: Exception) -> None:
-        """Take it out of use until it was looked at again, which is at once: it has just failed somebody."""
+        """Take the replica out of use after a failed read, and measure again at once."""
         with self._changed:
             self._set_health(unreachable(error))
         self._wake.set()
 
     def _start(self) -> None:
-        # A process that has forked, or has not looked for a minute, knows nothing.
+        # After a fork or a minute without reads the old health is void.
         self._health, self._measured_at = UNKNOWN, time.monotonic()
         self._thread = threading.Thread(target=self._run, name="replica-watch", daemon=True)
         self._thread.start()
@@ -109,7 +109,7 @@ class Monitor:
         with self._changed:
             if time.monotonic() - self._asked_at <= IDLE_SECONDS:
                 return True
-            # Whoever asks from now on starts another thread.
+            # The next read starts another thread.
             self._thread = None
             return False
 

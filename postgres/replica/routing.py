@@ -1,7 +1,7 @@
-"""Reads that may be a little old go to a replica, where there is one that is up to date (docs/adr/0018).
+"""Reads that may be a little old go to a replica, if there is one that is up to date (docs/adr/0018).
 
-The list, its sums and its exports do, by saying so: inside `reading()`, or through `read(function)`. Everything else
-has the primary: every write, and every read that must show what was just written.
+List, summary and exports choose so explicitly: inside `reading()`, or through `read(function)`. All else goes to
+the primary: every write, and every read that must show what was just written.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: A statement that took too long there would take too long here.
+#: A query that is too slow there is too slow here.
 QUERY_CANCELED: Final = "57014"
-#: Classes of errors (PostgreSQL's appendix A) after which the next statement would fare no better: the connection, the
-#: server's resources, its operator, its system, its defects.
+#: Classes of errors (PostgreSQL's appendix A) after which the next statement would fail as well: connection, resources,
+#: operator, system, internal error.
 BROKEN: Final = ("08", "53", "57", "58", "XX")
 
 replica_monitor = Monitor(LagProbe().measure)
-#: Where the reads of the block go that is being executed; None: they are in no such block.
+#: Database of the current `reading()` block. None: no block.
 _database: ContextVar[str | None] = ContextVar("payouts_replica_database", default=None)
 
 
 class ReplicaRouter:
-    """Django asks it where a query goes."""
+    """Django's database router."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
         del model, hints
@@ -46,7 +46,7 @@ class ReplicaRouter:
         return PRIMARY
 
     def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
-        """Both are the same data."""
+        """Both hold the same data."""
         del first, second, hints
         return True
 
@@ -56,20 +56,20 @@ class ReplicaRouter:
 
 
 def is_configured() -> bool:
-    """Say whether this installation has a replica."""
+    """Return whether there is a replica."""
     return REPLICA in connections.settings
 
 
 def health(*, patience_seconds: float = 0.0) -> Health:
-    """Return what is known of the replica; where nothing is yet, wait for the first look at it for so long."""
+    """Return the replica's health. If there is none yet, wait up to `patience_seconds`."""
     return replica_monitor.health(patience_seconds=patience_seconds)
 
 
 def choose() -> str:
-    """Return the alias of the database that a read which may be a little old goes to now.
+    """Return the alias of the database for a read that may be a little old.
 
-    Inside a block of `reading()` that of the block. Inside a transaction on the primary it is the primary, for who has
-    written there wants to read what he wrote.
+    Inside a block of `reading()` it is that of the block. Inside a transaction on the primary it is the primary, so
+    that the transaction reads its own writes.
     """
     if (chosen := _database.get()) is not None:
         return chosen
@@ -82,8 +82,8 @@ def choose() -> str:
 def reading() -> Iterator[str]:
     """Send the reads of this block where `choose()` says, and yield that alias.
 
-    All of them go to the same database. It may fail in the middle of them: `read` helps. A generator that hands out
-    rows must enter the block itself, and is inside of it whenever it is not running; `.using(choose())` is simpler.
+    All of them go to the same database. If it may fail halfway, use `read`. A generator of rows must enter the block
+    itself, and leaves its caller inside the block between rows; `.using(choose())` is simpler.
     """
     with _reading_from(choose()) as database:
         yield database
@@ -92,7 +92,7 @@ def reading() -> Iterator[str]:
 def read(function: Callable[[], Result]) -> Result:
     """Call the function inside `reading()`, and once more on the primary if the replica fails.
 
-    So a request never fails because an optional machine did. The function only reads, and may be called twice.
+    So a request never fails because of an optional machine. The function only reads, and may run twice.
     """
     with reading() as database:
         if database == PRIMARY:
@@ -108,7 +108,7 @@ def read(function: Callable[[], Result]) -> Result:
 
 
 def report(error: DatabaseError | InterfaceError) -> None:
-    """Note that a read from the replica has failed with this. If its connection or its server did, it is out of use."""
+    """Log a failed read. If the connection or the server failed, take the replica out of use."""
     sqlstate = _sqlstate(error)
     logger.warning("replica.read.failed", extra={"sqlstate": sqlstate, "error": monitor.sentence(error)})
     if isinstance(error, OperationalError | InterfaceError) and (sqlstate is None or sqlstate.startswith(BROKEN)):
