@@ -35,7 +35,7 @@ from unfold.widgets import (
 from accounts import errors, services
 from accounts.fields import LineField, MerchantField
 from accounts.models import Merchant, MerchantAPIKey, Mode, Scope, every_scope, validate_network
-from backoffice.base import KeptForAudit
+from backoffice.base import AuditedModelAdmin
 from rest import texts
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class MerchantForm(forms.ModelForm):
 
 
 @admin.register(Merchant)
-class MerchantAdmin(KeptForAudit):
+class MerchantAdmin(AuditedModelAdmin):
     form = MerchantForm
     list_display = ("name", "show_status", "require_idempotency_key", "created_at")
     list_filter = (("is_active", BooleanRadioFilter),)
@@ -151,10 +151,10 @@ class RotateForm(forms.Form):
 
 
 @admin.register(MerchantAPIKey)
-class MerchantAPIKeyAdmin(KeptForAudit):
+class MerchantAPIKeyAdmin(AuditedModelAdmin):
     """Issue, look at, rename, rotate and revoke API keys. The secret is on the page that answers the issuing, once."""
 
-    unsearchable = frozenset({"hashed_key"})
+    denied_lookups = frozenset({"hashed_key"})
     form = RenameForm
     list_display = ("name", "prefix", "merchant", "show_mode", "show_status", "expiry_date", "last_used_at", "created")
     list_select_related = ("merchant",)
@@ -349,7 +349,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, KeptForAudit):
+class UserAdmin(DjangoUserAdmin, AuditedModelAdmin):
     """Who may come in here. A user who leaves is deactivated: what he did stays under his name."""
 
     form = UserChangeForm
@@ -359,5 +359,5 @@ class UserAdmin(DjangoUserAdmin, KeptForAudit):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, KeptForAudit):
+class GroupAdmin(DjangoGroupAdmin, AuditedModelAdmin):
     pass

@@ -48,7 +48,7 @@ class StrictChangeList(ChangeList):
             raise IncorrectLookupParameters(error) from error
 
 
-class KeptForAudit(ModelAdmin):
+class AuditedModelAdmin(ModelAdmin):
     """What is true for everything in the admin: no delete, no count for each choice of a filter, no prying filters."""
 
     show_facets = admin.ShowFacets.NEVER
@@ -56,14 +56,14 @@ class KeptForAudit(ModelAdmin):
     list_per_page = 50
     empty_value_display = "-"
     #: Fields that no query parameter may ask about: answers to `?field__startswith=` would spell them out.
-    unsearchable: ClassVar[frozenset[str]] = frozenset()
+    denied_lookups: ClassVar[frozenset[str]] = frozenset()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         del request, obj
         return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        if lookup.split("__", maxsplit=1)[0] in self.unsearchable:
+        if lookup.split("__", maxsplit=1)[0] in self.denied_lookups:
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -112,7 +112,7 @@ class UncountedChangeList(StrictChangeList):
         self.full_result_count = self.result_count
 
 
-class ReadOnly(KeptForAudit):
+class ReadOnlyModelAdmin(AuditedModelAdmin):
     """Shows rows that only the platform itself writes."""
 
     show_full_result_count = False

@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.decorators import display
 
 from accounts.admin import MODE_LABELS
-from backoffice.base import ReadOnly
+from backoffice.base import ReadOnlyModelAdmin
 from idempotency import keys
 from idempotency.models import IdempotencyRecord
 
@@ -21,10 +21,10 @@ KEY_SHOWN_CHARACTERS = 36
 
 
 @admin.register(IdempotencyRecord)
-class IdempotencyRecordAdmin(ReadOnly):
+class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
     """What was asked for and answered with which Idempotency-Key. The stored body stays out: the resource says more."""
 
-    unsearchable = frozenset({"response_body", "response_headers"})
+    denied_lookups = frozenset({"response_body", "response_headers"})
     list_display = (
         "created_at",
         "show_key",

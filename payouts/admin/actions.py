@@ -22,7 +22,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.fields import LineField
-from backoffice.base import ReadOnly
+from backoffice.base import ReadOnlyModelAdmin
 from payouts import attempts, errors, money, operators, recipient_details
 from payouts.engine import claims
 from payouts.models import Payout
@@ -154,7 +154,7 @@ ACKNOWLEDGE: Final = Act(
 ACTS: Final = (RETRY, MARK_PAID, MARK_FAILED, ASK, ACKNOWLEDGE)
 
 
-class OperatedPayouts(ReadOnly):
+class OperatedPayouts(ReadOnlyModelAdmin):
     """The acts, as buttons on the page of a payout; each where it is possible, for users who may."""
 
     actions_detail: ClassVar = [act.name for act in ACTS]

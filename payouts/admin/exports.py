@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from accounts.admin import MODE_LABELS
-from backoffice.base import ReadOnly
+from backoffice.base import ReadOnlyModelAdmin
 from payouts.models import Export, ExportStatus
 
 STATUS_LABELS = {
@@ -22,7 +22,7 @@ STATUS_LABELS = {
 }
 
 
-class ExportAdmin(ReadOnly):
+class ExportAdmin(ReadOnlyModelAdmin):
     # Ids rise with time.
     list_display = (
         "created_at", "merchant", "actor", "kind", "format", "show_mode", "show_status", "rows_count", "finished_at",
@@ -37,7 +37,7 @@ class ExportAdmin(ReadOnly):
         ("What was made", {"fields": ("show_status", "rows_count", "show_amounts", "size_bytes", "sha256", "error")}),
         ("Times", {"fields": ("created_at", "started_at", "finished_at", "expires_at", "attempts_count")}),
     )
-    unsearchable: ClassVar = frozenset({"lease_token", "filters", "amounts"})
+    denied_lookups: ClassVar = frozenset({"lease_token", "filters", "amounts"})
 
     @display(description="Status", label=STATUS_LABELS)
     def show_status(self, export: Export) -> str:

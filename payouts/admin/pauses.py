@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from accounts.fields import MerchantField
-from backoffice.base import KeptForAudit
+from backoffice.base import AuditedModelAdmin
 from payouts import errors
 from payouts.admin import actions as operator_admin
 from payouts.engine import pauses
@@ -61,7 +61,7 @@ class PauseForm(forms.ModelForm):
         return cleaned
 
 
-class PauseAdmin(KeptForAudit):
+class PauseAdmin(AuditedModelAdmin):
     """Pause and resume the sending. A pause is never edited: it has an end."""
 
     list_display = ("show_scope", "show_state", "reason", "actor", "created_at", "ended_by", "ended_at")

@@ -188,7 +188,7 @@ class CallbackInline(HistoryInline):
 
 @admin.register(Payout)
 class PayoutAdmin(summary.SummaryPage, actions.OperatedPayouts):
-    unsearchable = frozenset({"lease_token"})
+    denied_lookups = frozenset({"lease_token"})
     list_display = ("created_at", "id", "merchant", "show_amount", "show_status", "show_mode", "reference")
     list_display_links = ("created_at", "id")
     list_select_related = ("merchant",)

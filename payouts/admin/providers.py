@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
-from backoffice.base import ReadOnly
+from backoffice.base import ReadOnlyModelAdmin
 from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
 from rest import ids
 
@@ -80,13 +80,13 @@ class ResultFilter(RadioFilter):
         return queryset.filter(result=self.value(), id__gt=newest - SEARCHED_MAX)
 
 
-class ProviderCallbackAdmin(ReadOnly):
+class ProviderCallbackAdmin(ReadOnlyModelAdmin):
     list_display = ("received_at", "provider", "event_id", "show_result", "applied_at", "show_payout")
     list_filter = (ResultFilter,)
     search_fields = ("payout__id",)
     search_help_text = "The whole id of a payout"
     fields = ("provider", "event_id", "received_at", "show_result", "applied_at", "show_payout", "show_body")
-    unsearchable = frozenset({"body"})
+    denied_lookups = frozenset({"body"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCallback]:
         return with_beginning(super().get_queryset(request))
@@ -119,7 +119,7 @@ class ProviderCallbackAdmin(ReadOnly):
         return show_body(callback)
 
 
-class ProviderCircuitAdmin(ReadOnly):
+class ProviderCircuitAdmin(ReadOnlyModelAdmin):
     """There is a row for each provider that has ever failed."""
 
     list_display = ("provider", "show_state", "failures_count", "opened_at", "retry_at")

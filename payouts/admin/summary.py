@@ -24,7 +24,7 @@ from unfold.widgets import (
 
 from accounts.fields import MerchantField
 from accounts.models import Merchant, Mode
-from backoffice.base import ReadOnly
+from backoffice.base import ReadOnlyModelAdmin
 from payouts.filters import fields, filterset
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -92,7 +92,7 @@ class SummaryForm(forms.Form):
             self.add_error(None, f"{name}: {message}" if name else message)
 
 
-class SummaryPage(ReadOnly):
+class SummaryPage(ReadOnlyModelAdmin):
     """The page, and its button on the list."""
 
     actions_list: ClassVar = ["figures"]
