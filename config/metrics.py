@@ -13,8 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts.engine import backlog as reporting
-from payouts.engine import heartbeats
+from payouts.engine import backlog, heartbeats
 from payouts.summaries import rollup
 from postgres.replica import routing
 
@@ -26,16 +25,14 @@ class BacklogCollector(Collector):
     """What waits for the platform, and for how long: the figures that tell whether payouts get out."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        backlog = reporting.backlog()
-        yield _gauge("payouts_due", "Payouts with which something should have happened by now.", backlog["due"])
+        counts = backlog.backlog()
+        yield _gauge("payouts_due", "Payouts with which something should have happened by now.", counts["due"])
         yield _gauge(
-            "payouts_overdue_seconds",
-            "Seconds for which the oldest of them has been due.",
-            backlog["overdue_seconds"],
+            "payouts_overdue_seconds", "Seconds for which the oldest of them has been due.", counts["overdue_seconds"]
         )
-        yield _gauge("payouts_held", "Payouts held back by a pause or a provider in trouble.", backlog["held"])
+        yield _gauge("payouts_held", "Payouts held back by a pause or a provider in trouble.", counts["held"])
         yield _gauge(
-            "payouts_callbacks_waiting", "Callbacks of providers that are not applied yet.", backlog["callbacks"]
+            "payouts_callbacks_waiting", "Callbacks of providers that are not applied yet.", counts["callbacks"]
         )
         age_seconds = heartbeats.age_seconds()
         # No figure at all where there never was a sweeper: an alert on its absence is what that asks for.
@@ -47,7 +44,7 @@ class AlarmsCollector(Collector):
     """What waits for a person."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        alarms = reporting.alarms()
+        alarms = backlog.alarms()
         yield _gauge(
             "payouts_requires_attention",
             "Payouts of which it is not known whether their money moved.",

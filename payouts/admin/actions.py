@@ -1,6 +1,6 @@
 """What an operator may do with a payout in the admin, and what all of an operator's pages keep to.
 
-Each act has a page of its own that says what will happen and asks for the reason. Only its POST does something.
+Each action has a page of its own that says what will happen and asks for the reason. Only its POST does something.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def actor_of(request: HttpRequest) -> str:
 
 
 @contextmanager
-def telling_refusals(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> Iterator[None]:
+def refusals_as_messages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> Iterator[None]:
     """Show a refusal as a message on the next page. Nothing was written then."""
     try:
         yield
@@ -56,7 +56,7 @@ def may_operate(request: HttpRequest) -> bool:
 
 
 def reason_field(help_text: str) -> forms.CharField:
-    """Return the field that every act has."""
+    """Return the field that every action has."""
     return LineField(
         max_length=attempts.MESSAGE_LENGTH_MAX,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -64,22 +64,22 @@ def reason_field(help_text: str) -> forms.CharField:
     )
 
 
-class ActForm(forms.Form):
+class ActionForm(forms.Form):
     reason = reason_field(
         "It should name the evidence, such as a line of the bank's statement. It is kept for ever, with your name; the "
         "merchant can read it."
     )
     #: What the payout was like when the page was opened.
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    expected_version = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
-def seen_in(payout: Payout) -> str:
+def version_of(payout: Payout) -> str:
     """Return what changes with every change of the payout, and with every word about it."""
     return f"{payout.version}.{payout.attempts_count}"
 
 
 @dataclass(frozen=True)
-class Act:
+class OperatorAction:
     """What an operator may do with a payout."""
 
     #: The last part of the page's address, and the name of the method of the admin.
@@ -115,28 +115,28 @@ def _is_contradicted(payout: Payout) -> bool:
     return payout.contradicted_at is not None
 
 
-RETRY: Final = Act(
+RETRY: Final = OperatorAction(
     "retry",
     "Retry",
     _may_be_retried,
     operators.retry_payout,
     "The payout is pending again: it is sent as soon as nothing holds it back.",
 )
-MARK_PAID: Final = Act(
+MARK_PAID: Final = OperatorAction(
     "mark_paid",
     "Mark as paid",
     _may_be_marked_paid,
     partial(operators.resolve_payout, target=PayoutStatus.PAID),
     "The payout is paid.",
 )
-MARK_FAILED: Final = Act(
+MARK_FAILED: Final = OperatorAction(
     "mark_failed",
     "Mark as failed",
     _may_be_marked_failed,
     partial(operators.resolve_payout, target=PayoutStatus.FAILED),
     "The payout has failed.",
 )
-ASK: Final = Act(
+ASK: Final = OperatorAction(
     "ask",
     "Ask provider now",
     _may_be_asked_about,
@@ -144,20 +144,20 @@ ASK: Final = Act(
     "The provider is being asked. Reload this page to see its answer among the attempts.",
     is_dangerous=False,
 )
-ACKNOWLEDGE: Final = Act(
+ACKNOWLEDGE: Final = OperatorAction(
     "acknowledge",
     "Acknowledge contradiction",
     _is_contradicted,
     operators.acknowledge_contradiction,
     "The contradiction is acknowledged. The status is as it was.",
 )
-ACTS: Final = (RETRY, MARK_PAID, MARK_FAILED, ASK, ACKNOWLEDGE)
+ACTIONS: Final = (RETRY, MARK_PAID, MARK_FAILED, ASK, ACKNOWLEDGE)
 
 
 class OperatedPayouts(ReadOnlyModelAdmin):
-    """The acts, as buttons on the page of a payout; each where it is possible, for users who may."""
+    """The actions, as buttons on the page of a payout; each where it is possible, for users who may."""
 
-    actions_detail: ClassVar = [act.name for act in ACTS]
+    actions_detail: ClassVar = [action.name for action in ACTIONS]
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(self.has_view_permission(request) and may_operate(request))
@@ -166,7 +166,7 @@ class OperatedPayouts(ReadOnlyModelAdmin):
         if not self.has_operate_permission(request):
             return []
         payout = self.get_object(request, object_id)
-        possible = {act.name for act in ACTS if payout is not None and act.is_possible(payout)}
+        possible = {action.name for action in ACTIONS if payout is not None and action.is_possible(payout)}
         return [button for button in super().get_actions_detail(request, object_id) if button.path in possible]
 
     @action(description=RETRY.title, icon="replay", permissions=["operate"], variant=ActionVariant.DANGER)
@@ -189,55 +189,57 @@ class OperatedPayouts(ReadOnlyModelAdmin):
     def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(request, object_id, ACKNOWLEDGE)
 
-    def _act(self, request: HttpRequest, object_id: str, act: Act) -> HttpResponse:
+    def _act(self, request: HttpRequest, object_id: str, action: OperatorAction) -> HttpResponse:
         payout: Payout | None = self.get_object(request, object_id)
         if payout is None:
             raise Http404
         if request.method == "POST":
-            form = ActForm(request.POST)
+            form = ActionForm(request.POST)
             if form.is_valid():
-                self._do(request, payout, act, **form.cleaned_data)
+                self._do(request, payout, action, **form.cleaned_data)
                 return HttpResponseRedirect(_address_of(payout))
-        elif act.is_possible(payout):
-            form = ActForm(initial={"seen": seen_in(payout)})
+        elif action.is_possible(payout):
+            form = ActionForm(initial={"expected_version": version_of(payout)})
         else:
-            message = f"{act.title}: not possible as the payout is now."
+            message = f"{action.title}: not possible as the payout is now."
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(_address_of(payout))
-        return self._show_act(request, payout, act, form)
+        return self._show(request, payout, action, form)
 
-    def _do(self, request: HttpRequest, payout: Payout, act: Act, *, reason: str, seen: str) -> None:
-        with telling_refusals(self, request):
+    def _do(
+        self, request: HttpRequest, payout: Payout, action: OperatorAction, *, reason: str, expected_version: str
+    ) -> None:
+        with refusals_as_messages(self, request):
             with transaction.atomic():
-                _require_unchanged(payout, seen)
-                act.do(payout, actor=actor_of(request), reason=reason)
-                self.log_change(request, payout, f"{act.title}: {reason}")
-            self.message_user(request, act.done, messages.SUCCESS)
+                _require_unchanged(payout, expected_version)
+                action.do(payout, actor=actor_of(request), reason=reason)
+                self.log_change(request, payout, f"{action.title}: {reason}")
+            self.message_user(request, action.done, messages.SUCCESS)
 
-    def _show_act(self, request: HttpRequest, payout: Payout, act: Act, form: ActForm) -> HttpResponse:
+    def _show(self, request: HttpRequest, payout: Payout, action: OperatorAction, form: ActionForm) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": act.title,
+            "title": action.title,
             "opts": self.opts,
             "original": payout,
             "payout": payout,
             "amount": f"{money.format_amount(payout.amount, payout.currency)} {payout.currency}",
             "recipient": recipient_details.label(payout.recipient_details),
-            "act": act,
+            "action": action,
             "form": form,
             "back": _address_of(payout),
         }
-        return TemplateResponse(request, "admin/payouts/payout/act.html", context)
+        return TemplateResponse(request, "admin/payouts/payout/action.html", context)
 
 
-def _require_unchanged(payout: Payout, seen: str) -> None:
+def _require_unchanged(payout: Payout, expected_version: str) -> None:
     """Refuse what was decided by a page that is out of date. Keeps the payout as it is until the transaction ends.
 
     In the meantime another operator may have had it sent again, or the provider may have said more. This is also what
     makes a form that is sent twice harmless.
     """
     current = Payout.objects.select_for_update().get(pk=payout.pk)
-    if seen_in(current) != seen:
+    if version_of(current) != expected_version:
         raise errors.PayoutChanged(
             "Nothing was done: something has happened to this payout since you opened the page. Look at it again."
         )

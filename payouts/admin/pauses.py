@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 from accounts.fields import MerchantField
 from backoffice.base import AuditedModelAdmin
 from payouts import errors
-from payouts.admin import actions as operator_admin
+from payouts.admin import actions
 from payouts.engine import pauses
 from payouts.models import Pause
 
@@ -41,7 +41,7 @@ class PauseForm(forms.ModelForm):
         choices=lambda: [("", "Select value"), *((name, name) for name in pauses.providers())],
         widget=UnfoldAdminSelectWidget,
     )
-    reason = operator_admin.reason_field("For the others who operate this installation. Merchants do not see it.")
+    reason = actions.reason_field("For the others who operate this installation. Merchants do not see it.")
 
     class Meta:
         model = Pause
@@ -83,7 +83,7 @@ class PauseAdmin(AuditedModelAdmin):
 
     def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         del obj
-        return bool(self.has_view_permission(request) and operator_admin.may_operate(request))
+        return bool(self.has_view_permission(request) and actions.may_operate(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_operate_permission(request)
@@ -107,8 +107,8 @@ class PauseAdmin(AuditedModelAdmin):
         pause = self.get_object(request, object_id)
         if pause is None or pause.ended_at is not None:
             return []
-        actions: list[Any] = super().get_actions_detail(request, object_id)
-        return actions
+        buttons: list[Any] = super().get_actions_detail(request, object_id)
+        return buttons
 
     @admin.display(description="What")
     def show_scope(self, pause: Pause) -> str:
@@ -133,7 +133,7 @@ class PauseAdmin(AuditedModelAdmin):
         form.save(commit=False)
         wanted = form.cleaned_data
         scope = pauses.Scope(merchant=wanted["merchant"], provider=wanted["provider"])
-        return pauses.pause(scope, actor=operator_admin.actor_of(request), reason=wanted["reason"])
+        return pauses.pause(scope, actor=actions.actor_of(request), reason=wanted["reason"])
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: Any) -> None:
         """Nothing is left to do: save_form has written it."""
@@ -150,10 +150,10 @@ class PauseAdmin(AuditedModelAdmin):
             raise Http404
         if request.method != "POST":
             return self._confirm(request, pause)
-        with operator_admin.telling_refusals(self, request):
+        with actions.refusals_as_messages(self, request):
             with transaction.atomic():
                 _require_in_force(pause)
-                pauses.resume(_scope_of(pause), actor=operator_admin.actor_of(request))
+                pauses.resume(_scope_of(pause), actor=actions.actor_of(request))
                 self.log_change(request, pause, "Resumed.")
             self.message_user(request, f"Resumed: {_scope_of(pause)}.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:payouts_pause_changelist"))

@@ -29,8 +29,7 @@ from unfold.forms import PaginationInlineFormSet
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import money
-from payouts.admin import actions, exports, providers, summary
-from payouts.admin import pauses as pause_admin
+from payouts.admin import actions, exports, pauses, providers, summary
 from payouts.engine import admission
 from payouts.models import (
     Export,
@@ -58,7 +57,7 @@ STATUS_LABELS = {
 CONTRADICTED_LABELS = {f"{label}, contradicted": "danger" for label in PayoutStatus.labels}
 
 admin.site.register(Export, exports.ExportAdmin)
-admin.site.register(Pause, pause_admin.PauseAdmin)
+admin.site.register(Pause, pauses.PauseAdmin)
 admin.site.register(ProviderCallback, providers.ProviderCallbackAdmin)
 admin.site.register(ProviderCircuit, providers.ProviderCircuitAdmin)
 
@@ -278,9 +277,9 @@ def _waiting(payout: Payout) -> dict[str, Any] | None:
     reason = admission.Holds.read().reason_for(payout)
     if reason is None:
         return None
-    pauses = Pause.objects.active().covering(payout.merchant_id, payout.provider).select_related("merchant")
+    active = Pause.objects.active().covering(payout.merchant_id, payout.provider).select_related("merchant")
     # Everything, then the merchant, then the provider: in the order in which the reason was chosen.
-    return {"reason": reason.label, "pauses": sorted(pauses, key=lambda pause: (pause.provider, bool(pause.merchant)))}
+    return {"reason": reason.label, "pauses": sorted(active, key=lambda pause: (pause.provider, bool(pause.merchant)))}
 
 
 def _lines(values: dict[str, Any]) -> SafeString:

@@ -23,7 +23,7 @@ from tests.support import database, racing
 
 MakePayout = Callable[..., Payout]
 ACTOR = "operator:member of Operators"
-EVERY_ACT = [act.name for act in actions.ACTS]
+EVERY_ACT = [act.name for act in actions.ACTIONS]
 CHANGED = "Nothing was done: something has happened to this payout since you opened the page. Look at it again."
 
 
@@ -130,7 +130,7 @@ class TestPermission:
     def test_sends_a_stranger_to_the_login(self, stuck_payout: Payout) -> None:
         address = pages.page_of(stuck_payout, "retry")
 
-        response = Client().post(address, {"reason": "line 7", "seen": actions.seen_in(stuck_payout)})
+        response = Client().post(address, {"reason": "line 7", "expected_version": actions.version_of(stuck_payout)})
 
         assert (response.status_code, response["Location"]) == (302, f"/admin/login/?next={address}")
 
@@ -166,7 +166,7 @@ class TestPage:
         assert response.status_code == 200
         assert words in text
         assert "10.50 EUR to Jane Doe, for acme, test mode" in text
-        assert f'value="{actions.seen_in(stuck_payout)}"' in text
+        assert f'value="{actions.version_of(stuck_payout)}"' in text
         assert everything_about(stuck_payout) == before
 
     def test_warns_that_the_merchant_believes_it_failed(self, operator: Client, failed_payout: Payout) -> None:
@@ -297,7 +297,7 @@ class TestActs:
 
         assert response.status_code == 200
         assert response.context["form"].errors["reason"] == [error]
-        assert f'value="{actions.seen_in(stuck_payout)}"' in response.content.decode()
+        assert f'value="{actions.version_of(stuck_payout)}"' in response.content.decode()
         assert everything_about(stuck_payout) == before
 
     def test_keeps_a_reason_of_500_characters_whole_and_escapes_it(
@@ -316,10 +316,10 @@ class TestActs:
 
 class TestRaces:
     def test_a_form_that_is_sent_twice_acts_once(self, operator: Client, stuck_payout: Payout) -> None:
-        seen = actions.seen_in(stuck_payout)
+        seen = actions.version_of(stuck_payout)
 
-        pages.act(operator, stuck_payout, "ask", seen=seen)
-        again = pages.act(operator, stuck_payout, "ask", seen=seen)
+        pages.act(operator, stuck_payout, "ask", version=seen)
+        again = pages.act(operator, stuck_payout, "ask", version=seen)
 
         assert pages.messages(again)[-1] == ("error", CHANGED)
         assert database.attempts(stuck_payout) == [(1, "operator", "asked", "")]
@@ -327,12 +327,12 @@ class TestRaces:
     def test_refuses_what_was_decided_before_another_operator_acted(
         self, operator: Client, stuck_payout: Payout
     ) -> None:
-        seen = actions.seen_in(stuck_payout)
+        seen = actions.version_of(stuck_payout)
         operators.retry_payout(stuck_payout, actor="operator:other", reason="line 8")
         processing.process(stuck_payout.pk)
         before = everything_about(stuck_payout)
 
-        response = pages.act(operator, stuck_payout, "mark_failed", seen=seen)
+        response = pages.act(operator, stuck_payout, "mark_failed", version=seen)
 
         assert pages.messages(response) == [("error", CHANGED)]
         assert everything_about(stuck_payout) == before
@@ -340,10 +340,10 @@ class TestRaces:
     def test_refuses_what_was_decided_before_the_provider_said_more(
         self, operator: Client, contradicted_payout: Payout
     ) -> None:
-        seen = actions.seen_in(contradicted_payout)
+        seen = actions.version_of(contradicted_payout)
         Payout.objects.filter(pk=contradicted_payout.pk).update(attempts_count=contradicted_payout.attempts_count + 1)
 
-        response = pages.act(operator, contradicted_payout, "acknowledge", seen=seen)
+        response = pages.act(operator, contradicted_payout, "acknowledge", version=seen)
 
         assert pages.messages(response) == [("error", CHANGED)]
         assert Payout.objects.get().contradicted_at is not None
@@ -352,7 +352,7 @@ class TestRaces:
     def test_refuses_a_form_that_does_not_say_what_was_seen(
         self, operator: Client, stuck_payout: Payout, seen: str
     ) -> None:
-        response = pages.act(operator, stuck_payout, "mark_paid", seen=seen)
+        response = pages.act(operator, stuck_payout, "mark_paid", version=seen)
 
         assert pages.messages(response) == [("error", CHANGED)]
         assert Payout.objects.get().status == "requires_attention"

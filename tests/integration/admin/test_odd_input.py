@@ -334,7 +334,7 @@ class TestForms:
             "date_joined_0",
             "date_joined_1",
         ]
-        form = dict.fromkeys([*names, "reason", "seen", "password1", "password2", "permissions"], value)
+        form = dict.fromkeys([*names, "reason", "expected_version", "password1", "password2", "permissions"], value)
 
         assert statuses_of(superuser, iter(addresses), form=form) == {}
 
