@@ -1,4 +1,4 @@
-"""How a network address is written by proxies: with a port, in brackets, in quotes, with a zone. Pure."""
+"""Network addresses as proxies write them: with a port, in brackets, in quotes, with a zone. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-# An IPv6 address has its port outside of brackets. Without them, a colon is part of the address.
+# The port of an IPv6 address follows the brackets. Without brackets, a colon is part of the address.
 BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[^\]\s]+)?)\](?::[0-9]{1,5})?")
 IPV4_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]{1,5}")
 
 
 def parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that the text names, or None if it cannot be read.
+    """Return the address, or None if the text is not an address.
 
-    The zone of a link-local address is dropped: it is a name of the proxy's own interface. An IPv4 address is returned
-    as such, however a server that listens on IPv6 writes it (::ffff:203.0.113.7).
+    The zone of a link-local address is dropped: it names an interface of the proxy. An IPv4 address that a server on
+    IPv6 writes as ::ffff:203.0.113.7 is returned as IPv4.
     """
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':

@@ -1,6 +1,6 @@
 """The admin of merchants, API keys, users and groups.
 
-Nothing is deleted here: what is no longer wanted is suspended, revoked or deactivated, and stays for the audit.
+Nothing is deleted here. Rows are suspended, revoked or deactivated, and kept for the audit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MODE_LABELS = {Mode.LIVE.label: "warning", Mode.TEST.label: "info"}
 
 
 class MerchantForm(forms.ModelForm):
-    """Takes a name that an earlier version took, if it is not changed: its merchant can be suspended at once."""
+    """Accepts an unchanged name that only an earlier version accepted, so that its merchant can be suspended."""
 
     class Meta:
         field_classes: ClassVar = {"name": LineField}
@@ -65,7 +65,7 @@ class MerchantAdmin(AuditedModelAdmin):
     form = MerchantForm
     list_display = ("name", "show_status", "require_idempotency_key", "created_at")
     list_filter = (("is_active", BooleanRadioFilter),)
-    # get_search_results does it; without it there would be no search box.
+    # For the search box; get_search_results does the search.
     search_fields = ("name",)
     search_help_text = "Name"
     ordering = ("name",)
@@ -88,7 +88,7 @@ class MerchantAdmin(AuditedModelAdmin):
     def save_model(self, request: HttpRequest, obj: Merchant, form: forms.ModelForm[Merchant], change: Any) -> None:
         del request
         if change:
-            # Only what was changed here: another administrator may have suspended it meanwhile.
+            # Only the changed fields: another administrator may have suspended the merchant since.
             services.save_merchant(obj, update_fields=[*form.changed_data, "updated_at"])
             return
         created = services.create_merchant(obj.name, require_idempotency_key=obj.require_idempotency_key)
@@ -96,9 +96,9 @@ class MerchantAdmin(AuditedModelAdmin):
 
 
 class IssueForm(forms.ModelForm):
-    """What an API key may do, which is settled when it is issued and never changed."""
+    """The rights of an API key. They are set when the key is issued and never changed."""
 
-    # Each is compared with the caller's address at every request.
+    # Every request compares the caller's address with each network.
     NETWORKS_MAX = 50
 
     scopes = forms.MultipleChoiceField(
@@ -152,7 +152,7 @@ class RotateForm(forms.Form):
 
 @admin.register(MerchantAPIKey)
 class MerchantAPIKeyAdmin(AuditedModelAdmin):
-    """Issue, look at, rename, rotate and revoke API keys. The secret is on the page that answers the issuing, once."""
+    """Issue, show, rename, rotate and revoke API keys. The page after issuing shows the secret, once."""
 
     denied_lookups = frozenset({"hashed_key"})
     form = RenameForm
@@ -164,7 +164,7 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
         ("merchant", AutocompleteSelectFilter),
     )
     list_fullwidth = True
-    # get_search_results does it; without them there would be no search box.
+    # For the search box; get_search_results does the search.
     search_fields = ("prefix", "name", "merchant__name")
     search_help_text = "Prefix, name or merchant"
     autocomplete_fields = ("merchant",)
@@ -203,11 +203,11 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
         return [name for name in fields if name != "name"] if obj else []
 
     def has_rotate_permission(self, request: HttpRequest, obj: MerchantAPIKey | None = None) -> bool:
-        """A rotation issues one key and ends another. Named by method: a check of a codename would ask the database."""
+        """A rotation adds one key and changes another. A check by codename would query the database."""
         return bool(self.has_add_permission(request) and self.has_change_permission(request, obj))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        # An address that was typed may hold what is no id at all.
+        # A typed address may hold something that is not an id.
         api_key: MerchantAPIKey | None = self.get_object(request, object_id)
         if api_key is None or api_key.revoked:
             return []
@@ -263,7 +263,7 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
     def save_model(self, request: HttpRequest, obj: MerchantAPIKey, form: Any, change: Any) -> None:
         del request, form
         if change:
-            # Nothing but the name: the whole row would undo a revocation that happened meanwhile.
+            # Only the name: saving the whole row would undo a concurrent revocation.
             obj.save(update_fields=["name"])
 
     def response_add(
@@ -288,7 +288,7 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
             message = "A revoked or expired API key cannot be rotated. Issue a new one."
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(self._address(api_key))
-        # Read again: it ends with the overlap now.
+        # Read again: the expiry has changed.
         return self._show_secret(request, successor, secret, replaced=self._find(request, object_id))
 
     @action(description="Revoke", icon="block", permissions=["change"], variant=ActionVariant.DANGER)
@@ -327,7 +327,7 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
         return TemplateResponse(request, "admin/accounts/merchantapikey/confirm.html", context)
 
     def _show_secret(self, request: HttpRequest, api_key: MerchantAPIKey, secret: str, **extra: Any) -> HttpResponse:
-        """Answer with the secret in the body of this one response, which nothing keeps."""
+        """Show the secret in this one response, which is not stored."""
         context = {
             **self.admin_site.each_context(request),
             "title": "API key issued",
@@ -342,7 +342,7 @@ class MerchantAPIKeyAdmin(AuditedModelAdmin):
         return TemplateResponse(request, "admin/accounts/merchantapikey/secret.html", context, headers=headers)
 
 
-# The library's own keys belong to nobody, and authentication knows nothing of them.
+# The library's own keys have no merchant, and authentication ignores them.
 admin.site.unregister(APIKey)
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -350,7 +350,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, AuditedModelAdmin):
-    """Who may come in here. A user who leaves is deactivated: what he did stays under his name."""
+    """Users of the admin. A user who leaves is deactivated, so that the history keeps the name."""
 
     form = UserChangeForm
     add_form = UserCreationForm

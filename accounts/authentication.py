@@ -1,7 +1,7 @@
-"""Who is calling: an API key and its merchant, in one query.
+"""Authentication by API key: the key and its merchant, in one query.
 
-The library's own `get_from_key` lets an expired key through, so each reason to refuse is checked here. A reason is
-told only to a caller who has shown the right secret; to all others a key is simply invalid.
+The library's own `get_from_key` accepts an expired key, so each reason to refuse is checked here. Only a caller with
+the right secret learns the reason. For all other callers the key is invalid.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from accounts.models import Merchant, MerchantAPIKey
 
 SCHEME = "Api-Key"
 
-# Eight characters of prefix and 32 of secret, as the library generates them. Nothing else reaches the database.
+# Eight characters of prefix and 32 of secret, as the library generates them. Other text is not looked up.
 API_KEY = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}")
 
-# Precise enough to find keys that nobody uses, and one write a minute instead of one a request.
+# Precise enough to find unused keys; one write a minute instead of one a request.
 LAST_USED_PRECISION = timedelta(minutes=1)
 
 
@@ -71,24 +71,24 @@ def _note_use(api_key: MerchantAPIKey, *, now: datetime) -> None:
     stale = now - LAST_USED_PRECISION
     if api_key.last_used_at is not None and api_key.last_used_at > stale:
         return
-    # The condition again: of many requests at once one writes, the others find nothing to do.
+    # The same condition in SQL: of many concurrent requests only one writes.
     unused = Q(last_used_at__isnull=True) | Q(last_used_at__lte=stale)
     MerchantAPIKey.objects.filter(unused, pk=api_key.pk).update(last_used_at=now)
     api_key.last_used_at = now
 
 
 def api_key_of(request: Request) -> MerchantAPIKey:
-    """Return the key that was shown; HasScope has let nobody through without one."""
+    """Return the API key of the request. HasScope refuses requests without one."""
     assert isinstance(request.auth, MerchantAPIKey)
     return request.auth
 
 
 def client_address(request: Request) -> str:
-    """Return the caller's network address in its plain form, or nothing if it cannot be read.
+    """Return the caller's network address in its plain form, or an empty text if it cannot be parsed.
 
-    Each trusted proxy appends the address that it saw to X-Forwarded-For, so the caller is as many places from the
-    right as there are trusted proxies (PAYOUTS_TRUSTED_PROXIES). What stands further left is the caller's own word.
-    `Forwarded` (RFC 7239) is not read: a proxy that does not know it hands on the caller's.
+    Each trusted proxy appends the address of its client to X-Forwarded-For. So with n trusted proxies
+    (PAYOUTS_TRUSTED_PROXIES) the caller is the n-th from the right. The caller can forge everything to the left.
+    `Forwarded` (RFC 7239) is not read: a proxy that does not support it forwards the caller's header.
     """
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
     if settings.TRUSTED_PROXIES and len(forwarded) >= settings.TRUSTED_PROXIES:

@@ -14,11 +14,11 @@ from rest import texts
 class LineField(forms.CharField):
     """One line of text (rest/texts.py)."""
 
-    #: What an earlier version stored. It is taken again, so that the rest of the form can be changed.
+    #: Value that an earlier version stored. It is accepted, so that the rest of the form can be changed.
     kept: str = ""
 
     def to_python(self, value: Any) -> Any:
-        # First of all: Django cuts white space off, and with it characters that are to be refused.
+        # First: Django strips white space, and with it characters that must be refused.
         if isinstance(value, str) and value.strip() and value != self.kept:
             validate_line(value)
         return texts.normalised(super().to_python(value) or "")
@@ -26,7 +26,7 @@ class LineField(forms.CharField):
 
 class MerchantField(forms.ModelChoiceField):  # type: ignore[type-arg] # Only the stubs know its argument.
     def prepare_value(self, value: Any) -> Any:
-        """Show nothing for what is no id at all: the widget would look for it in the database, and fall over."""
+        """Return None if the value is not an id: the widget would query the database for it, and fail."""
         try:
             return uuid.UUID(str(super().prepare_value(value)))
         except ValueError:

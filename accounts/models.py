@@ -47,10 +47,10 @@ def validate_network(value: str) -> None:
 
 
 class MerchantQuerySet(models.QuerySet["Merchant"]):
-    """Every way to write a name writes its key as well."""
+    """Each method that writes a name also writes its key."""
 
     def named(self, name: str) -> list[Merchant]:
-        """Return the merchants of this name: one or none, but for what an earlier version has written meanwhile."""
+        """Return the merchants with this name: more than one only if an older version wrote during the upgrade."""
         key = names.key_of(name)
         if not key or not texts.is_storable(key):
             return []
@@ -58,7 +58,7 @@ class MerchantQuerySet(models.QuerySet["Merchant"]):
         return found + [merchant for merchant in self.without_key() if names.key_of(merchant.name) == key]
 
     def named_like(self, part: str) -> Self:
-        """Merchants whose name contains this, by the same rule."""
+        """Merchants whose name contains this text, by the same rule."""
         key = names.key_of(part)
         if not key or not texts.is_storable(part):
             return self.none()
@@ -69,7 +69,7 @@ class MerchantQuerySet(models.QuerySet["Merchant"]):
         return self.filter(keyed_name=models.F("name"))
 
     def without_key(self) -> Self:
-        """Merchants that a version before this one has created or renamed. It knows of no key."""
+        """Merchants that an older version created or renamed. Older versions write no key."""
         return self.exclude(keyed_name=models.F("name"))
 
     # The stubs spell the options out.
@@ -82,7 +82,7 @@ class MerchantQuerySet(models.QuerySet["Merchant"]):
 
     def update(self, **kwargs: Any) -> int:
         if "name" in kwargs:
-            # Of an expression there is no key. That is what bulk_update makes, too.
+            # An expression has no key. bulk_update passes an expression, too.
             if not isinstance(kwargs["name"], str):
                 raise TypeError("Give merchants a name that is known here, or save them one by one.")
             kwargs |= _name_columns(kwargs["name"])
@@ -95,16 +95,16 @@ def _name_columns(name: str) -> dict[str, str]:
 
 
 class Merchant(models.Model):
-    """The tenant: whose payouts, API keys and idempotency records these are."""
+    """The tenant: owner of payouts, API keys and idempotency records."""
 
-    # REST framework asks this of whoever authentication returns. A merchant is only ever returned by it.
+    # REST framework reads this attribute of request.user. Only authentication returns a merchant.
     is_authenticated: ClassVar[bool] = True
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, validators=[validate_merchant_name])
-    #: The name by the rule of accounts/names.py: what is unique, and what a name is looked up by.
+    #: Key of the name by the rule of accounts/names.py, for uniqueness and look-up.
     name_key = models.CharField(max_length=names.KEY_LENGTH_MAX, null=True, editable=False)  # noqa: DJ001 - NULL: never written
-    #: The name that the key was made of. A version before this one writes neither: the key is of no use then.
+    #: Name that the key was made from. Older versions write neither column; the key is then outdated.
     keyed_name = models.CharField(max_length=100, null=True, editable=False)  # noqa: DJ001 - NULL: never written
     is_active = models.BooleanField(
         "active", default=True, help_text="A suspended merchant's API keys are refused; its payouts under way go on."
@@ -119,9 +119,9 @@ class Merchant(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            # "ACME" beside "Acme" would be a trap for everybody who picks a merchant from a list.
+            # "ACME" beside "Acme" would be a trap for users who pick a merchant from a list.
             models.UniqueConstraint(fields=["name_key"], name="merchant_name_key_unique"),
-            # What the version before this one relies on.
+            # The previous version relies on it.
             models.UniqueConstraint(
                 Lower("name"),
                 name="merchant_name_unique",
@@ -153,12 +153,12 @@ class Merchant(models.Model):
         super().validate_constraints(exclude=exclude)
 
     def write_key(self) -> None:
-        """Set the columns that are made of the name, for the row to be written."""
+        """Set the columns that derive from the name. The caller saves the row."""
         for column, value in _name_columns(self.name).items():
             setattr(self, column, value)
 
     def key_stored_name(self) -> None:
-        """Write the key of the name as it is stored, unless the name has changed since it was read."""
+        """Write the key of the stored name, unless the name has changed since it was read."""
         stored = Merchant.objects.filter(pk=self.pk, name=self.name)
         stored.update(name_key=names.key_of(self.name), keyed_name=self.name)
 
@@ -167,7 +167,7 @@ class MerchantAPIKeyManager(BaseAPIKeyManager):
     def assign_key(self, obj: AbstractAPIKey) -> str:
         """Generate a key. The primary key stays a random id.
 
-        The library would make it of the prefix and the hash, and the hash would be in each URL of the admin.
+        The library would build it from prefix and hash, and each URL of the admin would show the hash.
         """
         key, prefix, hashed_key = self.key_generator.generate()
         obj.prefix, obj.hashed_key = prefix, hashed_key
@@ -175,7 +175,7 @@ class MerchantAPIKeyManager(BaseAPIKeyManager):
 
 
 class MerchantAPIKey(AbstractAPIKey):
-    """What a merchant's backend shows to prove who it is. The secret is kept as a hash and shown once."""
+    """The credential of a merchant's backend. The secret is stored as a hash and shown once."""
 
     # These replace what the library declares, which Django allows for an abstract base.
     objects = MerchantAPIKeyManager()  # type: ignore[assignment,misc]
@@ -216,7 +216,7 @@ class MerchantAPIKey(AbstractAPIKey):
         return self.expiry_date is not None and self.expiry_date <= now
 
     def allows_address(self, address: str) -> bool:
-        """Tell whether a caller from this address may use the key; one that cannot be read may not."""
+        """Tell whether a caller from this address may use the key. An unreadable address may not."""
         if not self.allowed_networks:
             return True
         caller = addresses.parse(address)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     # REST framework reads this class from its settings while that module is being imported.
     from rest_framework.views import APIView
 
-#: For each HTTP method the scopes of which the key needs one; an empty tuple: any key will do.
+#: Scopes by HTTP method. The key needs one of them; an empty tuple accepts any key.
 Scopes = Mapping[str, tuple[Scope, ...]]
 
 
@@ -22,9 +22,9 @@ class Scoped(Protocol):
 
 
 class HasScope(BasePermission):
-    """Lets a request through whose API key has one of the scopes that the view names for the method.
+    """Accepts a request if its API key has one of the scopes that the view names for the method.
 
-    A method that the view does not have is let through to be answered with 405.
+    A method that the view does not have is accepted, and answered with 405 later.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

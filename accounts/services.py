@@ -1,6 +1,6 @@
-"""What an administrator may ask for merchants and their API keys.
+"""Operations on merchants and their API keys.
 
-A key's secret is returned once, by the function that makes it, and is never stored or logged.
+The function that makes a key returns its secret once. The secret is never stored or logged.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rest import texts
 
 logger = logging.getLogger(__name__)
 
-#: The constraints of a merchant's name: by the rule of today, and by that of the version before.
+#: The constraints on a merchant's name: the current rule, and the rule of the previous version.
 _NAME_IS_TAKEN: Final = ("merchant_name_key_unique", "merchant_name_unique")
 
 
 def create_merchant(name: str, *, require_idempotency_key: bool = False) -> Merchant:
     """Create an active merchant.
 
-    Raises MerchantExists for a name that is taken by the rule of accounts/names.py, and ValidationError for one that is
+    Raises MerchantExists if the name is taken by the rule of accounts/names.py. Raises ValidationError if the name is
     blank, over 100 characters, not one line, partly invisible, or like an id.
     """
     merchant = Merchant(name=name, require_idempotency_key=require_idempotency_key)
-    # Before white space is cut off, and with it characters that are to be refused.
+    # Saving strips white space, and with it characters that must be refused.
     merchant.clean_fields()
     key_names()
     save_merchant(merchant, force_insert=True)
@@ -41,9 +41,9 @@ def create_merchant(name: str, *, require_idempotency_key: bool = False) -> Merc
 
 
 def save_merchant(merchant: Merchant, **options: Any) -> None:
-    """Save a merchant that is new or changed; the options are those of Model.save.
+    """Save a new or changed merchant. The options are those of Model.save.
 
-    Raises MerchantExists for a name that is taken. Nothing was written then, and the caller's transaction goes on.
+    Raises MerchantExists if the name is taken. Nothing is written then, and the caller's transaction stays usable.
     """
     try:
         with transaction.atomic():
@@ -55,9 +55,9 @@ def save_merchant(merchant: Merchant, **options: Any) -> None:
 
 
 def key_names() -> None:
-    """Give the merchants their key that a version before this one creates or renames while it is replaced.
+    """Write the name key of merchants that an older version created or renamed during the upgrade.
 
-    One whose name is taken by the rule stays without: looking for that name is refused as ambiguous then.
+    A merchant whose name is taken by the rule gets no key. A look-up of that name is then refused as ambiguous.
     """
     for merchant in Merchant.objects.without_key():
         try:
@@ -68,10 +68,10 @@ def key_names() -> None:
 
 
 def get_merchant(name_or_id: str) -> Merchant:
-    """Return the merchant of this id, in any spelling, or of this name by the rule of accounts/names.py.
+    """Return the merchant with this id (in any spelling) or this name (by the rule of accounts/names.py).
 
-    Raises MerchantNotFound, and MerchantAmbiguous if more than one fits: whoever pauses a merchant, or issues a key for
-    it, must never get another one.
+    Raises MerchantNotFound if none fits. Raises MerchantAmbiguous if more than one fits: a pause or an API key must
+    never go to the wrong merchant.
     """
     id_ = names.id_in(name_or_id)
     of_id = list(Merchant.objects.filter(pk=id_)) if id_ else []
@@ -95,9 +95,9 @@ def issue_api_key(
     expires_at: datetime | None = None,
     allowed_networks: Sequence[str] = (),
 ) -> tuple[MerchantAPIKey, str]:
-    """Issue a key and return it with its secret, which nobody can read again.
+    """Issue a key and return it with its secret, which cannot be read again.
 
-    Without scopes it has all of them. Raises APIKeyRequestInvalid for an unknown mode, scope or network, an empty
+    `scopes=None` gives the key all scopes. Raises APIKeyRequestInvalid for an unknown mode, scope or network, an empty
     list of scopes, an expiry that is not in the future, or a name that is blank, too long or not one line.
     """
     if expires_at is not None and expires_at <= timezone.now():
@@ -126,9 +126,9 @@ def _issue(api_key: MerchantAPIKey) -> tuple[MerchantAPIKey, str]:
 
 
 def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[MerchantAPIKey, str]:
-    """Issue a successor with the same rights and expiry now; the old key stays valid for the overlap, and no longer.
+    """Issue a successor with the same rights and expiry. The old key expires after the overlap, or earlier.
 
-    Raises APIKeyRevoked for a key that is revoked already, and APIKeyExpired for one that has expired.
+    Raises APIKeyRevoked if the key is revoked, and APIKeyExpired if the key has expired.
     Idempotency records belong to merchant and mode, so a rotation loses none.
     """
     with transaction.atomic():
@@ -140,7 +140,7 @@ def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[Merc
         ends_at = timezone.now() + overlap
         if old.expiry_date is None or old.expiry_date > ends_at:
             MerchantAPIKey.objects.filter(pk=old.pk).update(expiry_date=ends_at)
-        # Not checked again: the name may be one that is refused for new keys, and a rotation must not fail for that.
+        # Not validated: the name may break a newer rule, and a rotation must not fail because of that.
         successor = MerchantAPIKey(
             merchant=old.merchant,
             name=old.name,
@@ -153,7 +153,7 @@ def rotate_api_key(api_key: MerchantAPIKey, *, overlap: timedelta) -> tuple[Merc
 
 
 def revoke_api_key(api_key: MerchantAPIKey) -> bool:
-    """Revoke the key at once and for ever; tell whether it was still valid before."""
+    """Revoke the key permanently. Return False if the key was revoked before."""
     revoked = MerchantAPIKey.objects.filter(pk=api_key.pk, revoked=False).update(
         revoked=True, revoked_at=timezone.now()
     )

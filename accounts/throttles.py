@@ -1,7 +1,7 @@
-"""How many requests a minute one API key may make.
+"""The limit of requests a minute for one API key.
 
-The count is in Redis and fails open: a limit protects the platform from a runaway client, and a Redis that is away
-must not stop payouts. After a failure Redis is left alone for a while, so that an outage does not slow each request.
+The count is in Redis and fails open: the limit protects the platform from a runaway client, and an outage of Redis
+must not stop payouts. After a failure Redis is not asked for a while, so that an outage does not slow each request.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 
-# Redis on the same network answers in under a millisecond; what takes 100 is not well.
+# Redis on the same network answers in under a millisecond. A Redis that takes 100 is unhealthy.
 REDIS_TIMEOUT_SECONDS = 0.1
 
-# After a failure: long enough that an outage costs next to nothing, short enough that the limit is soon back.
+# Pause after a failure: long enough that an outage costs little, short enough that the limit is soon back.
 RETRY_REDIS_AFTER_SECONDS = 5.0
 
 
@@ -53,7 +53,7 @@ class APIKeyThrottle(BaseThrottle):
 
     @classmethod
     def _count(cls, prefix: str) -> int:
-        """Count this request and return how many there were in this window, or 0 where Redis cannot say."""
+        """Count this request. Return the count of this window, or 0 if Redis fails."""
         if time.monotonic() < cls._redis_left_alone_until:
             return 0
         name = f"payouts:throttle:{prefix}:{int(time.time()) // WINDOW_SECONDS}"

@@ -1,4 +1,4 @@
-"""The rule of rest/texts.py for the fields of models and forms: a refusal reads as a sentence there."""
+"""Validators for fields of models and forms, by the rules of rest/texts.py and accounts/names.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rest import texts
 
 
 def validate_line(value: str) -> None:
-    """Accept a text of one line in which something can be seen."""
+    """Accept one line of text with a visible character."""
     _refuse(texts.problem_of_line(value))
 
 
 def validate_merchant_name(value: str) -> None:
-    """Accept what a new merchant may be called."""
+    """Accept a name that a new merchant may have."""
     _refuse(names.problem_of(value))
 
 

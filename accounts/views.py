@@ -64,7 +64,7 @@ EXAMPLE = {
 
 class MeView(APIView):
     http_method_names = ["get", "head"]
-    # Whoever has a key may ask what it is.
+    # Any key may read its own rights.
     scopes: Scopes = {"GET": ()}
 
     @extend_schema(

@@ -22,7 +22,7 @@ KEY_SHOWN_CHARACTERS = 36
 
 @admin.register(IdempotencyRecord)
 class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
-    """What was asked for and answered with which Idempotency-Key. The stored body stays out: the resource says more."""
+    """The request and answer of each Idempotency-Key. The stored body is hidden: the resource says more."""
 
     denied_lookups = frozenset({"response_body", "response_headers"})
     list_display = (
@@ -53,19 +53,19 @@ class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyRecord]:
         records: QuerySet[IdempotencyRecord] = super().get_queryset(request)
-        # Up to 64 kB a row that nobody looks at.
+        # Up to 64 kB a row, and not shown.
         return records.defer("response_body", "response_headers")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[IdempotencyRecord], search_term: str
     ) -> tuple[QuerySet[IdempotencyRecord], bool]:
         del request
-        # A key may hold spaces and quotes, which the admin would take for two words.
+        # A key may hold spaces and quotes. The admin would split it into words.
         return (queryset.filter(key=keys.parse_address(search_term)) if search_term else queryset), False
 
     @admin.display(description="Key", ordering="key")
     def show_key(self, record: IdempotencyRecord) -> str:
-        """The beginning of a long one: with all of it, a row would be wider than any screen."""
+        """The beginning of a long key: a whole one would be wider than any screen."""
         return Truncator(record.key).chars(KEY_SHOWN_CHARACTERS)
 
     @display(description="Mode", label=MODE_LABELS)
@@ -86,7 +86,7 @@ class IdempotencyRecordAdmin(ReadOnlyModelAdmin):
         return self._link(record, record.resource_type)
 
     def _link(self, record: IdempotencyRecord, text: str) -> SafeString | str:
-        """Link to the page of whatever the request created or changed, if the admin has one for it."""
+        """Link to the page of the resource, if the admin has one."""
         if record.resource_id is None:
             return "-"
         site = self.admin_site

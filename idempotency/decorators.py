@@ -6,11 +6,10 @@
 
         def answer_again(self, resource_id: uuid.UUID) -> Response: ...
 
-The method gets the key as the keyword argument `idempotency_key` (None where there is none) and returns a Response of
-REST framework whose data has the `id` of the resource that was created or changed. Whatever it raises, and whatever it
-answers with 4xx or 5xx, leaves the key free. `answer_again` answers with the resource as it is now, for a retry that
-comes when the first answer is no longer kept. Both run in the transaction of the key and call nothing outside the
-database.
+The method gets the key as the keyword argument `idempotency_key` (None if there is none) and returns a Response of
+REST framework whose data has the `id` of the created or changed resource. An exception, or an answer with 4xx or 5xx,
+leaves the key free. `answer_again` answers with the current resource, for a retry after the first answer was purged.
+Both run in the transaction of the key and call nothing outside the database.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from rest import ids
 
 FIRST_ERROR_STATUS: Final = 400
 
-# Headers that belong to the answer's content. All others (Date, X-Request-Id, RateLimit) are fresh on a replay.
+# Headers that belong to the content. A replay sets all others (Date, X-Request-Id, RateLimit) again.
 STORED_HEADERS: Final = ("Location", "ETag")
 CONTENT_TYPE: Final = "application/json"
 
 
 class IdempotentView(Protocol):
-    """What a view with a decorated method has beside it."""
+    """A view with a decorated method."""
 
     def answer_again(self, resource_id: uuid.UUID) -> Response:
         """Answer with the resource as it is now; see the module's docstring."""
@@ -51,8 +50,8 @@ ViewMethod = Callable[..., Response]
 def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMethod], Callable[..., HttpResponseBase]]:
     """Decorate a view method; see the module's docstring.
 
-    `resource_type` is what the `id` of its answer is the id of. `creates` says that a repetition would do harm: then a
-    merchant that is set to require the header gets 400 without it.
+    `resource_type` is the type of the resource in the answer. `creates` says that a repetition would do harm: a
+    merchant that must send the header gets 400 without it.
     """
 
     def decorate(method: ViewMethod) -> Callable[..., HttpResponseBase]:
@@ -75,8 +74,8 @@ def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMe
 def _once(
     run: Callable[[], Response], view: IdempotentView, request: Request, *, key: str, resource_type: str
 ) -> HttpResponseBase:
-    """Do the method's work, or answer for it, in one transaction (Note [One transaction for a key])."""
-    # The body is parsed here and only parsed: a replay must survive a later change of the rules.
+    """Run the method or replay its answer, in one transaction (Note [One transaction for a key])."""
+    # The body is parsed and not validated: a replay must survive a later change of the rules.
     asked = fingerprint.Request(request.method or "", _target(request), request.data)
     with transaction.atomic(durable=True):
         claimed = services.claim(api_key=api_key_of(request), key=key, request=asked)
@@ -88,7 +87,7 @@ def _once(
             case services.Fresh():
                 response = run()
                 if response.status_code >= FIRST_ERROR_STATUS:
-                    # A refusal that is returned and not raised leaves the key free like any other.
+                    # A returned refusal leaves the key free, like a raised one.
                     transaction.set_rollback(True)
                     return response
                 stored = _rendered(response)
@@ -100,9 +99,9 @@ def _once(
 
 
 def _target(request: Request) -> str:
-    """Return what the request is sent to: the path, and the query where a view takes one.
+    """Return the target of the request: the path, and the query if there is one.
 
-    A retry that writes the id in the path in another way is the same request.
+    A retry that spells the id in the path differently is the same request.
     """
     path, query = ids.canonical_path(request), request.META.get("QUERY_STRING", "")
     return f"{path}?{query}" if query else path

@@ -1,8 +1,8 @@
-"""What makes two requests the same: method, path and body, whatever the order of its fields. Pure.
+"""Two requests are the same if method, path and body are equal. The order of fields does not matter. Pure.
 
-A fingerprint is kept for ever and names the version of the rules that made it. New rules are a new version beside the
-old ones, and come in two releases, so that processes of both can run side by side: one that can read it (`_RULES`),
-and a later one that writes it (`VERSION`).
+A fingerprint is kept forever and names the version of its rules. New rules get a new version beside the old ones.
+They take two releases, so that processes of both can run side by side: the first release reads the new version
+(`_RULES`), the second writes it (`VERSION`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. The body is parsed JSON, and has not been validated."""
+    """A request. The body is parsed JSON, and not validated."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ def of_request(request: Request) -> str:
 def belongs_to(request: Request, fingerprint: str) -> bool:
     """Tell whether this is the fingerprint of an equal request, by the rules of the version that made it.
 
-    Raises VersionUnknown where nobody here knows them: then neither yes nor no would be true.
+    Raises VersionUnknown if this release does not know the version: the answer is unknown then.
     """
     version, _, digest = fingerprint.partition(":")
     if version not in _RULES:
@@ -45,7 +45,7 @@ def belongs_to(request: Request, fingerprint: str) -> bool:
 
 def _v1(request: Request) -> str:
     canonical = json.dumps(request.body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    # JSON in ASCII and a method have no line feed, so the parts cannot run into one another whatever the path has.
+    # The method and ASCII JSON have no line feed, so the parts stay separate for any path.
     text = f"v1\n{request.method}\n{request.path}\n{canonical}"
     return hashlib.sha256(text.encode("ascii", "backslashreplace")).hexdigest()
 

@@ -1,4 +1,4 @@
-"""How an Idempotency-Key is written: bare, or as the IETF draft's quoted string. Both spellings are one key. Pure."""
+"""The spellings of an Idempotency-Key: bare, or the IETF draft's quoted string. Both are the same key. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from idempotency import errors
 
 LENGTH_MAX: Final = 255
 
-# Visible ASCII without the characters that a list of headers or a quoted string would make ambiguous.
+# Visible ASCII without the characters that are ambiguous in a list of headers or a quoted string.
 BARE: Final = re.compile(r"[!#-+\--\[\]-~]+")
 # A quoted string of RFC 8941: printable ASCII, with quote and backslash escaped.
 QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -17,9 +17,9 @@ PRINTABLE: Final = re.compile(r"[ -~]+")
 
 
 def parse_header(header: str | None) -> str | None:
-    """Return the key that an Idempotency-Key header holds, or None where there is no header.
+    """Return the key in an Idempotency-Key header, or None if there is no header.
 
-    Raises IdempotencyKeyMalformed for anything but one key, two headers among it: they arrive joined by a comma.
+    Raises IdempotencyKeyMalformed if the header is not exactly one key. Two headers arrive joined by a comma.
     """
     if header is None:
         return None
@@ -30,10 +30,10 @@ def parse_header(header: str | None) -> str | None:
 
 
 def parse_address(text: str) -> str | None:
-    """Return the key that a path or a query parameter names, or None where no key can be written like that.
+    """Return the key that a path or a query parameter names, or None if the text cannot be a key.
 
-    It may be written as in the header. What the header must quote may also stand there as it is: `a b` for the key that
-    was sent as `"a b"`. Only a key that begins and ends with a quote itself must be quoted.
+    The spellings of the header are accepted. A key that the header must quote may also be unquoted: `a b` for the key
+    that was sent as `"a b"`. Only a key that begins and ends with a quote must be quoted.
     """
     return _unquoted(text) or (text if len(text) <= LENGTH_MAX and PRINTABLE.fullmatch(text) else None)
 

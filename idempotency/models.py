@@ -8,42 +8,42 @@ from django.db.models.functions import Now
 from accounts.models import Merchant, MerchantAPIKey, Mode
 from idempotency import keys
 
-#: Longer than the path of any route that takes a key; what is beyond would be cut off, for only people read it.
+#: Longer than the path of any route that takes a key. Longer paths are cut off: only people read the column.
 PATH_LENGTH_MAX = 255
 
-#: The constraint that lets one request have a key.
+#: The unique constraint on a key.
 ONE_REQUEST_FOR_A_KEY = "idempotency_key_unique_per_merchant"
 
 
 class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
     def visible_to(self, api_key: MerchantAPIKey) -> Self:
-        """The records of the key's merchant and mode. The one place that says who sees what."""
+        """The records of the key's merchant and mode. The only place that decides visibility."""
         return self.filter(merchant_id=api_key.merchant_id, mode=api_key.mode)
 
 
 class IdempotencyRecord(models.Model):
-    """One Idempotency-Key of one merchant in one mode, what was asked for with it, and what was answered.
+    """One Idempotency-Key of one merchant in one mode, with its request and answer.
 
-    It commits with what the request did, or not at all: a record that anybody can see is complete. It is kept for ever
-    and its answer for a while (idempotency/retention.py). Triggers see to all of that. The scope is merchant and mode,
-    never the API key, so that a rotation loses nothing and two merchants never meet.
+    The record commits with the work of the request: a visible record is complete. The record is kept forever and the
+    answer for a while (idempotency/retention.py). Triggers enforce this. The scope is merchant and mode, not the API
+    key, so that a rotation loses nothing and merchants stay separate.
     """
 
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     mode = models.CharField(max_length=4, choices=Mode)
     key = models.CharField(max_length=keys.LENGTH_MAX)
-    #: What tells the request from others, so that the key cannot be used for another one (idempotency/fingerprint.py).
+    #: Fingerprint of the request, so that the key cannot be used for another one (idempotency/fingerprint.py).
     fingerprint = models.CharField(max_length=80)
-    #: The request, for people: the fingerprint has both.
+    #: Method and path, for people to read. The fingerprint covers both.
     method = models.CharField(max_length=8, db_default="")
     path = models.CharField(max_length=PATH_LENGTH_MAX, db_default="")
-    #: What the request created or changed, such as `payout` and its id.
+    #: Resource that the request created or changed, such as `payout` and its id.
     resource_type = models.CharField(max_length=32, db_default="")
     resource_id = models.UUIDField(null=True)
     response_status = models.PositiveSmallIntegerField(null=True)
     response_body = models.BinaryField(null=True)
     response_headers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
-    #: When the answer was erased; NULL: it is kept.
+    #: Time when the answer was erased; NULL if it is kept.
     response_purged_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -52,7 +52,7 @@ class IdempotencyRecord(models.Model):
     class Meta:
         verbose_name = "idempotency record"
         constraints: ClassVar = [
-            # The promise itself: concurrent duplicates wait on this index for the first one to commit.
+            # The guarantee: concurrent duplicates wait in this index for the first request to commit.
             models.UniqueConstraint(fields=["merchant", "mode", "key"], name=ONE_REQUEST_FOR_A_KEY),
             models.CheckConstraint(condition=models.Q(mode__in=Mode.values), name="idempotency_record_mode_known"),
             models.CheckConstraint(
@@ -62,14 +62,14 @@ class IdempotencyRecord(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # The purge: the oldest answers that are kept. What it asks for is never changed by completing a record, so
-            # that this index costs that UPDATE nothing.
+            # The purge: the oldest kept answers. Completing a record changes none of these columns, so the index does
+            # not slow that UPDATE.
             models.Index(
                 fields=["created_at"],
                 condition=models.Q(response_purged_at__isnull=True),
                 name="idempotency_record_kept",
             ),
-            # The admin: an operator has a key, and does not know whose it is.
+            # The admin: an operator has a key and does not know the merchant.
             models.Index(fields=["key"], name="idempotency_record_key"),
         ]
 

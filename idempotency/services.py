@@ -1,9 +1,9 @@
-"""Claim a key, replay what was answered, keep the answer. Knows merchants, and nothing of what a request creates.
+"""Claim a key, replay a stored answer, store an answer. Independent of the resources that requests create.
 
 # Note [One transaction for a key]
-The claim, whatever the request creates and the stored answer are one transaction of the caller. So a record that can
-be seen is complete, a crash leaves no trace, and there is no state "in progress" to clean up: a request under way is
-an uncommitted row, on which a duplicate waits in the unique index.
+The claim, the work of the request and the stored answer are one transaction of the caller. So a visible record is
+complete, a crash leaves no trace, and there is no state "in progress" to clean up: a request under way is an
+uncommitted row, and a duplicate waits for it in the unique index.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from idempotency import errors, fingerprint, keys
 from idempotency.models import ONE_REQUEST_FOR_A_KEY, PATH_LENGTH_MAX, IdempotencyRecord
 from postgres.errors import context_of, is_locked, timed_out, violates
 
-# A duplicate waits this long for the first request, then gets 409. A payout is created in a few milliseconds, so
-# whoever waits longer waits for something broken, and must not hold a web thread meanwhile.
+# A duplicate waits this long for the first request, then gets 409. Creating a payout takes a few milliseconds, so a
+# longer wait means that something is broken, and it must not occupy a web thread.
 LOCK_TIMEOUT_MS = 2000
 
-# Each lock is waited for anew: if the first request is undone, the next in line has the key, and the rest wait for that
-# one. This is for all waiting of one statement together. More than the other, so that a single wait ends as what it is.
+# The lock timeout starts again for each lock: if the first request is rolled back, the next one gets the key, and the
+# rest wait for that one. This limits all waits of a statement. It is greater, so that a single wait hits its own limit.
 STATEMENT_TIMEOUT_MS = 2500
 
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """An answer as it was sent: replayed byte for byte."""
+    """An answer as it was sent. It is replayed byte for byte."""
 
     status: int
     body: bytes
@@ -38,7 +38,7 @@ class StoredResponse:
 
 @dataclass(frozen=True)
 class Resource:
-    """What a request created or changed."""
+    """The resource that a request created or changed."""
 
     type: str
     id: uuid.UUID
@@ -46,39 +46,39 @@ class Resource:
 
 @dataclass(frozen=True)
 class Fresh:
-    """The key was free and is now this transaction's."""
+    """The key was free. This transaction has claimed it."""
 
     record_id: int
 
 
 @dataclass(frozen=True)
 class Replay:
-    """The key was used for the same request, which was answered like this."""
+    """The key was used for the same request. Its stored answer."""
 
     response: StoredResponse
 
 
 @dataclass(frozen=True)
 class Purged:
-    """The key was used for the same request, of whose answer this is left (idempotency/retention.py)."""
+    """The key was used for the same request. Its answer was purged (idempotency/retention.py)."""
 
     resource_id: uuid.UUID
 
 
 def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) -> Fresh | Replay | Purged:
-    """Take the key for the caller's transaction, or return what is known of the same request before.
+    """Claim the key for the caller's transaction, or return the record of the same request.
 
-    The key belongs to the merchant and mode of the API key, whichever of their API keys is shown. See Note [One
-    transaction for a key]. Waits for a concurrent request with the key, two seconds for one and half a second more for
-    all that have it in turn, and leaves these limits to the rest of the transaction.
+    The key belongs to a merchant and mode, so all their API keys share it. See Note [One transaction for a key].
+    Waits for concurrent requests with the key: two seconds for one, 2.5 seconds for several in turn. These timeouts
+    stay set for the rest of the transaction.
 
-    Raises IdempotencyKeyInProgress when one is still under way then, IdempotencyKeyReused when the key belongs to
-    another request, and IdempotencyKeyUnreadable when only a newer version of this code could tell.
+    Raises IdempotencyKeyInProgress if a request is still under way after the wait, IdempotencyKeyReused if the key
+    belongs to another request, and IdempotencyKeyUnreadable if a newer version wrote the record.
     """
     record_id = _insert(api_key, key=key, request=request)
     if record_id is not None:
         return Fresh(record_id)
-    # A statement of its own sees what has been committed while the insert waited.
+    # A new statement sees what was committed while the insert waited.
     record = IdempotencyRecord.objects.visible_to(api_key).get(key=key)
     try:
         is_same = fingerprint.belongs_to(request, record.fingerprint)
@@ -90,7 +90,7 @@ def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) ->
 
 
 def complete(claimed: Fresh, response: StoredResponse, *, resource: Resource) -> None:
-    """Keep the answer with the key, in the transaction that claimed it."""
+    """Store the answer with the key, in the transaction that claimed the key."""
     IdempotencyRecord.objects.filter(pk=claimed.record_id).update(
         resource_type=resource.type,
         resource_id=resource.id,
@@ -103,8 +103,8 @@ def complete(claimed: Fresh, response: StoredResponse, *, resource: Resource) ->
 def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
     """Return the record of the key that a path names, without its answer.
 
-    Raises IdempotencyKeyMalformed where no key can be written like that, and IdempotencyKeyNotFound where this merchant
-    has none in this mode.
+    Raises IdempotencyKeyMalformed if the text cannot be a key, and IdempotencyKeyNotFound if this merchant has no such
+    key in this mode.
     """
     key = keys.parse_address(text)
     if key is None:
@@ -117,9 +117,9 @@ def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
 
 
 def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) -> int | None:
-    """Insert the record and return its id, or None where there is one already.
+    """Insert the record and return its id, or None if the key has a record.
 
-    ON CONFLICT waits for the other transaction like any insert, but leaves ours usable when the other one wins.
+    ON CONFLICT waits for the other transaction like any insert, but keeps ours usable if the other one wins.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -152,12 +152,12 @@ def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) 
 
 
 def _is_about_the_key(error: DatabaseError) -> bool:
-    """Tell whether the claim failed because of another request with the key, and not because of something else.
+    """Tell whether the claim failed because of another request with the key.
 
-    Waited for too long, for one lock or (canceled) for several in turn: PostgreSQL names the table or the index that it
-    was about to add to, and neither if the whole table was locked, or a disk slow. Or the index is being rebuilt
-    CONCURRENTLY: ON CONFLICT does not know the new one yet, which refuses a duplicate by itself. (Two that claim in the
-    very same moment may wait for each other without a word of it. They are told that the database is busy.)
+    A timeout, for one lock or (canceled) for several in turn: PostgreSQL names the table or index of the insert, but
+    neither if the whole table was locked or a disk was slow. A unique violation: during REINDEX CONCURRENTLY the new
+    index refuses a duplicate before ON CONFLICT knows the index. (Two claims at the same moment may wait for each
+    other, and PostgreSQL names nothing. They are answered as database_busy.)
     """
     if is_locked(error) or timed_out(error):
         return any(place in context_of(error) for place in ("idempotency_idempotencyrecord", ONE_REQUEST_FOR_A_KEY))
@@ -165,7 +165,7 @@ def _is_about_the_key(error: DatabaseError) -> bool:
 
 
 def _used_for(record: IdempotencyRecord, request: fingerprint.Request) -> str:
-    """Say what differs, for whoever looks for the mistake in a program."""
+    """Return the message that says what differs, for the developer of the client."""
     advice = errors.IdempotencyKeyReused().message.partition(". ")[2]
     if (record.method, record.path) == (request.method, request.path):
         return f"This Idempotency-Key was used with another body. {advice}"
@@ -180,5 +180,5 @@ def _known(record: IdempotencyRecord) -> Replay | Purged:
         return Replay(StoredResponse(record.response_status, body, headers))
     if record.resource_id is not None:
         return Purged(record.resource_id)
-    # No version of ours records less than that.
+    # Every known version stores at least the resource.
     raise errors.IdempotencyKeyUnreadable

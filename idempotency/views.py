@@ -1,4 +1,4 @@
-"""What became of an Idempotency-Key, for a merchant that lost count."""
+"""Look-up of an Idempotency-Key, for a merchant that does not know its outcome."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ EXAMPLE = {
 
 class IdempotencyKeyView(APIView):
     http_method_names = ["get", "head"]
-    # Less than a retry with the key would tell, so whoever may send one may ask.
+    # The answer says less than a retry with the key, so a key that may retry may ask.
     scopes: Scopes = {"GET": (Scope.PAYOUTS_READ, Scope.PAYOUTS_WRITE)}
 
     @extend_schema(
