@@ -106,13 +106,13 @@ def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
     }
 
 
-def documents(payouts: list[Row]) -> list[dict[str, Any]]:
+def many(payouts: list[Row]) -> list[dict[str, Any]]:
     """Return the documents of a page. What holds payouts up is read once, and not at all where none of them waits."""
     holds = Holds.read() if any(payout.status in _HELD_UP for payout in payouts) else None
     return [document(payout, waiting_reason=_waiting_reason(payout, holds)) for payout in payouts]
 
 
-def of(payout: Payout) -> dict[str, Any]:
+def one(payout: Payout) -> dict[str, Any]:
     """Return the document of one payout."""
     holds = Holds.read() if payout.status in _HELD_UP else None
     return document(payout, waiting_reason=_waiting_reason(payout, holds))

@@ -94,7 +94,7 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         etag = etags.of_version(payout.version)
-        return Response(documents.of(payout), status=status, headers={"ETag": etag, **(headers or {})})
+        return Response(documents.one(payout), status=status, headers={"ETag": etag, **(headers or {})})
 
     @property
     def expected_versions(self) -> frozenset[int] | None:
@@ -128,7 +128,7 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
         self, payouts: QuerySet[Payout], *, read: Callable[[Callable[[], Any]], Any], with_total: bool
     ) -> Response:
         rows = read(lambda: self.paginate_queryset(payouts))
-        response = self.get_paginated_response(documents.documents(rows))
+        response = self.get_paginated_response(documents.many(rows))
         if with_total:
             response.data["total"] = read(lambda: count.count(payouts))
         return response
@@ -170,7 +170,7 @@ class PayoutView(PayoutsAPIView):
     @openapi.retrieve_payout
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
         payout = self.get_payout(payout_id)
-        document = documents.of(payout)
+        document = documents.one(payout)
         etag = etags.of_document(payout.version, document)
         if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):
             return Response(status=304, headers={"ETag": etag})

@@ -20,7 +20,7 @@ def serialized(payout: Payout) -> dict[str, Any]:
 
 def waiting_reasons() -> list[str]:
     rows = documents.Row.of(Payout.objects.order_by("id"))
-    return [document["waiting_reason"] for document in documents.documents(rows)]
+    return [document["waiting_reason"] for document in documents.many(rows)]
 
 
 class TestDocuments:
@@ -45,9 +45,9 @@ class TestDocuments:
         rows = documents.Row.of(Payout.objects.order_by("id"))
 
         expected = [serialized(payout) for payout in payouts]
-        assert documents.documents(rows) == expected
-        assert [documents.of(payout) for payout in payouts] == expected
-        assert [list(document) for document in documents.documents(rows)] == [list(one) for one in expected]
+        assert documents.many(rows) == expected
+        assert [documents.one(payout) for payout in payouts] == expected
+        assert [list(document) for document in documents.many(rows)] == [list(one) for one in expected]
 
     def test_say_why_a_payout_waits(self, make_payout: MakePayout, make_processed_payout: MakePayout) -> None:
         make_processed_payout("sandbox_unavailable_3")
@@ -62,4 +62,4 @@ class TestDocuments:
 
     def test_of_nothing_are_none(self, db: None) -> None:
         assert documents.Row.of(Payout.objects.none()) == []
-        assert documents.documents([]) == []
+        assert documents.many([]) == []

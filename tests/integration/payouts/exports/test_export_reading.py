@@ -67,7 +67,7 @@ def varied_payouts(make_payout: MakePayout, make_processed_payout: MakePayout) -
 @pytest.mark.django_db
 class TestRows:
     def test_are_what_the_api_shows(self, varied_payouts: list[Payout]) -> None:
-        shown = [documents.of(payout) for payout in everything()]
+        shown = [documents.one(payout) for payout in everything()]
         for document in shown:
             # What holds a payout up at this moment is no matter of a report.
             del document["waiting_reason"]
