@@ -49,7 +49,7 @@ class StrictChangeList(ChangeList):
 
 
 class AuditedModelAdmin(ModelAdmin):
-    """What is true for everything in the admin: no delete, no count for each choice of a filter, no prying filters."""
+    """Base of all model admins: no deletion, no count for each choice of a filter, no lookups on secrets."""
 
     show_facets = admin.ShowFacets.NEVER
     list_filter_submit = True
@@ -94,10 +94,10 @@ class AuditedModelAdmin(ModelAdmin):
 
 
 class UncountedPaginator(Paginator):
-    """Pages of a table that grows without end: it is never counted, and nobody leafs through all of it."""
+    """Pages of a table that grows without limit. The table is never counted."""
 
     template_name = "admin/pagination_uncounted.html"
-    #: 100 pages of 50: who has not found it by then needs a filter, and OFFSET reads all that it skips.
+    #: 100 pages of 50: beyond that a user needs a filter, and OFFSET reads all rows that it skips.
     PAGES_MAX = 100
 
     @cached_property
@@ -108,7 +108,7 @@ class UncountedPaginator(Paginator):
 class UncountedChangeList(StrictChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        # Equal, so that the heading does not tell the paginator's limit as the number of results.
+        # Equal, so that the heading does not show the paginator's limit as the number of results.
         self.full_result_count = self.result_count
 
 

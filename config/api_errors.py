@@ -171,7 +171,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 def _problem_of(error: Exception, request: Request) -> Problem | None:
     gave_up = getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
     if gave_up or isinstance(error, OperationalError | InterfaceError):
-        # The connection may have broken after COMMIT arrived. Who was only reading need not care.
+        # The connection may have broken after COMMIT arrived. A read has no outcome to lose.
         logger.error("database.failed", exc_info=error)
         if gave_up:
             return DATABASE_BUSY

@@ -1,6 +1,6 @@
-"""gunicorn's worker with threads, for our clients: patient with who is slow, and refusals as problem documents.
+"""gunicorn's threaded worker, with time for slow clients and with refusals as problem documents.
 
-No Django at the top: gunicorn imports it before the settings are read.
+No import of Django at the top: gunicorn imports this module before the settings are read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Worker(ThreadWorker):
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """Let gunicorn log the error and choose the status, and answer it in our way."""
+        """Let gunicorn log the error and choose the status, then answer with a problem document."""
         chosen = _Unsent()
         super().handle_error(req, chosen, addr, exc)
         status = server_problems.status_of(exc, chosen=chosen.status)
@@ -39,13 +39,13 @@ class Worker(ThreadWorker):
         )
         has_body = req is None or req.method != "HEAD"
         answer = server_problems.answer(exc, status=status, request_id=request_id, with_body=has_body)
-        # A client that is gone needs none.
+        # The client may have disconnected.
         with contextlib.suppress(OSError):
             client.sendall(answer)
 
 
 class _Listener:
-    """Accepts connections of ours."""
+    """A listener whose accepted sockets are ClientSockets."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -59,7 +59,7 @@ class _Listener:
 
 
 class _Unsent:
-    """Takes what gunicorn would answer in place of the client, and keeps the status of it."""
+    """A stand-in for the client: it receives gunicorn's answer and keeps the status."""
 
     def __init__(self) -> None:
         self.status = 500
@@ -72,7 +72,7 @@ class _Unsent:
 
 
 def _require_host(req: Any) -> None:
-    """Refuse a request without Host, of which nobody can say what it is for. gunicorn refuses two of them."""
+    """Refuse a request without a Host header. gunicorn itself refuses a request with two."""
     if req.version >= (1, 1) and not _header(req, "HOST"):
         raise InvalidHeader("HOST", req=req)
 

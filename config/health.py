@@ -73,7 +73,7 @@ def _broker_answers() -> bool:
         with Connection(
             settings.CELERY_BROKER_URL, connect_timeout=options["socket_connect_timeout"], transport_options=options
         ) as broker:
-            # Without a pause between the attempts: whoever asks may wait no longer than a second.
+            # No pause between the attempts: the caller waits a second at most.
             broker.ensure_connection(
                 max_retries=1, interval_start=0, interval_step=0, timeout=options["socket_connect_timeout"]
             )

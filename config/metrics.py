@@ -83,7 +83,7 @@ class ReplicaCollector(Collector):
             return
         health = routing.health(patience_seconds=REPLICA_PATIENCE_SECONDS)
         yield _gauge("payouts_replica_in_use", "1 while lists, sums and exports come from the replica.", health.usable)
-        # No figure at all while nobody knows.
+        # No figure while it is unknown.
         if health.lag_seconds is not None:
             yield _gauge("payouts_replica_lag_seconds", "What the replica shows is at most so old.", health.lag_seconds)
 

@@ -83,7 +83,7 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", self._policy(request.path))
         if request.path.startswith("/api/"):
-            # A payout is nobody's to keep but the caller's.
+            # Only the caller may store a payout.
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -109,7 +109,7 @@ class NotModifiedMiddleware:
 
 
 class AdminOnly:
-    """Makes a middleware of Django's step aside for every path but the admin's."""
+    """Applies a middleware of Django to paths of the admin only."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # Django's middleware is the next base; it has both of these.

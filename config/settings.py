@@ -22,7 +22,7 @@ if not SECRET_KEY:
         "is not set: give it 50 or more random characters, for example from "
         "`python3 -c 'import secrets; print(secrets.token_urlsafe(50))'`.",
     )
-# Keys of before: what was signed with one of them is still believed, and nothing is signed with it any more.
+# Previous keys: they still verify signatures, but sign nothing.
 SECRET_KEY_FALLBACKS = env.items("DJANGO_SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.items("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 if not ALLOWED_HOSTS:

@@ -29,7 +29,7 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
-    # Who opens the address in a browser wants to know what this is.
+    # For people who open the address in a browser.
     path("", RedirectView.as_view(pattern_name="swagger-ui")),
 ]
 

@@ -1,6 +1,6 @@
-"""The API answers JSON, whatever the Accept header says: a refusal in another format would help nobody.
+"""The API answers JSON for any Accept header: a refusal in another format would help no client.
 
-It takes JSON alone, and what is marked as JSON: REST framework's own choice would take `*/*` for it.
+It accepts only bodies that are marked as JSON. REST framework's own negotiation would accept `*/*`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         try:
             known = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            # Everything that is wrong in one answer, so that nobody mends one field at a time.
+            # All errors in one answer, so that a client need not fix one field at a time.
             found = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
             raise serializers.ValidationError({**found, **problems}) from error
         if problems:

@@ -102,5 +102,5 @@ def _normalised_pairs(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_one_line(text: str) -> str:
-    """Return somebody else's text with a space for each character that no line may hold."""
+    """Return a foreign text with a space for each character that no line may hold."""
     return _NOT_IN_A_LINE.sub(" ", text)

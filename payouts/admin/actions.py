@@ -38,7 +38,7 @@ def actor_of(request: HttpRequest) -> str:
 
 @contextmanager
 def refusals_as_messages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> Iterator[None]:
-    """Show a refusal as a message on the next page. Nothing was written then."""
+    """Show a refusal as a message on the next page. Nothing is written then."""
     try:
         yield
     except Refusal as refusal:
@@ -69,12 +69,12 @@ class ActionForm(forms.Form):
         "It should name the evidence, such as a line of the bank's statement. It is kept for ever, with your name; the "
         "merchant can read it."
     )
-    #: What the payout was like when the page was opened.
+    #: Version of the payout when the page was opened.
     expected_version = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 def version_of(payout: Payout) -> str:
-    """Return what changes with every change of the payout, and with every word about it."""
+    """Return a text that changes with each change of the payout and each attempt."""
     return f"{payout.version}.{payout.attempts_count}"
 
 
@@ -88,9 +88,9 @@ class OperatorAction:
     is_possible: Callable[[Payout], bool]
     #: Takes the payout, `actor` and `reason`, and raises a Refusal.
     do: Callable[..., Payout]
-    #: What is told once it is done.
+    #: Message after success.
     done: str
-    #: Done wrongly, it costs somebody money.
+    #: A mistake costs money.
     is_dangerous: bool = True
 
 
@@ -233,10 +233,10 @@ class OperatedPayouts(ReadOnlyModelAdmin):
 
 
 def _require_unchanged(payout: Payout, expected_version: str) -> None:
-    """Refuse what was decided by a page that is out of date. Keeps the payout as it is until the transaction ends.
+    """Refuse a decision from an outdated page. Locks the payout until the transaction ends.
 
-    In the meantime another operator may have had it sent again, or the provider may have said more. This is also what
-    makes a form that is sent twice harmless.
+    Another operator may have retried the payout since, or the provider may have reported more. This check also makes a
+    form that is sent twice harmless.
     """
     current = Payout.objects.select_for_update().get(pk=payout.pk)
     if version_of(current) != expected_version:

@@ -1,4 +1,4 @@
-"""Pauses in the admin: who has paused what, and the buttons to begin and to end one."""
+"""Pauses in the admin: the list, and the pages to begin and to end a pause."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PauseForm(forms.ModelForm):
         chosen = cleaned.get("scope")
         for field, nothing in ((self.PROVIDER, ""), (self.MERCHANT, None)):
             if field != chosen:
-                # It is hidden, so what is left in it is not meant.
+                # The field is hidden, so its value is not meant.
                 cleaned[field] = nothing
                 self.errors.pop(field, None)
             elif not cleaned.get(field) and field not in self.errors:
@@ -172,7 +172,7 @@ class PauseAdmin(AuditedModelAdmin):
 
 
 def _require_in_force(pause: Pause) -> None:
-    """Refuse to end another pause of the same scope, begun after this one had ended. Keeps this one until then."""
+    """Refuse if this pause has ended: resuming would end a newer one of its scope. Locks this pause."""
     if Pause.objects.select_for_update().active().filter(pk=pause.pk).first() is None:
         raise errors.NotPaused
 

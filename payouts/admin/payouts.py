@@ -214,7 +214,7 @@ class PayoutAdmin(summary.SummaryPage, actions.OperatedPayouts):
     change_form_outer_before_template = "admin/payouts/payout/notices.html"
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
-        # Who has waited longest comes first, and the index of those alone gives them in this order.
+        # The longest waiting first. The partial index gives this order.
         if request.GET.get(NeedsOperatorFilter.parameter_name) == "yes":
             return ("updated_at",)
         return self.ordering

@@ -1,4 +1,4 @@
-"""What is known of the providers in the admin: what they have told us by themselves, and how they have been doing."""
+"""Providers in the admin: their callbacks and their circuits."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from backoffice.base import ReadOnlyModelAdmin
 from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
 from rest import ids
 
-#: More than any provider's report; what is longer was not meant to be read by a person.
+#: More than any provider's report has. A longer body is not meant for people.
 BODY_SHOWN_BYTES: Final = 4096
-#: A result has no index. Beyond so many callbacks nobody looks for one without knowing its payout.
+#: A result has no index, so only the newest callbacks are searched. Older ones are found by their payout.
 SEARCHED_MAX: Final = 100_000
 
 RESULT_LABELS = {
@@ -40,7 +40,7 @@ def with_beginning(callbacks: QuerySet[ProviderCallback]) -> QuerySet[ProviderCa
 
 
 def show_body(callback: ProviderCallback) -> SafeString:
-    """Show what came, as far as it is text; a stranger to the admin wrote it."""
+    """Show the body as text, escaped: it comes from outside."""
     told: Any = callback
     text = bytes(told.beginning).decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
     left_out = told.body_length - BODY_SHOWN_BYTES
@@ -55,12 +55,12 @@ def show_body(callback: ProviderCallback) -> SafeString:
 
 
 def show_result(callback: ProviderCallback) -> str:
-    """Say what became of it."""
+    """Return the result of the callback as a label."""
     return callback.get_result_display() if callback.applied_at else "Not applied yet"
 
 
 class ResultFilter(RadioFilter):
-    """What became of it. Of the newest ones alone: to find the rare ones would read them all."""
+    """Filter by result, of the newest callbacks only: finding rare results would read the whole table."""
 
     title = f"result (of the newest {SEARCHED_MAX:,})"
     parameter_name = "result"

@@ -1,4 +1,4 @@
-"""The contract that a bank has to speak, as a page: docs/bank-api.yaml, for whoever puts a gateway behind it."""
+"""The API that a bank must implement, as a page: docs/bank-api.yaml, for developers of a gateway."""
 
 from __future__ import annotations
 

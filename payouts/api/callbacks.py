@@ -1,4 +1,4 @@
-"""Where providers tell us what became of payouts. A provider is no merchant: it proves itself by its signature."""
+"""The endpoint for providers' callbacks. A provider is not a merchant: its signature authenticates it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rest import bodies
 class CallbackView(APIView):
     authentication_classes = ()
     permission_classes = ()
-    # What a provider tells must not be lost to a limit that is meant for merchants.
+    # A callback must not be lost to a limit for merchants.
     throttle_classes = ()
 
     # It is described where providers look: docs/bank-api.yaml.
     @extend_schema(exclude=True)
     def post(self, request: Request, provider: str) -> Response:
-        # The signature says more than the Content-Type, but what is compressed could only be stored and never applied.
+        # The Content-Type is not checked, but a compressed body could only be stored and never applied.
         bodies.require_plain(request)
         headers: dict[str, Any] = {name.lower(): value for name, value in request.headers.items()}
         services.receive_callback(provider, headers=headers, body=request.body)

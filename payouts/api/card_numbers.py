@@ -1,7 +1,7 @@
-"""Full card numbers are refused as a recipient's account, so that none is stored for lack of a better place. Pure.
+"""Detection of full card numbers, which are refused as a recipient's account and so never stored. Pure.
 
-Each run of whole groups of digits is looked at, whatever stands between them: an expiry date or a number of something
-else may stand beside the card's. The work grows with the length of the text alone, for a run ends at 19 digits.
+Each run of whole groups of digits is checked, with any separators: an expiry date or another number may stand beside
+the card number. The work is linear in the length of the text, because a run ends at 19 digits.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Final
 
 from payouts.api import account_numbers
 
-#: ISO/IEC 7812. Its issuers of cards for payment begin with these; 0, 1 and 7 to 9 are airlines, fuel, telephones and
-#: national bodies. The ranges that brands use today are not looked at: others are added each year.
+#: ISO/IEC 7812. Issuers of payment cards begin with 2 to 6; 0, 1 and 7 to 9 are airlines, fuel, telephones and national
+#: bodies. The ranges of today's brands are not used: new ones are added each year.
 LENGTH_MIN: Final = 13
 LENGTH_MAX: Final = 19
 _FIRST_DIGITS: Final = frozenset("23456")
 
-# What is written in place of digits that are hidden. Letters are others.
+# Characters in place of hidden digits. Letters are also used.
 _MASKS: Final = frozenset("*#?\u2022\u25cf\u2217\u00d7\u2026\u25e6\u25a0\u2588")
-# Letters that show nothing.
+# Invisible letters.
 _FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0")
 
 _IBAN_START: Final = re.compile(r"(?<![0-9A-Z])[A-Z]{2}(?= ?[0-9] ?[0-9])")
-# A word with its digits, or one of another script, which may stand right before a number.
+# A word with its digits, or a word of another script, which may stand right before a number.
 _TOKEN: Final = re.compile(r"[0-9A-Z]+|~")
 
 
 def contains_card_number(text: str) -> bool:
     """Tell whether the text holds a card number: 13 to 19 digits from 2 to 6 on that pass the Luhn check.
 
-    Account numbers of which that is true are none, if they can be known (api/account_numbers.py).
+    A known form of account number is not a card number, even if it passes (api/account_numbers.py).
     """
     if sum(map(str.isdigit, text)) < LENGTH_MIN:
         return False
@@ -44,9 +44,9 @@ def contains_card_number(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _folded(character: str) -> str:
-    """Return a digit or capital letter for what is one, ~ for another letter or a mask, else a space.
+    """Return a digit or capital letter as such, ~ for another letter or a mask, else a space.
 
-    What is not seen, such as a zero-width space, stands between groups as well.
+    An invisible character, such as a zero-width space, also separates groups.
     """
     digit = unicodedata.digit(character, None)
     if digit is not None:
@@ -101,8 +101,8 @@ def _hold_card_number(groups: Sequence[str]) -> bool:
 def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
     """Return the sums of the first digits, by ISO/IEC 7812-1, for numbers that end at an even and at an odd place.
 
-    Each second digit from the right counts twice, and a sum above 9 by its own digits. So a number from one place to
-    another passes when the difference of two sums is a multiple of 10.
+    Each second digit from the right counts twice, and a product above 9 counts as the sum of its digits. So a number
+    between two places passes if the difference of their sums is a multiple of 10.
     """
     once = [int(digit) for digit in digits]
     twice = [2 * digit - 9 * (digit > 4) for digit in once]
@@ -112,7 +112,7 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
 
 
 def _accounts_end_at(groups: Sequence[str]) -> list[int]:
-    """Return for each group where the account number ends that it is part of, or begins with; 0 for none."""
+    """Return for each group the end of the account number that it belongs to; 0 for none."""
     ends = []
     for first in range(len(groups)):
         lasts = range(first + 1, min(first + account_numbers.GROUPS_MAX, len(groups)) + 1)

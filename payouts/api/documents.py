@@ -28,15 +28,15 @@ from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
 
-#: What may wait for something that has a name.
+#: Statuses that can have a waiting reason.
 _HELD_UP: Final = frozenset({PayoutStatus.PENDING.value, PayoutStatus.UNKNOWN.value})
 
 
 class Row(NamedTuple):
-    """What a document is made of; the last ones, which nobody is shown, say what a payout waits for.
+    """The columns of a document. The last columns are not shown; they say what a payout waits for.
 
-    Times are as the database writes them, such as `2026-11-23 12:00:00.25+00`: to make objects of them that are only
-    written down again would take a fifth of all the time that a list takes.
+    Times are the database's text, such as `2026-11-23 12:00:00.25+00`: parsing and formatting them again would take a
+    fifth of the time of a list.
     """
 
     id: uuid.UUID
@@ -107,7 +107,7 @@ def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
 
 
 def many(payouts: list[Row]) -> list[dict[str, Any]]:
-    """Return the documents of a page. What holds payouts up is read once, and not at all where none of them waits."""
+    """Return the documents of a page. Pauses and circuits are read once, and only if a payout may wait."""
     holds = Holds.read() if any(payout.status in _HELD_UP for payout in payouts) else None
     return [document(payout, waiting_reason=_waiting_reason(payout, holds)) for payout in payouts]
 

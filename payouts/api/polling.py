@@ -1,17 +1,16 @@
-"""From which time on to ask again for what has changed (docs/adr/0021-polling-misses-nothing.md).
+"""The time from which a client polls next for changes (docs/adr/0021-polling-misses-nothing.md).
 
 # Note [The horizon]
-A change has its time before it can be seen: `updated_at` is the start of the statement, and the transaction may commit
-much later. Whoever asks next for what changed since the greatest time that they have seen misses such a change. So a
-list that is asked with `updated_after` says from when on to ask next, and that is before every change that it may not
-show:
+A change gets its time before it is visible: `updated_at` is the start of the statement, and the transaction may commit
+much later. A client that polls from the greatest time in its last answer misses such a change. So a list with
+`updated_after` returns the time to poll from next. That time is before every change that the list may not show:
 
 1. One statement asks the primary which transactions are open, before the statement that reads the list.
-2. A transaction that is open then began at `xact_start`, and no change of it is earlier.
-3. A transaction that begins later begins after our statement did, whose start is the other limit. The end of our
-   statement would not do: it looks at one server process after the other, and one that it has passed may begin.
-4. A transaction that is not open any more has committed, and the list shows it: a process is visible as open until its
-   commit is visible.
+2. An open transaction began at `xact_start`, and none of its changes is earlier.
+3. A later transaction begins after our statement, so the start of our statement is the other limit. Its end would be
+   too late: the statement looks at one server process after the other, and a process may begin behind it.
+4. A transaction that has ended has committed, and the list shows it: a process is visible as open until its commit is
+   visible.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 logger = logging.getLogger(__name__)
 
-#: A server process takes its time an instant before it shows that it is in a transaction. And the clock of a standby
-#: that takes over may be a little behind.
+#: A server process takes its time an instant before it shows its transaction. And after a failover the clock of the new
+#: primary may be a little behind.
 MARGIN: Final = timedelta(seconds=5)
 
 # A row of another role is shown without its times, unless our role may read all of them (pg_read_all_stats). Processes
 # of the server itself have no role and change no payouts. With track_activities off a process shows nothing.
-# When a prepared transaction began is not recorded. It is looked for last: what is no longer open may be prepared now.
+# The start of a prepared transaction is not recorded. It is looked for last: an open one may be prepared by then.
 _OPEN_TRANSACTIONS: Final = """
 SELECT
     LEAST(statement_timestamp(), min(xact_start)),
@@ -42,11 +41,11 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 def horizon() -> datetime | None:
-    """Return a time before every change that the next statement may not see; None where PostgreSQL hides it from us."""
+    """Return a time before every change that the next statement may not see; None if PostgreSQL hides the time."""
     connection = connections[DEFAULT_DB_ALIAS]
     with connection.cursor() as cursor:
         if connection.in_atomic_block:
-            # Within a transaction PostgreSQL shows what it showed first.
+            # Within a transaction PostgreSQL repeats its first snapshot.
             cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(_OPEN_TRANSACTIONS)
         before, hidden, has_prepared = cursor.fetchone()
@@ -58,10 +57,10 @@ def horizon() -> datetime | None:
 
 
 def next_updated_after(*, updated_after: datetime, updated_before: datetime | None) -> datetime:
-    """Return from when on to ask next, before the statement that reads the list. See Note [The horizon].
+    """Return the time to poll from next. Call it before the statement that reads the list. See Note [The horizon].
 
-    Where the horizon is unknown that is from where this list was asked: nothing is missed, and nothing left out.
-    What changed at `updated_before` or later is in no list yet.
+    If the horizon is unknown, the time is this list's own `updated_after`: nothing is missed.
+    Changes at `updated_before` or later are in no list yet.
     """
     known = horizon()
     if known is None:
@@ -70,7 +69,7 @@ def next_updated_after(*, updated_after: datetime, updated_before: datetime | No
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return the time in UTC. One at the very edge of the calendar, which has none there, keeps its offset."""
+    """Return the time in UTC. A time at the edge of the calendar, without a UTC form, keeps its offset."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
