@@ -1,6 +1,6 @@
 """The glue: settings, URLs, error table, processes. May import every app; no app imports it.
 
-Celery's application is loaded with the package, so that a task that is rung from a web process finds its broker.
+The package loads the Celery application, so that a task that a web process enqueues finds the broker.
 """
 
 from config.celery import app

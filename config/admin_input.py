@@ -1,7 +1,7 @@
-"""Input to the admin that no page expects: an answer to its sender, and not a defect of ours.
+"""Invalid input to the admin is answered with 400, and is not an internal error.
 
-A form says what is wrong with its fields, and a list leads back to the whole list (backoffice/base.py). This is for the
-rest, such as an address that was typed: the id of an object, or what a field with suggestions looks for.
+A form reports errors of its fields, and a list redirects to the whole list (backoffice/base.py). This module handles
+the rest, such as a typed address: the id of an object, or the search term of a field with suggestions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from config.middleware import ADMIN_PATH
 
 logger = logging.getLogger(__name__)
 
-#: What PostgreSQL, or psycopg on the way there, has no place for: a NUL, a number or a time out of range.
+#: Errors of PostgreSQL or psycopg for a value that cannot be stored: a NUL, a number or a time out of range.
 UNSTORABLE = (DataError, OverflowError)
 
 
 class AdminInputMiddleware:
-    """Answer 400 if a page of the admin failed because the database cannot hold what it was given."""
+    """Answer 400 if a page of the admin failed because the database cannot hold a value."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,9 +1,8 @@
 """The OpenAPI document of the API: made once for each process, and served as bytes.
 
-drf-spectacular makes it in a quarter of a second of processor time, and cannot make two at once: it loads its
-extensions at the first, which fails in a second thread. So gunicorn has it made before it forks
-(deploy/gunicorn.conf.py), and under any other server the first request makes it while the others wait. Workers, the
-sweeper and commands never do.
+drf-spectacular takes a quarter of a second of processor time, and is not thread-safe: it loads its extensions during
+the first run, and a second thread fails. So gunicorn makes the document before it forks (deploy/gunicorn.conf.py).
+Under other servers the first request makes it and the others wait. Workers, the sweeper and commands never make it.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from rest_framework.views import APIView
 
 from rest.document_answers import Document, answer
 
-#: By the name of the format, as `?format=` has it.
+#: Documents by format, as in `?format=`.
 _made: dict[str, Document] = {}
 _making: Final = threading.Lock()
 
 
 def make() -> dict[str, Document]:
-    """Return the document in each format. It is made if it has not been yet, by one thread for all."""
+    """Return the document in each format. The first caller makes it; other threads wait."""
     with _making:
         if not _made:
             generator: Any = SchemaGenerator

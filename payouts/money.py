@@ -8,15 +8,14 @@ from typing import Final
 
 from iso4217 import Currency
 
-#: Code -> number of decimals, of all that amounts are counted in. What ISO 4217 gives no decimals, such as metals and
-#: test codes, is not there.
+#: Currency code -> number of decimals. Codes without decimals in ISO 4217, such as metals and test codes, are left out.
 CURRENCY_DECIMALS: Final[dict[str, int]] = {
     currency.code: currency.exponent for currency in Currency if currency.exponent is not None
 }
 
-#: Funds, indexed units and units of account: prices and debts are written in them, and no account is held in them.
+#: Funds, indexed units and units of account: used for prices and debts, but no bank account is held in them.
 _NOT_MONEY: Final = frozenset({"BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "XAD"})
-#: What a payout may be in. Those of an earlier version may be in others, which stay readable.
+#: Currencies of new payouts. Payouts of an earlier version may have others, which stay readable.
 PAYABLE_CURRENCIES: Final[frozenset[str]] = frozenset(CURRENCY_DECIMALS) - _NOT_MONEY
 
 #: Digits before the point, and the most decimals of any currency: NUMERIC(16, 4) in the database.
@@ -36,7 +35,7 @@ AMOUNT_PATTERN: Final = (
 
 
 def currency_problem(code: str) -> str | None:
-    """Return why a payout cannot be in this, and what to send instead, in a sentence; None if a payout can."""
+    """Return why a payout cannot have this currency and what to send instead, or None if it can."""
     if code in PAYABLE_CURRENCIES:
         return None
     if code in _NOT_MONEY:
@@ -51,7 +50,7 @@ def decimals_of(amount: Decimal) -> int:
 
 
 def decimals_of_currency(currency: str) -> int:
-    """Return how many decimals the currency has; as many as are stored for one that has left ISO 4217 since."""
+    """Return the decimals of the currency; of one that has left ISO 4217, the stored decimals."""
     return CURRENCY_DECIMALS.get(currency, AMOUNT_DECIMALS_MAX)
 
 
@@ -61,8 +60,8 @@ def fits(amount: Decimal, currency: str) -> bool:
 
 
 def format_amount(amount: Decimal, currency: str) -> str:
-    """Return the amount with just as many decimals as the currency has: 10.50 EUR, 10 JPY, 10.500 KWD.
+    """Return the amount with the decimals of the currency: 10.50 EUR, 10 JPY, 10.500 KWD.
 
-    A currency that has left ISO 4217 since is written as it is stored, with four: old payouts must stay readable.
+    A currency that has left ISO 4217 gets four decimals, as stored: old payouts must stay readable.
     """
     return f"{amount:.{decimals_of_currency(currency)}f}"

@@ -1,4 +1,4 @@
-"""Who gets the money, as the merchant sent it: a line of text, or an object of texts. Pure."""
+"""The recipient as the merchant sent it: a line of text, or an object of texts. Pure."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _HAS_DIGIT: Final = re.compile("[0-9]")
 
 
 def shown(recipient: RecipientDetails) -> RecipientDetails:
-    """Return what is answered: the text, or the object with its fields in the order of FIELDS."""
+    """Return the recipient for an answer: the text, or the object with its fields in the order of FIELDS."""
     if isinstance(recipient, str):
         return recipient
     return {name: recipient[name] for name in FIELDS if name in recipient}
 
 
 def label(recipient: RecipientDetails) -> str:
-    """Return what a person calls the recipient."""
+    """Return the recipient's name for people."""
     return recipient if isinstance(recipient, str) else recipient.get("name", "")
 
 
 def text_of(recipient: RecipientDetails) -> str:
-    """Return the text that the recipient was sent as, or nothing for an object."""
+    """Return the recipient's text, or an empty text for an object."""
     return recipient if isinstance(recipient, str) else ""
 
 
 def field_of(recipient: RecipientDetails, name: str) -> str:
-    """Return a field of the object, or nothing where the object lacks it or the recipient is a text."""
+    """Return a field of the object, or an empty text if the recipient has no such field."""
     return "" if isinstance(recipient, str) else recipient.get(name, "")
 
 
@@ -44,10 +44,10 @@ def missing(recipient: RecipientDetails, required: Sequence[str]) -> list[str]:
 
 
 def private_texts(recipient: RecipientDetails) -> list[str]:
-    """Return what others must not read of the recipient, the longest first: a short one may be a part of it.
+    """Return the private texts of the recipient, longest first: a short one may be part of a longer one.
 
-    A text holds a name and an account in some order, and a bank repeats one of them. So its parts between commas
-    count, and its words with a digit. A word without one may be an ordinary word, which the bank needs to say why.
+    A text holds a name and an account in some order, and a bank may repeat one of them. So its parts between commas
+    and its words with a digit are private. A word without a digit may be an ordinary word of the bank's explanation.
     """
     if isinstance(recipient, str):
         parts = _PARTS.split(recipient)

@@ -1,4 +1,4 @@
-"""How a body must be marked: as JSON in UTF-8, not compressed. What is marked otherwise is refused."""
+"""Checks of a body's headers: it must be JSON in UTF-8, not compressed. Other bodies are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a document is answered that stays the same while the process lives: as bytes, with an ETag."""
+"""Answers with a document that is constant for the life of the process: bytes with an ETag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.http import parse_etags
 
 @dataclass(frozen=True)
 class Document:
-    """The bytes, and the tag by which a client knows them again."""
+    """The bytes of a document and their ETag."""
 
     body: bytes
     etag: str
@@ -31,7 +31,7 @@ def answer(request: HttpRequest, document: Document, *, content_type: str) -> Ht
     else:
         response = HttpResponse(document.body, content_type=content_type)
     response.headers["ETag"] = document.etag
-    # A client may keep the document, and asks each time whether it is still the one.
+    # A client may keep the document, but must revalidate it each time.
     response.headers["Cache-Control"] = "no-cache"
     return response
 

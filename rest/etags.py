@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rest import refusals
 
-#: 64 bits: two documents of one version have the same by chance once in 10^19.
+#: 64 bits: two documents of one version collide with a chance of 1 in 10^19.
 DIGEST_LENGTH: Final = 16
 
 _OPAQUE: Final = r'"[\x21\x23-\x7e]*"'

@@ -1,4 +1,4 @@
-"""Times and days as RFC 3339 writes them, and in no other of the forms that ISO 8601 has. Pure."""
+"""Times and days in the form of RFC 3339. Other forms of ISO 8601 are refused. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIME: Final = re.compile(
 
 
 def parse(text: str) -> datetime | None:
-    """Return the time in UTC, or None for what RFC 3339 does not know. Years begin with 1, as Python's do.
+    """Return the time in UTC, or None if the text is not RFC 3339. Years begin with 1, as in Python.
 
     What is finer than a microsecond is rounded up: nothing is stored that finely, so "from" and "before" stay exact.
     A leap second, which is the 60th of the last minute of a month, is the second after it, as in PostgreSQL. A time
