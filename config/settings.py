@@ -120,7 +120,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         },
     }
 }
-# A copy of it that follows it, to read lists, sums and exports from (docs/adr/0018). None: they have the primary.
+# Replica for lists, sums and exports (docs/adr/0018). Without a replica they read the primary.
 REPLICA_HOST = env.host("PAYOUTS_REPLICA_HOST")
 REPLICA_LAG_MAX_SECONDS = env.integer("PAYOUTS_REPLICA_LAG_MAX_SECONDS", default=30, minimum=1, maximum=86_400)
 if REPLICA_HOST:
@@ -132,7 +132,7 @@ if REPLICA_HOST:
         "PORT": env.integer("PAYOUTS_REPLICA_PORT", default=_primary["PORT"], minimum=1, maximum=65535),
         "USER": env.text("PAYOUTS_REPLICA_USER", _primary["USER"]),
         "PASSWORD": env.text("PAYOUTS_REPLICA_PASSWORD", _primary["PASSWORD"]),
-        # Whoever waits for it could have had the primary in the meantime. (libpq takes no less than 2 s.)
+        # Short, because the primary can answer instead. (libpq takes no less than 2 s.)
         "OPTIONS": {**_primary["OPTIONS"], "connect_timeout": 2, "tcp_user_timeout": 5_000},
         # Tests that want one make it.
         "TEST": {"MIRROR": "default"},
@@ -147,8 +147,8 @@ WORKER_PGOPTIONS = "-c jit=off -c lock_timeout=5s -c statement_timeout=30s -c id
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Seconds that one call of a provider may take in all. The other deadlines nest around it: Celery stops a task softly
-# after 1.5 times as long and kills it after twice, and only after three times as long, when the lease ends, may anybody
-# conclude that the worker is gone. By default 30, 45, 60 and 90.
+# after 1.5 times as long and kills it after twice. The lease ends after three times as long, and only then the worker
+# counts as gone. By default 30, 45, 60 and 90.
 PROVIDER_TIMEOUT_SECONDS = env.integer("PAYOUTS_PROVIDER_TIMEOUT_SECONDS", default=30, minimum=2, maximum=300)
 LEASE_SECONDS = PROVIDER_TIMEOUT_SECONDS * 3
 
@@ -166,9 +166,9 @@ CELERY_RESULT_BACKEND = env.url(
 # 0.54 s, and 0.78 s where it falls silent on a connection that it had, for two farewells are waited for as well.
 _RING_ONCE: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 _REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-# RabbitMQ takes a message without a word unless it is asked to confirm it: rings into a frozen one, or into a
-# connection that its restart has closed, would count as heard, and the sweeper would leave their payouts to workers
-# that never hear. And without time-outs it could hold up a request for ever.
+# RabbitMQ confirms a message only on request. Without that, messages to a frozen RabbitMQ, or to a connection that its
+# restart closed, would count as enqueued, and the sweeper would leave their payouts to workers that never get them.
+# Without time-outs RabbitMQ could block a request forever.
 _AMQP_OPTIONS: dict[str, Any] = {"confirm_publish": True, "read_timeout": 0.25, "write_timeout": 0.25}
 CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
 # Each transport takes what it knows.
@@ -180,7 +180,7 @@ CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_TASK_PUBLISH_RETRY_POLICY = _RING_ONCE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "payouts"
-# What a provider tells us need not wait behind the payouts that are to be sent.
+# Callbacks need not wait behind payouts that are to be sent.
 CELERY_TASK_ROUTES = {
     "payouts.apply_callback": {"queue": "callbacks"},
     # So that an installation with many exports can have workers of their own for them.
@@ -235,7 +235,7 @@ APPEND_SLASH = False
 # Seconds for which a client may take nothing of its answer; one that takes it slowly is waited for. Less than the lease
 # of an export (payouts/exports/lifecycle.py), so that it is known who ended one.
 SEND_TIMEOUT_SECONDS = env.integer("PAYOUTS_SEND_TIMEOUT_SECONDS", default=60, minimum=1, maximum=240)
-# Bytes. A payout with everything filled in to its limit has under 50 kB.
+# Bytes. A payout with all fields at their limits has under 50 kB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -335,15 +335,15 @@ HTTP_BANK: dict[str, Any] = {
 # Seconds. No payout waits for longer between two attempts; the delays double from 2 and 5 s up to it.
 RETRY_DELAY_MAX_SECONDS = float(env.integer("PAYOUTS_RETRY_DELAY_MAX_SECONDS", default=900, minimum=1, maximum=86_400))
 
-# Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept for ever. Under a day a
-# client that queues its retries over night would find nothing to replay.
+# Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept forever. Under a day, a
+# client that queues its retries over night would get no replay.
 IDEMPOTENCY_RESPONSE_DAYS = env.integer("PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS", default=30, minimum=1, maximum=36_500)
 
-# Days for which an export that was made in the background can be downloaded: whoever asked for it has been at work in
-# between. It can be asked for again at any time.
+# Days for which a background export can be downloaded: long enough to include a working day. It can be requested again
+# at any time.
 EXPORT_DAYS = env.integer("PAYOUTS_EXPORT_DAYS", default=7, minimum=1, maximum=365)
-# So many of them are made at once, by all workers together. A worker has two processes by default, and payouts are to
-# have one of them whatever is exported.
+# Concurrent background exports of all workers together. A worker has two processes by default, and exports must leave
+# one for payouts.
 EXPORT_CONCURRENCY = env.integer("PAYOUTS_EXPORT_CONCURRENCY", default=1, minimum=1, maximum=1_000)
 
 # Requests a minute of one API key; 0 switches the limit off. It is counted in Redis, fails open, and is off where
@@ -370,10 +370,10 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
-        # Celery tells at INFO what our own events tell better.
+        # Our own log events replace those of Celery at INFO.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
-        # Of each call of a bank there is an attempt in the database.
+        # Each call of a bank is an attempt in the database.
         "httpx": {"level": "WARNING"},
         # Django repeats each 4xx as a warning; the access log has them.
         "django.request": {"level": "ERROR"},

@@ -39,7 +39,7 @@ REPORT = (Scope.PAYOUTS_READ, Scope.REPORTS_READ)
 
 
 class PayoutsAPIView(GenericAPIView[Payout]):
-    """What all views of payouts share: the payouts that the API key may see, and nobody else's."""
+    """Base of all views of payouts. It selects only the payouts that the API key may see."""
 
     queryset = Payout.objects.none()
     serializer_class: type[BaseSerializer[Any]] | None = serializers.PayoutSerializer
