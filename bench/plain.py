@@ -29,7 +29,7 @@ class PlainPagination(pagination.LimitOffsetPagination):
 
 
 def install(merchant_id: uuid.UUID) -> None:
-    """Serve this merchant's payouts at URL/<id>/, to whoever asks: it is spared the API key."""
+    """Serve this merchant's payouts at URL/<id>/, without an API key."""
 
     class PlainViewSet(viewsets.ModelViewSet[Any]):
         queryset = Payout.objects.filter(merchant_id=merchant_id, mode="live").order_by("-created_at", "-id")

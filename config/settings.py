@@ -161,7 +161,7 @@ CELERY_BROKER_URL = env.url(
 CELERY_RESULT_BACKEND = env.url(
     "CELERY_RESULT_BACKEND", default="", schemes=("redis", "rediss", "redis+socket", "unix", "rpc", "cache+memory")
 )
-# For whoever rings: once, and give up after half a second. (A worker's main process, which hears, waits:
+# For processes that enqueue: once, and give up after half a second. (A worker's main process, which hears, waits:
 # config/celery.py.) Measured with a Redis that is down, silent or unreachable: 0.61 s at most. With such a RabbitMQ:
 # 0.54 s, and 0.78 s where it falls silent on a connection that it had, for two farewells are waited for as well.
 _RING_ONCE: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}

@@ -168,7 +168,7 @@ class ExportCancelView(ExportsAPIView):
 
 
 class ExportDownloadView(APIView):
-    """For whoever has the link, which is all the proof that it takes."""
+    """The file of an export. The signed link in its URL is the only credential."""
 
     http_method_names = ["get", "head"]
     authentication_classes = ()

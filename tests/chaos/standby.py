@@ -73,7 +73,7 @@ class Standby:
     def start_again(self) -> None:
         is_other = self._owner.st_uid != os.geteuid()
         user: dict[str, Any] = {"user": self._owner.st_uid, "group": self._owner.st_gid, "extra_groups": []}
-        # Whoever was killed has left its lock behind.
+        # A killed process has left its lock behind.
         (self._directory / "postmaster.pid").unlink(missing_ok=True)
         self._again = subprocess.Popen(
             self._command,

@@ -1,4 +1,4 @@
-"""Exactly one payout for a key, wherever the process is killed and whoever asks again.
+"""Exactly one payout for a key, wherever the process is killed and through whichever server the client retries.
 
 Two real servers share the test database. A request is sent to the first one and stands still at a named place
 (tests/chaos/crashing_wsgi.py), where its process is killed with signal 9. Then somebody retries.

@@ -152,7 +152,7 @@ def test_standby_that_lags(stack: Stack, standby: Standby, acme: Merchant) -> No
     assert "reason=lagging" in stack.output
     assert stack.output.count("replica.joined") == 2
 
-    # Whoever follows holds nobody up when it is time to go.
+    # A follower does not delay the shutdown.
     processes = stack.everything()
     began = time.monotonic()
     assert stack.stop() == 0
@@ -207,7 +207,7 @@ def test_standby_that_dies_and_freezes_and_is_promoted(stack: Stack, standby: St
 
 
 def test_standby_of_a_cluster_that_had_none(make_stack: Callable[..., Stack]) -> None:
-    """Whoever has run the platform without a replica can have one from the next start on, and do without it again."""
+    """A stack that ran without a replica can have one from its next start, and later run without it again."""
     stack = make_stack(PAYOUTS_WEB_WORKERS="1")
     stack.start()
     with Merchant(stack) as acme:

@@ -161,7 +161,7 @@ def counts() -> tuple[int, int, int]:
 
 
 def stored() -> set[tuple[int, str, bytes]]:
-    """Return the answer that whoever asked for the payout should have had."""
+    """Return the answer that the client should have received."""
     content = IdempotencyRecord.objects.get().response_body
     return {(201, f"/api/payouts/{Payout.objects.get().id}/", bytes(content or b""))}
 

@@ -37,7 +37,7 @@ def claimed(export: Export) -> Export:
 
 
 def run_out(export: Export) -> None:
-    """Let the lease of whoever makes it run out."""
+    """Let the lease of the worker run out."""
     Export.objects.filter(pk=export.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
 
 

@@ -24,7 +24,7 @@ PUBLIC = {
 PROVIDERS = {"api/callbacks/<str:provider>/"}
 
 
-# For whoever has the link, which is signed (test_export_download.py).
+# Called with a signed link and no API key (test_export_download.py).
 LINKS = {"api/exports/<id:export_id>/download/"}
 
 

@@ -67,7 +67,7 @@ class TestUniqueness:
         assert Merchant.objects.count() == 0
 
     def test_is_the_databases(self, acme: Merchant) -> None:
-        """Whoever writes a name writes its key."""
+        """Every write of a name writes its key."""
         globex = Merchant.objects.create(name="globex")
         writes: list[Callable[[], object]] = [
             lambda: Merchant.objects.create(name="\uff21CME"),

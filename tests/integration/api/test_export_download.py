@@ -1,4 +1,4 @@
-"""The link to an export: for whoever has it, for a quarter of an hour."""
+"""The link to an export: valid for anyone, for a quarter of an hour."""
 
 from __future__ import annotations
 

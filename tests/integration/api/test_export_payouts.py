@@ -478,7 +478,7 @@ class TestTooLarge:
 
 @contextmanager
 def holding(table: str) -> Iterator[None]:
-    """Hold a table on another connection, so that whoever reads it waits."""
+    """Hold a table on another connection, so that its readers wait."""
     settings = connection.get_connection_params()
     names = ("dbname", "user", "password", "host", "port")
     with psycopg.connect(**{name: settings[name] for name in names}) as other:

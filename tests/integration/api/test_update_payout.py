@@ -244,7 +244,7 @@ class TestIfMatch:
         assert answers.code(response) == (412, "payout_changed")
         assert columns(payout) == before
 
-    # Reading again would not help whoever sends these.
+    # Reading the payout again would not help a client that sends these.
     @pytest.mark.parametrize("header", ["1", "", ",", '"1', "x" * 5000])
     def test_refuses_what_is_no_etag(self, api: Client, make_payout: MakePayout, header: str) -> None:
         payout = make_payout()

@@ -1,4 +1,4 @@
-"""What the database refuses to do to an idempotency record, whoever asks."""
+"""What the database refuses to do to an idempotency record, by any role."""
 
 from __future__ import annotations
 

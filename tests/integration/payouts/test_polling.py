@@ -1,4 +1,4 @@
-"""Whoever polls with nothing but next_updated_after misses no change, whatever is committed in which order."""
+"""A client that polls with next_updated_after alone misses no change, in whatever order they commit."""
 
 from __future__ import annotations
 

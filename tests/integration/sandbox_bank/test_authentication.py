@@ -1,4 +1,4 @@
-"""Who is served: whoever has the token, or signs."""
+"""Which callers are served: those with the token or a signature."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 class Server:
-    """A replica that shows what the test says; `frozen` keeps whoever looks at it."""
+    """A replica that shows what the test says; `frozen` blocks each measurement."""
 
     def __init__(self, shown: Health) -> None:
         self.shown = shown

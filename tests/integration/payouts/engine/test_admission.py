@@ -73,7 +73,7 @@ class TestCap:
 
         assert results == [None] * self.PAYOUTS
         assert crowd.most == concurrency_max
-        # Whoever was turned away when the last call had just ended is found by the sweeper.
+        # The sweeper finds a payout that was turned away when the last call had just ended.
         while sweep.sweep() != sweep.Sweep() or admission.providers_at_capacity():
             for payout in Payout.objects.filter(status="pending"):
                 work(payout.pk)

@@ -302,7 +302,7 @@ class TestRaces:
         assert [(payout.status, str(payout.pk)) for payout in attempted] == [
             ("unknown", provider.calls[0].instruction.reference)
         ]
-        # Whoever was beaten has left no trace but that it waits.
+        # A worker that lost the race leaves no trace except that its payout waits.
         assert Payout.objects.filter(status="pending", attempts_count=0, turned_away_at__isnull=False).count() == 19
         assert ProviderCircuit.objects.get().failures_count == circuits.FAILURES_MAX + 1
 

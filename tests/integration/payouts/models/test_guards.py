@@ -1,4 +1,4 @@
-"""What the database refuses, whoever asks, compared with the table of states.py."""
+"""What the database refuses, compared with the table of states.py."""
 
 from __future__ import annotations
 
