@@ -132,6 +132,7 @@ class ReceiptExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-c
     target_class = "payouts.api.receipts.PayoutReceiptSerializer"
 
     def map_serializer(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        # Extensions of drf-spectacular call this method themselves.
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001
         return {**schema, "additionalProperties": False}
 

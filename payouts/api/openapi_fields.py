@@ -53,5 +53,6 @@ class MetadataExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unt
 
 def _mapped(auto_schema: Any, field: Any, direction: str) -> dict[str, Any]:
     """Return what drf-spectacular itself says of the field."""
+    # Extensions of drf-spectacular call this method themselves.
     schema: dict[str, Any] = auto_schema._map_serializer_field(field, direction, bypass_extensions=True)  # noqa: SLF001
     return schema
