@@ -184,7 +184,7 @@ class TestSending:
         second = raw.answer()
         get(raw, "/api/payouts/?page_size=200", secret)
 
-        assert (first.status, second.status) == (201, 201)
+        assert (first.status, second.status) == (201, 201), first.body + second.body
         assert first.document["id"] != second.document["id"]
         assert raw.answer().status == 200
 
