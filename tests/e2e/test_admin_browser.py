@@ -174,7 +174,7 @@ class TestOperator:
             banner = page.locator("#waiting").inner_text()
 
             page.goto("/admin/payouts/pause/")
-            page.get_by_role("link", name="Resume").click()
+            page.get_by_role("row", name="Strange figures").get_by_role("link", name="Resume").click()
             page.get_by_role("button", name="Resume").click()
             page.get_by_text("Resumed: everything.").wait_for()
 

@@ -102,6 +102,8 @@ def paused(stack: Stack) -> Iterator[httpx.Client]:
     with client_of(stack, "paused as planned") as client:
         assert stack.manage("pause_payouts", "--merchant", "paused as planned", "--reason", "a test").exit_code == 0
         yield client
+        # Other test modules use the same stack, and expect no pause.
+        assert stack.manage("resume_payouts", "--merchant", "paused as planned").exit_code == 0
 
 
 class TestOperations:
