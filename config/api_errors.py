@@ -26,6 +26,7 @@ from django.http import (
     UnreadablePostError,
 )
 from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,7 +37,7 @@ from config import pages
 from config.logs import current_request_id
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from rest import bodies, ids, refusals
+from rest import bodies, ids, parameters, refusals
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.RecipientNotStructured: Problem(400, "recipient_not_structured", "The recipient needs structure"),
     payouts_errors.SelectionTooSlow: Problem(400, "selection_too_slow", "The selection takes too long to find"),
     payouts_errors.LiveProviderMissing: Problem(503, "live_provider_missing", "There is no provider for live payouts"),
+    parameters.ParametersRefused: INVALID_REQUEST,
     exceptions.ValidationError: INVALID_REQUEST,
     exceptions.ParseError: INVALID_REQUEST,
     exceptions.UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
@@ -234,6 +236,8 @@ def _field_errors(error: Exception) -> list[dict[str, str]]:
     match error:
         case exceptions.ValidationError():
             return list(_flatten(error.detail))
+        case parameters.ParametersRefused():
+            return list(_flatten(get_error_detail(error)))
         case refusals.Refusal():
             return _refused_field(error)
         case exceptions.ParseError():

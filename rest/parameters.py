@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from django.http import QueryDict
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from django.core.exceptions import ValidationError
+from django.utils.datastructures import MultiValueDict
+
+
+class ParametersRefused(ValidationError):
+    """Some parameters were refused, each by its name. Django's error: a page of the admin shows it as well."""
+
+
+def refused(name: str, message: str, code: str) -> ParametersRefused:
+    """Return the refusal of one parameter."""
+    return ParametersRefused({name: ValidationError(message, code)})
 
 
 def refuse_misunderstood(
-    given: QueryDict, *, known: Set[str], more: Set[str] = frozenset(), repeatable: Set[str] = frozenset()
+    given: MultiValueDict[str, str],
+    *,
+    known: Set[str],
+    more: Set[str] = frozenset(),
+    repeatable: Set[str] = frozenset(),
 ) -> None:
-    """Raise ValidationError for each parameter that is unknown, empty, repeated or has a NUL.
+    """Raise ParametersRefused for each parameter that is unknown, empty, repeated or has a NUL.
 
     The parameters in `more` are known as well, but are not named as a choice. Those in `repeatable` may be given
     several times, which means the same as once with commas.
     """
-    problems: dict[str, list[ErrorDetail]] = {}
+    problems: dict[str, ValidationError] = {}
     for name, values in given.lists():
         if name not in known and name not in more:
             choice = ", ".join(sorted(known)) or "none"
-            problems[name] = [ErrorDetail(f"There is no such parameter; there are: {choice}.", "unknown_parameter")]
+            problems[name] = ValidationError(
+                f"There is no such parameter; there are: {choice}.", code="unknown_parameter"
+            )
         elif any(not value.strip() for value in values):
-            problems[name] = [ErrorDetail("Give it a value or leave it out.", "blank")]
+            problems[name] = ValidationError("Give it a value or leave it out.", code="blank")
         elif any("\x00" in value for value in values):
-            problems[name] = [ErrorDetail("NUL is not allowed.", "invalid_character")]
+            problems[name] = ValidationError("NUL is not allowed.", code="invalid_character")
         elif len(values) > 1 and name not in repeatable:
-            problems[name] = [ErrorDetail("Give it once.", "repeated_parameter")]
+            problems[name] = ValidationError("Give it once.", code="repeated_parameter")
     if problems:
-        raise ValidationError(problems)
+        raise ParametersRefused(problems)

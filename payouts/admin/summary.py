@@ -1,12 +1,12 @@
 """The summary in the admin: the same as GET /api/payouts/summary/, for operators, who have no API key.
 
-The form passes the query parameters of the API to the functions that the API calls. The form validates none of them, so
-that the two always agree.
+The form passes the parameters of the API to the functions that the API calls. The form validates none of them, so that
+the two always agree.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
@@ -14,7 +14,7 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from rest_framework.exceptions import ValidationError
+from django.utils.datastructures import MultiValueDict
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -25,11 +25,13 @@ from unfold.widgets import (
 from accounts.fields import MerchantField
 from accounts.models import Merchant, Mode
 from backoffice.base import ReadOnlyModelAdmin
-from payouts.filters import fields, filterset
+from payouts.filters import query
+from payouts.filters.filterset import FILTERS, PAIRS, SEVERAL
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from payouts.summaries import parameters, summarize
 from postgres.replica import routing
+from rest.parameters import ParametersRefused
 from rest.refusals import Refusal
 
 METHODS: Final = ("GET", "HEAD")
@@ -66,22 +68,12 @@ class SummaryForm(forms.Form):
         help_text="By currency in any case.",
     )
     timezone = _text("Europe/Berlin", "Where a day begins. UTC if you leave it out.")
-    currency = _text("EUR")
-    status = _checkboxes("Status", PayoutStatus.choices)
-    created_after = _text("2026-01-31T00:00:00Z")
-    created_before = _text("2026-02-28T00:00:00Z")
-    updated_after = _text("2026-01-31T00:00:00Z")
-    updated_before = _text("2026-02-28T00:00:00Z")
-    amount_min = _text("10.50")
-    amount_max = _text("99.99")
-    reference = _text()
-    idempotency_key = _text()
-    search = _text(help_text="Part of the comment, the recipient's name or account, or the reference.")
 
     def __init__(self, data: QueryDict | None) -> None:
         super().__init__(data)
+        self.fields |= _fields_of_filters()
         # Show every filter that narrows the figures.
-        for name in filter(fields.metadata_name, data or ()):
+        for name in filter(query.pair_name, data or ()):
             self.fields[name] = _text()
 
     def add_refusal(self, name: str | None, message: str) -> None:
@@ -90,6 +82,16 @@ class SummaryForm(forms.Form):
             self.add_error(name, message)
         else:
             self.add_error(None, f"{name}: {message}" if name else message)
+
+
+def _fields_of_filters() -> dict[str, forms.Field]:
+    texts = {
+        # The other examples show what to write.
+        name: _text(one.example, one.help_text if name == "search" else "")
+        for name, one in FILTERS.items()
+        if name not in {SEVERAL, PAIRS}
+    }
+    return {SEVERAL: _checkboxes("Status", PayoutStatus.choices), **texts}
 
 
 class SummaryPage(ReadOnlyModelAdmin):
@@ -115,17 +117,22 @@ class SummaryPage(ReadOnlyModelAdmin):
 
 def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
     """Return rows and totals, or None if a parameter was refused, as the form shows."""
-    query = _filled_in(given)
+    filled_in = _filled_in(given)
     merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
     try:
-        selection = filterset.select(query, merchant_id=merchant.pk, mode=mode, known=parameters.PARAMETERS)
-        asked_for = parameters.grouping_of(query)
+        selection = query.select(
+            filled_in,
+            merchant_id=merchant.pk,
+            mode=mode,
+            known=parameters.PARAMETERS,
+            repeatable=parameters.REPEATABLE,
+        )
+        asked_for = parameters.grouping_of(filled_in)
         summary = routing.read(lambda: summarize.summarize(selection, asked_for))
-    except ValidationError as error:
-        # Both functions name each parameter with its sentences.
-        for name, messages in cast("dict[str, list[str]]", error.detail).items():
+    except ParametersRefused as refused:
+        for name, messages in refused.message_dict.items():
             for message in messages:
-                form.add_refusal(name, str(message))
+                form.add_refusal(name, message)
     except Refusal as refusal:
         form.add_refusal(refusal.field, refusal.message)
     else:
@@ -134,15 +141,12 @@ def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
     return None
 
 
-def _filled_in(given: QueryDict) -> QueryDict:
+def _filled_in(given: QueryDict) -> MultiValueDict[str, str]:
     """Return the parameters of the API without the empty fields that a browser sends."""
-    filled_in = QueryDict(mutable=True)
-    for name, values in given.lists():
-        if name not in {"merchant", "mode"}:
-            filled_in.setlist(name, [value for value in values if value.strip()])
-    for name in [name for name, values in filled_in.lists() if not values]:
-        del filled_in[name]
-    return filled_in
+    filled_in = {name: [value for value in values if value.strip()] for name, values in given.lists()}
+    return MultiValueDict(
+        {name: values for name, values in filled_in.items() if values and name not in {"merchant", "mode"}}
+    )
 
 
 def _table(title: str, groups: tuple[str, ...], rows: list[Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from drf_spectacular.utils import (
 )
 
 from payouts.api import receipts, serializers
-from payouts.filters import filterset
+from payouts.filters.selection import ORDERINGS
 from rest.openapi import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, OPTIONAL_KEY, REPLAYED
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
@@ -121,8 +121,8 @@ ORDERING: Final = OpenApiParameter(
     "ordering",
     str,
     description="The order of the payouts: newest first by default.",
-    enum=filterset.ORDERINGS,
-    default=filterset.ORDERINGS[0],
+    enum=ORDERINGS,
+    default=ORDERINGS[0],
 )
 
 

@@ -25,7 +25,8 @@ from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors, services
 from payouts.api import documents, openapi, polling, receipts, serializers
-from payouts.filters import count, filterset
+from payouts.filters import count, query
+from payouts.filters.openapi import FilterParameters
 from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet
 from postgres.replica import routing
@@ -69,10 +70,10 @@ class PayoutsAPIView(GenericAPIView[Payout]):
     def api_key(self) -> MerchantAPIKey:
         return api_key_of(self.request)
 
-    def selection(self, known: Set[str]) -> Selection:
+    def selection(self, known: Set[str], repeatable: Set[str] = frozenset()) -> Selection:
         """Return what the filters select; `known` are the parameters that are no filters."""
-        key = self.api_key
-        return filterset.select(self.request.query_params, merchant_id=key.merchant_id, mode=key.mode, known=known)
+        key, given = self.api_key, self.request.query_params
+        return query.select(given, merchant_id=key.merchant_id, mode=key.mode, known=known, repeatable=repeatable)
 
     def get_payout(self, payout_id: uuid.UUID) -> Payout:
         payout = self.get_queryset().filter(pk=payout_id).first()
@@ -108,18 +109,17 @@ def _from_primary(function: Callable[[], Any]) -> Any:
 
 class PayoutListView(ListModelMixin, PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
-    filter_backends = (filterset.StrictFilterBackend,)
-    filterset_class = filterset.PayoutFilterSet
+    filter_backends = (FilterParameters,)
     pagination_class = CursorPagination
     list_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return filterset.ordering_of(request)
+        return query.ordering_of(request.query_params)
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
-        selection = self.selection(known=self.list_parameters)
-        with_total = filterset.wants_total(request)
+        selection = self.selection(known=self.list_parameters, repeatable=frozenset({"include"}))
+        with_total = query.wants_total(request.query_params)
         if selection.updated_after is not None:
             return self._answer_poll(selection, selection.updated_after, with_total=with_total)
         return self._answer_page(selection.payouts, read=routing.read, with_total=with_total)

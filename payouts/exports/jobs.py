@@ -12,12 +12,12 @@ import time
 import uuid
 from typing import Final
 
-from rest_framework.exceptions import ValidationError
-
-from payouts.exports import cursor, filters, formats, lifecycle
+from payouts.exports import cursor, formats, lifecycle
 from payouts.exports.cursor import ExportCursor
+from payouts.filters.selection import Selection
 from payouts.models import Export, PayoutQuerySet
 from postgres.replica import routing
+from rest.parameters import ParametersRefused
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,10 @@ def _make(export: Export) -> None:
 
 def _read(export: Export) -> ExportCursor:
     try:
-        payouts = filters.payouts_of(export)
+        selection = Selection.of(export.filters, merchant_id=export.merchant_id, mode=export.mode)
+        payouts = selection.in_order(export.ordering)
         return routing.read(lambda: _find(export, payouts))
-    except ValidationError as error:
+    except ParametersRefused as error:
         raise ExportFailed("Its filters are no longer understood. Ask for it again.") from error
     except cursor.QueryTimeout as error:
         raise ExportFailed("To find these payouts takes too long. Ask for those of a shorter time.") from error

@@ -6,6 +6,7 @@ The process that makes an export renews its lease. Another may claim the export 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -44,7 +45,8 @@ class ExportSpec:
     """A merchant's request."""
 
     format: str
-    filters: dict[str, Any]
+    #: In their JSON form (payouts/filters/filterset.py).
+    filters: Mapping[str, Any]
     ordering: str
     bom: bool = False
 

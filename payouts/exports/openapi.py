@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from payouts.api import openapi
 from payouts.exports import serializers
+from payouts.filters import openapi as filters_openapi
 from payouts.models import ExportFormat, ExportStatus
 from rest import openapi as rest_openapi
 
@@ -135,7 +136,7 @@ class FiltersExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         name = "ExportFiltersRequest" if direction == "request" else "ExportFilters"
         component: Any = ResolvedComponent
-        made = component(name, component.SCHEMA, schema=deepcopy(serializers.FILTERS_SCHEMA), object=self.target_class)
+        made = component(name, component.SCHEMA, schema=deepcopy(filters_openapi.OBJECT), object=self.target_class)
         auto_schema.registry.register_on_missing(made)
         reference: dict[str, Any] = made.ref
         return reference

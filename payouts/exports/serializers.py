@@ -8,26 +8,11 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts.exports import filters as export_filters
-from payouts.exports.filters import PAIRS, SEVERAL
-from payouts.filters import filterset, openapi
+from payouts.filters import filterset, query
+from payouts.filters.filterset import FILTERS, PAIRS, SEVERAL
+from payouts.filters.selection import ORDERINGS
 from payouts.models import Export, ExportFormat, ExportKind, ExportStatus
 from rest.serializers import StrictSerializer
-
-_FILTERS = {
-    name: {**openapi.FILTERS[name][0], "nullable": True, "description": str(one.extra["help_text"])}
-    for name, one in filterset.PayoutFilterSet.base_filters.items()
-}
-#: What FiltersField is in the API documentation (exports/openapi.py).
-FILTERS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "The filters of the list, by the same names.",
-    "properties": {
-        **_FILTERS,
-        SEVERAL: {**_FILTERS[SEVERAL], "description": "One status or several."},
-        PAIRS: {**_FILTERS[PAIRS], "description": "Pairs of strings of your own."},
-    },
-}
 
 
 class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
@@ -37,15 +22,13 @@ class FiltersField(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
         if not isinstance(data, dict):
             raise serializers.ValidationError("Send an object.", code="not_an_object")
         # As everywhere, null means that the filter is absent.
-        known = filterset.PayoutFilterSet.base_filters.keys()
-        data = {name: value for name, value in data.items() if value is not None or name not in known}
+        data = {name: value for name, value in data.items() if value is not None or name not in FILTERS}
         problems = {name: problem for name, value in data.items() if (problem := _problem_of(name, value))}
         if problems:
             raise serializers.ValidationError(problems)
-        given = export_filters.parameters_of(data)
-        api_key = self.context["api_key"]
-        filterset.select(given, merchant_id=api_key.merchant_id, mode=api_key.mode)
-        return export_filters.described(given, other=frozenset())
+        filters = query.filters_in(query.parameters_of(data))
+        filterset.parse(filters)
+        return filters
 
     def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
         return value
@@ -89,7 +72,7 @@ class ExportWriteSerializer(StrictSerializer):
 
     format = serializers.ChoiceField(choices=ExportFormat.choices, default=ExportFormat.CSV)
     filters = FiltersField(default=dict)
-    ordering = serializers.ChoiceField(choices=filterset.ORDERINGS, default=filterset.ORDERINGS[0])
+    ordering = serializers.ChoiceField(choices=ORDERINGS, default=ORDERINGS[0])
     bom = BomField(
         default=False, help_text="With format csv: begin with the UTF-8 byte order mark, for spreadsheets that need it."
     )
@@ -111,7 +94,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(choices=Mode.choices)
     format = serializers.ChoiceField(choices=ExportFormat.choices)
     filters = FiltersField()
-    ordering = serializers.ChoiceField(choices=filterset.ORDERINGS)
+    ordering = serializers.ChoiceField(choices=ORDERINGS)
     bom = serializers.BooleanField(help_text="Whether the CSV begins with a byte order mark.")
     rows = serializers.IntegerField(source="rows_count", help_text="Payouts in it; so far, while it is running.")
     amounts = serializers.DictField(

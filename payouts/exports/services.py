@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.models import MerchantAPIKey
 from payouts import dispatch, services
-from payouts.exports import filters, lifecycle, streams
+from payouts.exports import lifecycle, streams
 from payouts.exports.lifecycle import ExportSpec
 from payouts.filters.selection import Selection
 from payouts.models import Export
@@ -22,8 +22,7 @@ def stream(
     Raises TooManyExports or ExportTooLarge.
     """
     export = lifecycle.create_stream(spec, api_key=api_key, actor=services.actor_of(api_key))
-    payouts = filters.in_order(selection, spec.ordering)
-    return export, streams.stream(export, payouts, compressed=compressed)
+    return export, streams.stream(export, selection.in_order(spec.ordering), compressed=compressed)
 
 
 def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey) -> Export:

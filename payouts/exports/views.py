@@ -23,10 +23,10 @@ from idempotency.decorators import idempotent
 from payouts import errors
 from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.exports import downloads, lifecycle, links, openapi, responses, services
-from payouts.exports import filters as export_filters
 from payouts.exports.lifecycle import ExportSpec
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
-from payouts.filters import filterset
+from payouts.filters import query
+from payouts.filters.openapi import FilterParameters
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from rest import parameters
 from rest.pagination import CursorPagination
@@ -38,19 +38,17 @@ STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
 
 class PayoutExportView(PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT}
-    filter_backends = (filterset.StrictFilterBackend,)
-    filterset_class = filterset.PayoutFilterSet
+    filter_backends = (FilterParameters,)
 
     @openapi.export_payouts
     def get(self, request: Request) -> HttpResponseBase:
         selection = self.selection(known=STREAM_PARAMETERS)
-        ordering, *_ = filterset.ordering_of(request)
-        given = export_filters.described(request.query_params, other=STREAM_PARAMETERS)
+        ordering, *_ = query.ordering_of(request.query_params)
         file_format = _chosen("format", request.query_params.get("format", ExportFormat.CSV), ExportFormat.values)
         bom = _chosen("bom", request.query_params.get("bom", "false"), ["true", "false"]) == "true"
         if bom:
             refuse_bom(file_format)
-        spec = ExportSpec(file_format, given, ordering, bom)
+        spec = ExportSpec(file_format, selection.filters, ordering, bom)
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
             return self._file_response((), spec, compressed=compressed)
@@ -140,7 +138,7 @@ class ExportListView(ExportsAPIView):
     @idempotent(resource_type="export")
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         del idempotency_key
-        serializer = ExportWriteSerializer(data=request.data, context={"api_key": self.api_key})
+        serializer = ExportWriteSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         spec = ExportSpec(**serializer.validated_data)
         return self.answer(services.create_job(spec, api_key=self.api_key), status=202)

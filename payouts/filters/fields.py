@@ -1,15 +1,13 @@
-"""The filters of the list one by one: syntax, and which payouts match. filterset.py puts them together."""
+"""The kinds of filters: syntax, SQL condition, and OpenAPI schema. filterset.py names the filters."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from itertools import product
 from operator import or_
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import django_filters
 from django import forms
@@ -36,34 +34,24 @@ _CJK: Final = (
     r"\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u3163\u3165-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
     r"\u4e00-\u9fff\ua960-\ua97c\uac00-\ud7fb\uf900-\ufad9\uff66-\uff9d\U00020000-\U0003fffd"
 )
+#: Not blank, and without NUL.
+_TEXT_PATTERN: Final = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
-_METADATA: Final = re.compile(r"metadata\[([^\x00]+)\]")
-_METADATA_NAME_LENGTH_MAX: Final = 40
-
-
-def metadata_name(parameter: str) -> str | None:
-    """Return the name in `metadata[name]`, or None for another parameter or a name that is too long."""
-    found = _METADATA.fullmatch(parameter)
-    if found is None:
-        return None
-    name = texts.normalised(found[1])
-    return name if len(name) <= _METADATA_NAME_LENGTH_MAX else None
 
 
 class StatusField(forms.Field):
-    """One status, or several: repeated or separated by commas."""
+    """One status, or several."""
 
     widget = forms.SelectMultiple
 
     def clean(self, value: Any) -> list[str]:
-        statuses = [part.strip() for item in value or [] for part in str(item).split(",")]
-        for status in statuses:
+        for status in value or ():
             if status not in PayoutStatus.values:
                 raise ValidationError(
                     f"{status!r} is no status; the statuses are {', '.join(PayoutStatus.values)}.",
                     code="invalid_choice",
                 )
-        return statuses
+        return list(value or ())
 
 
 class CurrencyField(forms.CharField):
@@ -138,47 +126,49 @@ class SearchField(LineField):
     ]
 
 
-class ReferenceFilter(django_filters.CharFilter):
-    field_class = ReferenceField
-
-    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
-        spelt = texts.spellings(value)
-        return queryset.filter(reference=value) if len(spelt) == 1 else queryset.filter(reference__in=spelt)
-
-
-class StatusFilter(django_filters.Filter):
-    field_class = StatusField
-
-
-class CurrencyFilter(django_filters.CharFilter):
-    field_class = CurrencyField
-
-
-class AmountFilter(django_filters.NumberFilter):
-    field_class = AmountField
-
-    def get_max_validator(self) -> None:
-        return None
-
-
-class MomentFilter(django_filters.CharFilter):
-    field_class = MomentField
-
-
-class IdempotencyKeyFilter(django_filters.CharFilter):
-    field_class = IdempotencyKeyField
-
-
-class MetadataWidget(forms.Widget):
-    """All of `metadata[name]=value`."""
-
-    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> list[tuple[str, str]]:
-        del files, name
-        return [(key, data[given]) for given in data if (key := metadata_name(given)) is not None]
-
-
 class MetadataField(forms.Field):
-    widget = MetadataWidget
+    """All of the pairs of an object."""
+
+    widget = forms.Widget
+
+    def clean(self, value: Any) -> list[tuple[str, str]]:
+        return [(texts.normalised(name), text) for name, text in (value or {}).items()]
+
+
+class PayoutFilter(django_filters.Filter):
+    """Base of all filters: what django-filter needs, and what the API documentation says."""
+
+    schema: ClassVar[dict[str, Any]]
+    #: How a query writes a value that is no string.
+    style: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *lookup: str, help_text: str, example: str, help_in_object: str = "", **options: Any) -> None:
+        super().__init__(*lookup, **options)
+        self.help_text = help_text
+        self.example = example
+        #: Help where the filters are an object.
+        self.help_in_object = help_in_object or help_text
+
+
+class StatusFilter(PayoutFilter):
+    field_class = StatusField
+    schema = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/PayoutStatus"}}
+    style = {"style": "form", "explode": True}
+
+
+class CurrencyFilter(PayoutFilter):
+    field_class = CurrencyField
+    schema = {"type": "string", "pattern": "^[A-Z]{3}$"}
+
+
+class AmountFilter(PayoutFilter):
+    field_class = AmountField
+    schema = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
+
+
+class MomentFilter(PayoutFilter):
+    field_class = MomentField
+    schema = {"type": "string", "format": "date-time"}
 
 
 class UpdatedBeforeFilter(MomentFilter):
@@ -188,29 +178,49 @@ class UpdatedBeforeFilter(MomentFilter):
     clocks that were set back. The time of the change decides about payouts within it.
     """
 
-    def filter(self, queryset: QuerySet[Payout], value: datetime | None) -> QuerySet[Payout]:
-        if value is None:
-            return queryset
+    def filter(self, queryset: QuerySet[Payout], value: datetime) -> QuerySet[Payout]:
         latest = value + CLOCKS_DIFFER_BY if value < _LATEST - CLOCKS_DIFFER_BY else _LATEST
         return queryset.filter(updated_at__lt=value, created_at__lt=latest)
 
 
-class MetadataFilter(django_filters.Filter):
+class ReferenceFilter(PayoutFilter):
+    field_class = ReferenceField
+    schema = {"type": "string", "maxLength": 255, "pattern": _TEXT_PATTERN}
+
+    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
+        spelt = texts.spellings(value)
+        return queryset.filter(reference=value) if len(spelt) == 1 else queryset.filter(reference__in=spelt)
+
+
+class IdempotencyKeyFilter(PayoutFilter):
+    field_class = IdempotencyKeyField
+    # As in the header, quoted or not, and not blank.
+    schema = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
+
+
+class SearchFilter(PayoutFilter):
+    field_class = SearchField
+    schema = {"type": "string", "minLength": SEARCH_LENGTH_MIN, "maxLength": SEARCH_LENGTH_MAX}
+
+    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
+        term = Upper(Value(value))
+        found = queryset.alias(searched=SearchText()).filter(searched__contains=term)
+        return found if value.isascii() else found.filter(searched__contains=SearchCode(term))
+
+
+class MetadataFilter(PayoutFilter):
     """All of the pairs, each in its stored form or that of an earlier version."""
 
     field_class = MetadataField
+    schema = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"type": "string", "pattern": _TEXT_PATTERN},
+    }
+    style = {"style": "deepObject", "explode": True}
 
     def filter(self, queryset: QuerySet[Payout], value: list[tuple[str, str]]) -> QuerySet[Payout]:
         for name, text in value:
             spelt = product(texts.spellings(name), texts.spellings(text))
             queryset = queryset.filter(reduce(or_, (Q(metadata__contains={one: other}) for one, other in spelt)))
         return queryset
-
-
-class SearchFilter(django_filters.CharFilter):
-    field_class = SearchField
-
-    def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
-        term = Upper(Value(value))
-        found = queryset.alias(searched=SearchText()).filter(searched__contains=term)
-        return found if value.isascii() else found.filter(searched__contains=SearchCode(term))

@@ -1,4 +1,4 @@
-"""The filters in the API documentation: schema and example.
+"""The filters in the API documentation.
 
 The example is part of the description, because a page that tries the API out would fill in an `example`.
 """
@@ -7,45 +7,32 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from payouts import money
-from payouts.filters.fields import SEARCH_LENGTH_MAX, SEARCH_LENGTH_MIN
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.views import APIView
 
-_AMOUNT: Final = {"type": "string", "pattern": money.AMOUNT_BOUND_PATTERN}
-_TIME: Final = {"type": "string", "format": "date-time"}
-# Not blank, and without NUL.
-_TEXT: Final = {"type": "string", "maxLength": 255, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
-# As in the header, quoted or not, and not blank.
-_KEY: Final = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
-_STATUSES: Final = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/PayoutStatus"}}
-_PAIRS: Final = {
+from payouts.filters.fields import PayoutFilter
+from payouts.filters.filterset import FILTERS
+
+#: The filters as a JSON object.
+OBJECT: Final[dict[str, Any]] = {
     "type": "object",
-    "minProperties": 1,
-    "additionalProperties": {"type": "string", "pattern": _TEXT["pattern"]},
-}
-
-#: Schema and example of each.
-FILTERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "status": (_STATUSES, "paid,returned"),
-    "currency": ({"type": "string", "pattern": "^[A-Z]{3}$"}, "EUR"),
-    "amount_min": (_AMOUNT, "10.50"),
-    "amount_max": (_AMOUNT, "500"),
-    "created_after": (_TIME, "2026-11-01T00:00:00Z"),
-    "created_before": (_TIME, "2026-12-01T00:00:00Z"),
-    "updated_after": (_TIME, "2026-11-23T12:00:00+01:00"),
-    "updated_before": (_TIME, "2026-11-24T00:00:00Z"),
-    "reference": (_TEXT, "order-4711"),
-    "idempotency_key": (_KEY, "order-4711-refund"),
-    "search": ({"type": "string", "minLength": SEARCH_LENGTH_MIN, "maxLength": SEARCH_LENGTH_MAX}, "jane doe"),
-    "metadata": (_PAIRS, "returns"),
-}
-_STYLES: Final[dict[str, dict[str, Any]]] = {
-    "status": {"style": "form", "explode": True},
-    "metadata": {"style": "deepObject", "explode": True},
+    "description": "The filters of the list, by the same names.",
+    "properties": {
+        name: {**one.schema, "nullable": True, "description": one.help_in_object} for name, one in FILTERS.items()
+    },
 }
 
 
-def parameter(name: str, description: str) -> dict[str, Any]:
+class FilterParameters(BaseFilterBackend):
+    """Lists the filters of a view for drf-spectacular, which asks no other class for them. The view selects."""
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        del view
+        return [_parameter(name, one) for name, one in FILTERS.items()]
+
+
+def _parameter(name: str, one: PayoutFilter) -> dict[str, Any]:
     """Return the filter as a parameter of OpenAPI 3."""
-    schema, example = FILTERS[name]
-    shown = description if example in description else f"{description} For example `{example}`."
-    return {"name": name, "in": "query", "description": shown, "schema": schema, **_STYLES.get(name, {})}
+    is_shown = one.example in one.help_text
+    description = one.help_text if is_shown else f"{one.help_text} For example `{one.example}`."
+    return {"name": name, "in": "query", "description": description, "schema": one.schema, **one.style}

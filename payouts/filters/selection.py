@@ -1,18 +1,24 @@
-"""The payouts that a request selects: one object for list, total, summary and export."""
+"""The payouts that a request selects: one value for list, total, summary and export."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.db.models import Q
+from typing import Any, Final, Self
 
 from payouts import errors
-from payouts.models import PayoutQuerySet
+from payouts.filters import filterset
+from payouts.filters.filterset import Rows
+from payouts.models import Payout, PayoutQuerySet
 from postgres import plans
+
+ORDERINGS: Final = ("-created_at", "created_at", "-amount", "amount")
+_TIMES_OF_CREATION: Final = frozenset({"created_after", "created_before"})
+#: Filters by columns that the cells of the roll-up have as well.
+_OF_CELLS: Final = frozenset({"status", "currency"})
 
 
 @dataclass(frozen=True)
@@ -21,22 +27,63 @@ class Selection:
 
     merchant_id: uuid.UUID
     mode: str
-    #: Payouts that match all filters but the time of creation.
-    at_any_time: PayoutQuerySet
-    #: Creation time: start (inclusive) and end (exclusive). None: no limit.
-    created_after: datetime | None
-    created_before: datetime | None
-    #: The filters by status and currency, which apply to cells of the roll-up as well. None if there are other filters,
-    #: which apply to payouts alone.
-    of_cells: Q | None
-    #: The same for the last change, which `at_any_time` includes.
-    updated_after: datetime | None = None
-    updated_before: datetime | None = None
+    #: The filters in their JSON form, and the values that this means.
+    filters: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, filters: Mapping[str, Any], *, merchant_id: uuid.UUID, mode: str) -> Self:
+        """Return the selection by filters in their JSON form. Raises ParametersRefused."""
+        return cls(merchant_id, mode, filters, filterset.parse(filters))
 
     @property
     def payouts(self) -> PayoutQuerySet:
         """Payouts that match all filters."""
         return self.at_any_time.created_within(self.created_after, self.created_before)
+
+    def in_order(self, ordering: str) -> PayoutQuerySet:
+        """Return the payouts in one of ORDERINGS."""
+        return self.payouts.order_by(*columns_of(ordering))
+
+    @property
+    def at_any_time(self) -> PayoutQuerySet:
+        """Payouts that match all filters but the time of creation."""
+        others = {name: value for name, value in self.values.items() if name not in _TIMES_OF_CREATION}
+        return filterset.narrow(Payout.objects.of_merchant(self.merchant_id, self.mode), others)
+
+    @property
+    def is_of_cells(self) -> bool:
+        """Whether the filters apply to cells of the roll-up as well. Other filters apply to payouts alone."""
+        return self.values.keys() <= _OF_CELLS | _TIMES_OF_CREATION
+
+    def cells_at_any_time(self, cells: Rows) -> Rows:
+        """Return the cells that match all filters but the time of creation."""
+        return filterset.narrow(cells, {name: value for name, value in self.values.items() if name in _OF_CELLS})
+
+    @property
+    def created_after(self) -> datetime | None:
+        """Start of the creation time, inclusive. None: no limit."""
+        return self.values.get("created_after")
+
+    @property
+    def created_before(self) -> datetime | None:
+        """End of the creation time, exclusive."""
+        return self.values.get("created_before")
+
+    @property
+    def updated_after(self) -> datetime | None:
+        """Start of the last change, inclusive."""
+        return self.values.get("updated_after")
+
+    @property
+    def updated_before(self) -> datetime | None:
+        """End of the last change, exclusive."""
+        return self.values.get("updated_before")
+
+
+def columns_of(ordering: str) -> tuple[str, ...]:
+    """Return the columns of one of ORDERINGS, the unique one last."""
+    return (ordering, "-id" if ordering.startswith("-") else "id")
 
 
 @contextmanager

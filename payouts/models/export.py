@@ -84,7 +84,7 @@ class Export(models.Model):
     format = models.CharField(max_length=6, choices=ExportFormat)
     #: Whether a CSV begins with a byte order mark.
     bom = models.BooleanField(default=False, db_default=False)
-    #: Filters in the form of the API (payouts/exports/filters.py).
+    #: Filters in their JSON form (payouts/filters/filterset.py).
     filters = models.JSONField(default=dict)
     ordering = models.CharField(max_length=16)
     #: Requester, such as `merchant:<key prefix>`.

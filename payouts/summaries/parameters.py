@@ -7,13 +7,14 @@ from datetime import UTC, tzinfo
 from functools import cache
 from typing import Final
 
-from django.http import QueryDict
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from django.utils.datastructures import MultiValueDict
 
 from payouts import errors
 from payouts.summaries.summarize import COLUMNS, DEFAULT_GROUPS, Grouping
+from rest import parameters
 
 PARAMETERS: Final = frozenset({"group_by", "timezone"})
+REPEATABLE: Final = frozenset({"group_by"})
 #: The choices as shown, defaults first.
 CHOICES: Final = ("status", "currency", "day", "provider")
 DEFAULT_ZONE: Final = "UTC"
@@ -21,15 +22,15 @@ DEFAULT_ZONE: Final = "UTC"
 _NO_NAMES: Final = frozenset({"localtime", "Factory"})
 
 
-def grouping_of(given: QueryDict) -> Grouping:
-    """Return the requested grouping. Raises ValidationError, or TimeZoneUnknown for an unknown zone."""
+def grouping_of(given: MultiValueDict[str, str]) -> Grouping:
+    """Return the requested grouping. Raises ParametersRefused, or TimeZoneUnknown for an unknown zone."""
     groups = _groups(given.getlist("group_by"))
     name = given.get("timezone")
     if name is None:
         return Grouping(groups)
     if "day" not in groups:
         message = "It says when a day begins, so it needs group_by=day."
-        raise ValidationError({"timezone": [ErrorDetail(message, "needs_group_by_day")]})
+        raise parameters.refused("timezone", message, "needs_group_by_day")
     return Grouping(groups, _zone(name))
 
 
@@ -38,9 +39,9 @@ def _groups(values: list[str]) -> frozenset[str]:
     for group in groups:
         if group not in COLUMNS:
             message = f"{group!r} is nothing to group by; there are {', '.join(CHOICES)}."
-            raise ValidationError({"group_by": [ErrorDetail(message, "invalid_choice")]})
+            raise parameters.refused("group_by", message, "invalid_choice")
     if len(set(groups)) < len(groups):
-        raise ValidationError({"group_by": [ErrorDetail("Name each of them once.", "repeated_choice")]})
+        raise parameters.refused("group_by", "Name each of them once.", "repeated_choice")
     return frozenset(groups) or DEFAULT_GROUPS
 
 

@@ -158,7 +158,7 @@ def _total(currency: str, figures: _Figures) -> Total:
 
 def _rows(selection: Selection, grouping: Grouping, using: str) -> list[tuple[Key, _Figures]]:
     """Return the rows of cells and payouts. Both may have a row of one key."""
-    if selection.of_cells is None:
+    if not selection.is_of_cells:
         everything = rollup_coverage.all_live(selection.created_after, selection.created_before)
         return list(_of_payouts(selection, grouping, everything, using))
     with snapshots.reading(using):
@@ -193,8 +193,7 @@ def _of_cells(
 ) -> Iterator[tuple[Key, _Figures]]:
     if not coverage.has_cells:
         return
-    cells = RollupCell.objects.using(using).filter(
-        selection.of_cells or Q(),
+    cells = selection.cells_at_any_time(RollupCell.objects.using(using)).filter(
         merchant_id=selection.merchant_id,
         mode=selection.mode,
         day__gte=coverage.first_day,

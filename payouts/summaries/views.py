@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import Scopes
 from payouts.api.views import REPORT, PayoutsAPIView
-from payouts.filters import filterset
+from payouts.filters.openapi import FilterParameters
 from payouts.summaries import openapi, parameters, serializers, summarize
 from postgres.replica import routing
 
@@ -15,11 +15,10 @@ from postgres.replica import routing
 class PayoutSummaryView(PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT}
     serializer_class = serializers.SummarySerializer
-    filter_backends = (filterset.StrictFilterBackend,)
-    filterset_class = filterset.PayoutFilterSet
+    filter_backends = (FilterParameters,)
 
     @openapi.payout_summary
     def get(self, request: Request) -> Response:
-        selection = self.selection(known=parameters.PARAMETERS)
+        selection = self.selection(known=parameters.PARAMETERS, repeatable=parameters.REPEATABLE)
         asked_for = parameters.grouping_of(request.query_params)
         return Response(routing.read(lambda: summarize.summarize(selection, asked_for)))

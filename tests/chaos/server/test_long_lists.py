@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from accounts.models import Merchant
-from payouts.filters.filterset import ORDERINGS
+from payouts.filters.selection import ORDERINGS
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from rest.pagination import CURSOR_BYTES_MAX, REQUEST_LINE_BYTES_MAX
