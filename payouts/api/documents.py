@@ -2,8 +2,7 @@
 
 A list reads the columns that are shown, straight from a query and partly as the database's own text: fifty payouts are
 shown in a fraction of the time that REST framework's serializer needs for them, and a list is little else.
-(PayoutSerializer says in the schema what comes out here. tests/integration/payouts/api/test_documents.py compares the
-two.)
+(PayoutSerializer says in the schema what comes out here.)
 """
 
 from __future__ import annotations
