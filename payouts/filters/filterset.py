@@ -111,7 +111,7 @@ def parse(filters: Mapping[str, Any]) -> dict[str, Any]:
 def narrow(rows: Rows, values: Mapping[str, Any]) -> Rows:
     """Return the rows that match all values: payouts, or what has the same columns."""
     for name, value in values.items():
-        rows = PayoutFilterSet.base_filters[name].filter(rows, value)
+        rows = FILTERS[name].filter(rows, value)
     return rows
 
 
