@@ -13,7 +13,7 @@ from accounts import errors as accounts_errors
 from config import api_errors, server_problems
 from idempotency import errors as idempotency_errors
 from payouts import errors as payouts_errors
-from payouts import recipient_details
+from payouts import limits
 from payouts.api import openapi_fields, serializers
 from rest import refusals as rest_refusals
 
@@ -161,7 +161,7 @@ class RecipientDetailsSchema(OpenApiSerializerFieldExtension):  # type: ignore[n
     target_class = "payouts.api.serializers.RecipientDetailsField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        text = {"type": "string", "minLength": 1, "maxLength": recipient_details.TEXT_LENGTH_MAX}
+        text = {"type": "string", "minLength": 1, "maxLength": limits.RECIPIENT_TEXT_LENGTH_MAX}
         if direction == "request":
             text["pattern"] = openapi_fields.ONE_LINE_NOT_BLANK
         structured = auto_schema.resolve_serializer(serializers.RecipientDetailsSerializer, direction)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from payouts import errors
+from payouts import errors, limits
 from payouts.models import Payout, PayoutAttempt
 from payouts.states import AttemptKind, AttemptOutcome
 from rest import texts
-
-MESSAGE_LENGTH_MAX = 500
 
 
 def clean_reason(text: str) -> str:
@@ -21,7 +19,7 @@ def clean_reason(text: str) -> str:
     if problem is not None:
         raise errors.ReasonUnusable(problem.message)
     reason = texts.normalised(text).strip()
-    if len(reason) > MESSAGE_LENGTH_MAX:
+    if len(reason) > limits.MESSAGE_LENGTH_MAX:
         raise errors.ReasonUnusable
     return reason
 
@@ -47,6 +45,6 @@ def record(
         actor=actor,
         reference_number=reference_number or payout.reference_number,
         code=code,
-        message=message[:MESSAGE_LENGTH_MAX],
+        message=message[: limits.MESSAGE_LENGTH_MAX],
         finished_at=Now(),
     )

@@ -8,7 +8,6 @@ from typing import Final
 
 RecipientDetails = str | dict[str, str]
 
-TEXT_LENGTH_MAX: Final = 500
 #: The fields of an object, in the order in which they are shown.
 FIELDS: Final = ("name", "account", "bank_code", "country", "address")
 

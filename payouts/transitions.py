@@ -14,13 +14,11 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import errors, states
+from payouts import errors, limits, states
 from payouts.models import Payout, PayoutTransition
 from payouts.states import PayoutStatus
 
 logger = logging.getLogger(__name__)
-
-REASON_LENGTH_MAX = 500
 
 
 def move(
@@ -61,7 +59,7 @@ def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str
         from_status=from_status,
         to_status=to_status,
         actor=actor,
-        reason=reason[:REASON_LENGTH_MAX],
+        reason=reason[: limits.MESSAGE_LENGTH_MAX],
     )
     extra = {"payout_id": str(payout_id), "from_status": from_status, "to_status": to_status, "reason": reason}
     transaction.on_commit(lambda: logger.info("payout.moved", extra=extra))

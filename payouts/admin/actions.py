@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.fields import LineField
 from backoffice.base import ReadOnlyModelAdmin
-from payouts import attempts, errors, money, operators, recipient_details
+from payouts import errors, limits, money, operators, recipient_details
 from payouts.engine import claims
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -58,7 +58,7 @@ def may_operate(request: HttpRequest) -> bool:
 def reason_field(help_text: str) -> forms.CharField:
     """Return the field that every action has."""
     return LineField(
-        max_length=attempts.MESSAGE_LENGTH_MAX,
+        max_length=limits.MESSAGE_LENGTH_MAX,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text=help_text,
     )

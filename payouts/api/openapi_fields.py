@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 
-from payouts.api.serializers import METADATA_PAIRS_MAX, CurrencyField, MetadataField
+from payouts import limits
+from payouts.api.serializers import CurrencyField, MetadataField
 from rest.serializers import StrictCharField, TextField
 
 _CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
@@ -48,7 +49,7 @@ class MetadataExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-unt
     target_class = MetadataField
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return {**_mapped(auto_schema, self.target, direction), "maxProperties": METADATA_PAIRS_MAX}
+        return {**_mapped(auto_schema, self.target, direction), "maxProperties": limits.METADATA_PAIRS_MAX}
 
 
 def _mapped(auto_schema: Any, field: Any, direction: str) -> dict[str, Any]:

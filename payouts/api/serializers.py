@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import Mode
-from payouts import money, recipient_details
+from payouts import limits, money
 from payouts.api import card_numbers, countries
 from payouts.engine.admission import WaitingReason
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
@@ -17,10 +17,6 @@ from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 from rest import texts
 from rest.serializers import StrictCharField, StrictSerializer, TextField
-
-METADATA_PAIRS_MAX = 50
-METADATA_NAME_LENGTH_MAX = 40
-METADATA_VALUE_LENGTH_MAX = 500
 
 
 @extend_schema_field({"type": "string", "pattern": money.AMOUNT_PATTERN, "example": "10.50"})
@@ -64,16 +60,23 @@ class CountryField(serializers.RegexField):
 class RecipientDetailsSerializer(StrictSerializer):
     """Who gets the money."""
 
-    name = StrictCharField(max_length=140, help_text="Name of the account's holder.")
-    account = StrictCharField(max_length=64, help_text="IBAN or account number; in test mode also a sandbox token.")
-    bank_code = StrictCharField(max_length=34, required=False, help_text="BIC, routing number or sort code.")
+    name = StrictCharField(max_length=limits.RECIPIENT_NAME_LENGTH_MAX, help_text="Name of the account's holder.")
+    account = StrictCharField(
+        max_length=limits.RECIPIENT_ACCOUNT_LENGTH_MAX,
+        help_text="IBAN or account number; in test mode also a sandbox token.",
+    )
+    bank_code = StrictCharField(
+        max_length=limits.RECIPIENT_BANK_CODE_LENGTH_MAX,
+        required=False,
+        help_text="BIC, routing number or sort code.",
+    )
     country = CountryField(
         r"^[A-Z]{2}\Z",
         required=False,
         help_text="ISO 3166-1 alpha-2 code of the account's country.",
         error_messages={"invalid": "Send two capital letters, an ISO 3166-1 alpha-2 code such as DE."},
     )
-    address = StrictCharField(max_length=255, required=False)
+    address = StrictCharField(max_length=limits.RECIPIENT_ADDRESS_LENGTH_MAX, required=False)
 
     def validate(self, attrs: dict[str, str]) -> dict[str, str]:
         for name, value in attrs.items():
@@ -86,7 +89,7 @@ class RecipientTextField(StrictCharField):
     """Who gets the money, in one line. It is kept as it was sent: what is read back must be what was meant."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=recipient_details.TEXT_LENGTH_MAX, trim_whitespace=False, **options)
+        super().__init__(max_length=limits.RECIPIENT_TEXT_LENGTH_MAX, trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
@@ -117,15 +120,15 @@ class RecipientDetailsField(serializers.Field[RecipientDetails, Any, RecipientDe
 class MetadataField(serializers.DictField):
     """At most 50 pairs of strings of your own."""
 
-    child = TextField(max_length=METADATA_VALUE_LENGTH_MAX, allow_blank=True, trim_whitespace=False)
+    child = TextField(max_length=limits.METADATA_VALUE_LENGTH_MAX, allow_blank=True, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         pairs: dict[str, str] = super().to_internal_value(self._with_stored_names(data))
-        if len(pairs) > METADATA_PAIRS_MAX:
-            raise serializers.ValidationError(f"At most {METADATA_PAIRS_MAX} pairs.", code="too_many_pairs")
-        if any(not 1 <= len(name) <= METADATA_NAME_LENGTH_MAX for name in pairs):
+        if len(pairs) > limits.METADATA_PAIRS_MAX:
+            raise serializers.ValidationError(f"At most {limits.METADATA_PAIRS_MAX} pairs.", code="too_many_pairs")
+        if any(not 1 <= len(name) <= limits.METADATA_NAME_LENGTH_MAX for name in pairs):
             raise serializers.ValidationError(
-                f"A name has 1 to {METADATA_NAME_LENGTH_MAX} characters.", code="invalid_name"
+                f"A name has 1 to {limits.METADATA_NAME_LENGTH_MAX} characters.", code="invalid_name"
             )
         for name in pairs:
             if problem := texts.problem_of_line(name):
@@ -152,8 +155,10 @@ class PayoutWriteSerializer(StrictSerializer):
     recipient_details = RecipientDetailsField(
         help_text="Who gets the money: a line of text, or an object with name and account. Answered as it was sent."
     )
-    comment = TextField(max_length=500, required=False, allow_blank=True)
-    reference = StrictCharField(max_length=255, required=False, allow_blank=True, help_text="Your own id for it.")
+    comment = TextField(max_length=limits.COMMENT_LENGTH_MAX, required=False, allow_blank=True)
+    reference = StrictCharField(
+        max_length=limits.REFERENCE_LENGTH_MAX, required=False, allow_blank=True, help_text="Your own id for it."
+    )
     metadata = MetadataField(required=False, help_text="At most 50 pairs of strings of your own.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

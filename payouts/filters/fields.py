@@ -18,7 +18,7 @@ from django.db.models.functions import Upper
 
 from accounts.fields import LineField
 from idempotency import keys
-from payouts import money
+from payouts import limits, money
 from payouts.models import Payout
 from payouts.models.indexes import SearchCode, SearchText
 from payouts.states import PayoutStatus
@@ -185,7 +185,7 @@ class UpdatedBeforeFilter(MomentFilter):
 
 class ReferenceFilter(PayoutFilter):
     field_class = ReferenceField
-    schema = {"type": "string", "maxLength": 255, "pattern": _TEXT_PATTERN}
+    schema = {"type": "string", "maxLength": limits.REFERENCE_LENGTH_MAX, "pattern": _TEXT_PATTERN}
 
     def filter(self, queryset: QuerySet[Payout], value: str) -> QuerySet[Payout]:
         spelt = texts.spellings(value)
@@ -195,7 +195,7 @@ class ReferenceFilter(PayoutFilter):
 class IdempotencyKeyFilter(PayoutFilter):
     field_class = IdempotencyKeyField
     # As in the header, quoted or not, and not blank.
-    schema = {"type": "string", "maxLength": 255, "pattern": "^ *[!-~][ -~]*$"}
+    schema = {"type": "string", "maxLength": keys.LENGTH_MAX, "pattern": "^ *[!-~][ -~]*$"}
 
 
 class SearchFilter(PayoutFilter):

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django_filters.constants import EMPTY_VALUES
 
+from payouts import limits
 from payouts.filters import fields
 from payouts.models import Payout
 from rest import parameters
@@ -48,7 +49,7 @@ class PayoutFilterSet(django_filters.FilterSet):
         "updated_at", "lt", help_text="Changed before this time.", example="2026-11-24T00:00:00Z"
     )
     reference = fields.ReferenceFilter(
-        max_length=255, help_text="Your own id for the payout, whole.", example="order-4711"
+        max_length=limits.REFERENCE_LENGTH_MAX, help_text="Your own id for the payout, whole.", example="order-4711"
     )
     idempotency_key = fields.IdempotencyKeyFilter(
         # A quoted key may begin or end with a space, which belongs to it.

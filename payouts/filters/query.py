@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.utils.datastructures import MultiValueDict
 
+from payouts import limits
 from payouts.filters.filterset import FILTERS, PAIRS, SEVERAL
 from payouts.filters.selection import ORDERINGS, Selection, columns_of
 from rest import parameters, texts
@@ -17,7 +18,6 @@ Parameters = MultiValueDict[str, str]
 
 _NAMES: Final = FILTERS.keys() - {PAIRS} | {f"{PAIRS}[name]"}
 _PAIR: Final = re.compile(rf"{PAIRS}\[([^\x00]+)\]")
-_PAIR_NAME_LENGTH_MAX: Final = 40
 
 
 def select(
@@ -75,7 +75,7 @@ def pair_name(parameter: str) -> str | None:
     if found is None:
         return None
     name = texts.normalised(found[1])
-    return name if len(name) <= _PAIR_NAME_LENGTH_MAX else None
+    return name if len(name) <= limits.METADATA_NAME_LENGTH_MAX else None
 
 
 def _pairs_in(given: Parameters) -> frozenset[str]:

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from accounts.models import Merchant, MerchantAPIKey, Mode
+from payouts import limits
 
 
 class ExportStatus(models.TextChoices):
@@ -78,7 +79,7 @@ class Export(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    mode = models.CharField(max_length=4, choices=Mode)
+    mode = models.CharField(max_length=limits.MODE_LENGTH_MAX, choices=Mode)
     kind = models.CharField(max_length=6, choices=ExportKind)
     status = models.CharField(max_length=9, choices=ExportStatus, default=ExportStatus.PENDING)
     format = models.CharField(max_length=6, choices=ExportFormat)
@@ -88,7 +89,7 @@ class Export(models.Model):
     filters = models.JSONField(default=dict)
     ordering = models.CharField(max_length=16)
     #: Requester, such as `merchant:<key prefix>`.
-    actor = models.CharField(max_length=200)
+    actor = models.CharField(max_length=limits.ACTOR_LENGTH_MAX)
     #: Rows so far, without header and trailer.
     rows_count = models.PositiveBigIntegerField(default=0)
     #: For a completed export: the sum of each currency, the file's bytes and SHA-256.
@@ -98,7 +99,7 @@ class Export(models.Model):
     #: Bytes of all chunks.
     stored_bytes = models.PositiveBigIntegerField(default=0)
     #: Error as a sentence.
-    error = models.CharField(max_length=500, blank=True)
+    error = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX, blank=True)
     attempts_count = models.PositiveSmallIntegerField(default=0)
     #: Lease holder and expiry.
     lease_token = models.UUIDField(null=True)

@@ -7,12 +7,14 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from payouts import limits
+
 
 class Heartbeat(models.Model):
     """The last heartbeat of a process that receives no calls."""
 
     #: Such as `sweeper:<host>:<pid>`.
-    process = models.CharField(max_length=255, primary_key=True)
+    process = models.CharField(max_length=limits.PROCESS_LENGTH_MAX, primary_key=True)
     beat_at = models.DateTimeField(db_default=Now())
 
     class Meta:

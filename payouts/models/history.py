@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from django.db import models
 from django.db.models.functions import Now
 
+from payouts import limits
 from payouts.models.payout import Payout
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
@@ -29,12 +30,12 @@ class PayoutAttempt(models.Model):
     #: Number of the payout's reference.
     reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
     #: Source, if it is no worker: `operator:<user name>`, `provider:<name>`.
-    actor = models.CharField(max_length=200, blank=True, db_default="")
+    actor = models.CharField(max_length=limits.ACTOR_LENGTH_MAX, blank=True, db_default="")
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=12, choices=AttemptOutcome, blank=True)
-    code = models.CharField(max_length=64, blank=True)
-    message = models.CharField(max_length=500, blank=True)
+    code = models.CharField(max_length=limits.CODE_LENGTH_MAX, blank=True)
+    message = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX, blank=True)
 
     objects = AttemptQuerySet.as_manager()
 
@@ -52,11 +53,11 @@ class PayoutTransition(models.Model):
 
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="transitions", db_index=False)
     #: Empty for the first row, which records the creation.
-    from_status = models.CharField(max_length=24, blank=True)
-    to_status = models.CharField(max_length=24, choices=PayoutStatus)
+    from_status = models.CharField(max_length=limits.STATUS_LENGTH_MAX, blank=True)
+    to_status = models.CharField(max_length=limits.STATUS_LENGTH_MAX, choices=PayoutStatus)
     #: Actor: `merchant:<key prefix>`, `worker`, `operator:<user name>`.
-    actor = models.CharField(max_length=200)
-    reason = models.CharField(max_length=500)
+    actor = models.CharField(max_length=limits.ACTOR_LENGTH_MAX)
+    reason = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

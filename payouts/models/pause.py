@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.models import Merchant
+from payouts import limits
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
@@ -28,13 +29,13 @@ class Pause(models.Model):
     """
 
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    provider = models.CharField(max_length=32, blank=True)
-    reason = models.CharField(max_length=500)
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX, blank=True)
+    reason = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX)
     #: Actor, such as `operator:<user name>`.
-    actor = models.CharField(max_length=200)
+    actor = models.CharField(max_length=limits.ACTOR_LENGTH_MAX)
     created_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    ended_by = models.CharField(max_length=200, blank=True)
+    ended_by = models.CharField(max_length=limits.ACTOR_LENGTH_MAX, blank=True)
 
     objects = PauseQuerySet.as_manager()
 

@@ -12,7 +12,8 @@ from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from accounts.models import Merchant, MerchantAPIKey, Mode
-from payouts import money, states
+from idempotency import keys
+from payouts import limits, money, states
 from payouts.models import indexes
 from payouts.states import PayoutStatus
 
@@ -46,23 +47,25 @@ class Payout(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="payouts", db_index=False)
-    mode = models.CharField(max_length=4, choices=Mode)
-    status = models.CharField(max_length=24, choices=PayoutStatus, default=PayoutStatus.PENDING)
+    mode = models.CharField(max_length=limits.MODE_LENGTH_MAX, choices=Mode)
+    status = models.CharField(max_length=limits.STATUS_LENGTH_MAX, choices=PayoutStatus, default=PayoutStatus.PENDING)
     amount = models.DecimalField(max_digits=money.AMOUNT_DIGITS_MAX, decimal_places=money.AMOUNT_DECIMALS_MAX)
-    currency = models.CharField(max_length=3, validators=[MinLengthValidator(3)])
+    currency = models.CharField(
+        max_length=limits.CURRENCY_LENGTH, validators=[MinLengthValidator(limits.CURRENCY_LENGTH)]
+    )
     #: As the merchant sent it: a text or an object (payouts/recipient_details.py).
     recipient_details = models.JSONField()
-    comment = models.CharField(max_length=500, blank=True)
+    comment = models.CharField(max_length=limits.COMMENT_LENGTH_MAX, blank=True)
     #: The merchant's own id.
-    reference = models.CharField(max_length=255, blank=True)
+    reference = models.CharField(max_length=limits.REFERENCE_LENGTH_MAX, blank=True)
     metadata = models.JSONField(default=dict)
     #: The request's key. Unique here and in the idempotency record, so that two guards must fail.
-    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULL keeps payouts without a key apart
-    provider = models.CharField(max_length=32)
+    idempotency_key = models.CharField(max_length=keys.LENGTH_MAX, null=True)  # noqa: DJ001 - NULL keeps payouts without a key apart
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX)
     #: The provider's own id.
-    provider_reference = models.CharField(max_length=255, blank=True)
-    failure_code = models.CharField(max_length=64, blank=True)
-    failure_message = models.CharField(max_length=500, blank=True)
+    provider_reference = models.CharField(max_length=limits.REFERENCE_LENGTH_MAX, blank=True)
+    failure_code = models.CharField(max_length=limits.CODE_LENGTH_MAX, blank=True)
+    failure_message = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX, blank=True)
     attempts_count = models.PositiveIntegerField(default=0)
     #: Time of the next step; NULL: no step is left.
     due_at = models.DateTimeField(null=True, db_default=Now())

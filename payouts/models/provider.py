@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from payouts import limits
 from payouts.models.payout import Payout
 
 
@@ -28,9 +29,9 @@ class CallbackResult(models.TextChoices):
 class ProviderCallback(models.Model):
     """A callback as received: stored once, answered at once, and applied by a worker."""
 
-    provider = models.CharField(max_length=32)
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX)
     #: The provider's id of the event, which may come any number of times.
-    event_id = models.CharField(max_length=255)
+    event_id = models.CharField(max_length=limits.EVENT_ID_LENGTH_MAX)
     body = models.BinaryField()
     received_at = models.DateTimeField(db_default=Now())
     #: Last try of the sweeper.
@@ -60,7 +61,7 @@ class ProviderCallback(models.Model):
 class ProviderCircuit(models.Model):
     """Circuit of a provider. An open one stops sends until `retry_at`, and then one payout is a trial."""
 
-    provider = models.CharField(max_length=32, primary_key=True)
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX, primary_key=True)
     #: Failed sends in a row (repeats of one payout count once), and the payout of the last.
     failures_count = models.PositiveIntegerField(default=0)
     failed_payout_id = models.UUIDField(null=True)

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from payouts import limits
+
 #: Enough for the sum of any number of payouts, each below 10^12 with four decimals.
 SUM_DIGITS_MAX = 34
 
@@ -23,12 +25,12 @@ class RollupCell(models.Model):
     # The primary key is the index that serves the reads: all cells of a merchant and mode, by day.
     pk = models.CompositePrimaryKey("merchant_id", "mode", "day", "status", "currency", "provider")
     merchant_id = models.UUIDField()
-    mode = models.CharField(max_length=4)
+    mode = models.CharField(max_length=limits.MODE_LENGTH_MAX)
     #: Day of the payouts' creation, in UTC.
     day = models.DateField()
-    status = models.CharField(max_length=24)
-    currency = models.CharField(max_length=3)
-    provider = models.CharField(max_length=32)
+    status = models.CharField(max_length=limits.STATUS_LENGTH_MAX)
+    currency = models.CharField(max_length=limits.CURRENCY_LENGTH)
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX)
     count = models.BigIntegerField()
     amount = models.DecimalField(max_digits=SUM_DIGITS_MAX, decimal_places=4)
     amount_min = models.DecimalField(max_digits=16, decimal_places=4)
@@ -45,7 +47,7 @@ class RollupMark(models.Model):
     """
 
     merchant_id = models.UUIDField()
-    mode = models.CharField(max_length=4)
+    mode = models.CharField(max_length=limits.MODE_LENGTH_MAX)
     day = models.DateField()
 
     class Meta:

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NoReturn
 
-from payouts import money
+from payouts import limits, money
 
 REFERENCE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 CALLBACK_TYPE: Final = "transfer.updated"
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
-#: The stored length of a provider's own id.
-_ID_LENGTH_MAX = 255
 #: Twice the length of our amounts: room for trailing zeros.
 _AMOUNT_LENGTH_MAX = 2 * (money.AMOUNT_DIGITS_MAX + 1)
 
@@ -132,7 +130,7 @@ def _status(document: dict[str, object]) -> TransferStatus:
 
 def _id(document: dict[str, object]) -> str:
     text = _text(document, "id")
-    if not 1 <= len(text) <= _ID_LENGTH_MAX or not text.isprintable():
+    if not 1 <= len(text) <= limits.REFERENCE_LENGTH_MAX or not text.isprintable():
         raise Unreadable("id is empty, too long or not printable")
     return text
 

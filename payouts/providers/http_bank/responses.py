@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from payouts import limits
 from payouts.providers import base, redaction
 from payouts.providers.base import ReportKind
 from payouts.providers.http_bank import documents
@@ -16,7 +17,6 @@ from payouts.providers.http_bank.documents import Problem, Transfer, TransferSta
 
 #: Limit of the bank's words: enough for a sentence, too short to fill the logs.
 WORDS_LENGTH_MAX: Final = 200
-CODE_LENGTH_MAX: Final = 64
 
 _KINDS: Final = {
     TransferStatus.ACCEPTED: ReportKind.ACCEPTED,
@@ -70,7 +70,7 @@ def read_ask(answer: Answer, instruction: base.Instruction, *, hidden: Sequence[
 def report_of(transfer: Transfer, *, hidden: Sequence[str] = ()) -> base.Report:
     """Translate a transfer document, without the hidden words."""
     failed = transfer.status in {TransferStatus.REJECTED, TransferStatus.RETURNED}
-    code = _words(transfer.code, hidden, CODE_LENGTH_MAX)
+    code = _words(transfer.code, hidden, limits.CODE_LENGTH_MAX)
     return base.Report(
         _KINDS[transfer.status],
         provider_reference=transfer.id,
@@ -121,7 +121,7 @@ def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[st
         return _unreadable(error)
     if refusal.reference != instruction.reference:
         return _mismatch("reference")
-    code = _words(refusal.code, hidden, CODE_LENGTH_MAX)
+    code = _words(refusal.code, hidden, limits.CODE_LENGTH_MAX)
     return base.Rejected(code or "rejected", _words(refusal.message, hidden), is_for_good=True)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from payouts import limits
 from payouts.providers import base
 
 #: In both directions: clocks differ, and an older callback may be a replay.
@@ -23,7 +24,7 @@ SIGNATURE_HEADER_LENGTH_MAX: Final = 1024
 _BASE64_PREFIX = "whsec_"
 _SCHEME_PREFIX = "v1,"
 
-_EVENT_ID = re.compile(r"[!-~]{1,255}")
+_EVENT_ID = re.compile(rf"[!-~]{{1,{limits.EVENT_ID_LENGTH_MAX}}}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
