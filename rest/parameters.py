@@ -7,6 +7,8 @@ from collections.abc import Set
 from django.core.exceptions import ValidationError
 from django.utils.datastructures import MultiValueDict
 
+Parameters = MultiValueDict[str, str]
+
 
 class ParametersRefused(ValidationError):
     """Some parameters were refused, each by its name. Django's error: a page of the admin shows it as well."""
@@ -18,29 +20,23 @@ def refused(name: str, message: str, code: str) -> ParametersRefused:
 
 
 def refuse_misunderstood(
-    given: MultiValueDict[str, str],
-    *,
-    known: Set[str],
-    more: Set[str] = frozenset(),
-    repeatable: Set[str] = frozenset(),
+    given: Parameters, *, known: Set[str], more: Set[str] = frozenset(), repeatable: Set[str] = frozenset()
 ) -> None:
     """Raise ParametersRefused for each parameter that is unknown, empty, repeated or has a NUL.
 
     The parameters in `more` are known as well, but are not named as a choice. Those in `repeatable` may be given
     several times, which means the same as once with commas.
     """
-    problems: dict[str, ValidationError] = {}
+    problems: dict[str, tuple[str, str]] = {}
     for name, values in given.lists():
         if name not in known and name not in more:
             choice = ", ".join(sorted(known)) or "none"
-            problems[name] = ValidationError(
-                f"There is no such parameter; there are: {choice}.", code="unknown_parameter"
-            )
+            problems[name] = (f"There is no such parameter; there are: {choice}.", "unknown_parameter")
         elif any(not value.strip() for value in values):
-            problems[name] = ValidationError("Give it a value or leave it out.", code="blank")
+            problems[name] = ("Give it a value or leave it out.", "blank")
         elif any("\x00" in value for value in values):
-            problems[name] = ValidationError("NUL is not allowed.", code="invalid_character")
+            problems[name] = ("NUL is not allowed.", "invalid_character")
         elif len(values) > 1 and name not in repeatable:
-            problems[name] = ValidationError("Give it once.", code="repeated_parameter")
+            problems[name] = ("Give it once.", "repeated_parameter")
     if problems:
-        raise ParametersRefused(problems)
+        raise ParametersRefused({name: ValidationError(*problem) for name, problem in problems.items()})

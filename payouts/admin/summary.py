@@ -27,11 +27,12 @@ from accounts.models import Merchant, Mode
 from backoffice.base import ReadOnlyModelAdmin
 from payouts.filters import query
 from payouts.filters.filterset import FILTERS, PAIRS, SEVERAL
+from payouts.filters.selection import Selection
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from payouts.summaries import parameters, summarize
 from postgres.replica import routing
-from rest.parameters import ParametersRefused
+from rest.parameters import Parameters, ParametersRefused
 from rest.refusals import Refusal
 
 METHODS: Final = ("GET", "HEAD")
@@ -120,13 +121,8 @@ def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
     filled_in = _filled_in(given)
     merchant, mode = form.cleaned_data["merchant"], form.cleaned_data["mode"]
     try:
-        selection = query.select(
-            filled_in,
-            merchant_id=merchant.pk,
-            mode=mode,
-            known=parameters.PARAMETERS,
-            repeatable=parameters.REPEATABLE,
-        )
+        filters = query.filters_in(filled_in, known=parameters.PARAMETERS, repeatable=parameters.REPEATABLE)
+        selection = Selection.of(filters, merchant_id=merchant.pk, mode=mode)
         asked_for = parameters.grouping_of(filled_in)
         summary = routing.read(lambda: summarize.summarize(selection, asked_for))
     except ParametersRefused as refused:
@@ -141,7 +137,7 @@ def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:
     return None
 
 
-def _filled_in(given: QueryDict) -> MultiValueDict[str, str]:
+def _filled_in(given: QueryDict) -> Parameters:
     """Return the parameters of the API without the empty fields that a browser sends."""
     filled_in = {name: [value for value in values if value.strip()] for name, values in given.lists()}
     return MultiValueDict(

@@ -72,8 +72,8 @@ class PayoutsAPIView(GenericAPIView[Payout]):
 
     def selection(self, known: Set[str], repeatable: Set[str] = frozenset()) -> Selection:
         """Return what the filters select; `known` are the parameters that are no filters."""
-        key, given = self.api_key, self.request.query_params
-        return query.select(given, merchant_id=key.merchant_id, mode=key.mode, known=known, repeatable=repeatable)
+        filters = query.filters_in(self.request.query_params, known=known, repeatable=repeatable)
+        return Selection.of(filters, merchant_id=self.api_key.merchant_id, mode=self.api_key.mode)
 
     def get_payout(self, payout_id: uuid.UUID) -> Payout:
         payout = self.get_queryset().filter(pk=payout_id).first()

@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import BasePagination
 from rest_framework.permissions import SAFE_METHODS
@@ -190,7 +189,7 @@ class ExportDownloadView(APIView):
 
 
 def _chosen(name: str, value: str, choices: list[str]) -> str:
-    """Return the parameter's value. Raises ValidationError unless it is a choice."""
+    """Return the parameter's value. Raises ParametersRefused unless it is a choice."""
     if value.strip() not in choices:
-        raise ValidationError({name: [ErrorDetail(f"The choices are {', '.join(choices)}.", "invalid_choice")]})
+        raise parameters.refused(name, f"The choices are {', '.join(choices)}.", "invalid_choice")
     return value.strip()

@@ -7,11 +7,10 @@ export stores, so a later version must still read it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django_filters.constants import EMPTY_VALUES
 
 from payouts import limits
@@ -19,8 +18,6 @@ from payouts.filters import fields
 from payouts.models import Payout
 from rest import parameters
 from rest.parameters import ParametersRefused
-
-Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 class PayoutFilterSet(django_filters.FilterSet):
@@ -107,13 +104,6 @@ def parse(filters: Mapping[str, Any]) -> dict[str, Any]:
     if ignored := filters.keys() - values.keys():
         raise ParametersRefused({name: ValidationError("There is no such filter.", "unknown") for name in ignored})
     return values
-
-
-def narrow(rows: Rows, values: Mapping[str, Any]) -> Rows:
-    """Return the rows that match all values: payouts, or what has the same columns."""
-    for name, value in values.items():
-        rows = FILTERS[name].filter(rows, value)
-    return rows
 
 
 def _refuse_crossed(values: Mapping[str, Any]) -> None:

@@ -1,9 +1,8 @@
-"""From the parameters of a request to a selection. What is not understood is refused by name, never ignored."""
+"""From the parameters of a request to filters. What is not understood is refused by name, never ignored."""
 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping, Set
 from typing import Any, Final
 
@@ -11,36 +10,22 @@ from django.utils.datastructures import MultiValueDict
 
 from payouts import limits
 from payouts.filters.filterset import FILTERS, PAIRS, SEVERAL
-from payouts.filters.selection import ORDERINGS, Selection, columns_of
+from payouts.filters.selection import ORDERINGS, columns_of
 from rest import parameters, texts
-
-Parameters = MultiValueDict[str, str]
+from rest.parameters import Parameters
 
 _NAMES: Final = FILTERS.keys() - {PAIRS} | {f"{PAIRS}[name]"}
 _PAIR: Final = re.compile(rf"{PAIRS}\[([^\x00]+)\]")
 
 
-def select(
-    given: Parameters,
-    *,
-    merchant_id: uuid.UUID,
-    mode: str,
-    known: Set[str] = frozenset(),
-    repeatable: Set[str] = frozenset(),
-) -> Selection:
-    """Return the selection of the parameters from a merchant's payouts in a mode.
-
-    `known` names the parameters that are no filters, `repeatable` those of them that may be given several times.
-    Raises ParametersRefused that names each parameter that is unknown, empty, repeated, malformed or contradictory.
-    """
-    filters = filters_in(given, known=known, repeatable=repeatable)
-    return Selection.of(filters, merchant_id=merchant_id, mode=mode)
-
-
 def filters_in(
     given: Parameters, *, known: Set[str] = frozenset(), repeatable: Set[str] = frozenset()
 ) -> dict[str, Any]:
-    """Return the filters among the parameters in their JSON form. Raises ParametersRefused."""
+    """Return the filters among the parameters, in their JSON form.
+
+    `known` names the parameters that are no filters, `repeatable` those of them that may be given several times.
+    Raises ParametersRefused that names each parameter that is unknown, empty or repeated.
+    """
     parameters.refuse_misunderstood(
         given, known=known | _NAMES, more=_pairs_in(given), repeatable=repeatable | {SEVERAL}
     )

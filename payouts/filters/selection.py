@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
+
+from django.db.models import QuerySet
 
 from payouts import errors
 from payouts.filters import filterset
-from payouts.filters.filterset import Rows
-from payouts.models import Payout, PayoutQuerySet
+from payouts.filters.filterset import FILTERS
+from payouts.models import Payout, PayoutQuerySet, RollupCell
 from postgres import plans
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 ORDERINGS: Final = ("-created_at", "created_at", "-amount", "amount")
 _TIMES_OF_CREATION: Final = frozenset({"created_after", "created_before"})
@@ -39,7 +43,7 @@ class Selection:
     @property
     def payouts(self) -> PayoutQuerySet:
         """Payouts that match all filters."""
-        return self.at_any_time.created_within(self.created_after, self.created_before)
+        return self._narrowed(self.at_any_time, _TIMES_OF_CREATION)
 
     def in_order(self, ordering: str) -> PayoutQuerySet:
         """Return the payouts in one of ORDERINGS."""
@@ -48,17 +52,23 @@ class Selection:
     @property
     def at_any_time(self) -> PayoutQuerySet:
         """Payouts that match all filters but the time of creation."""
-        others = {name: value for name, value in self.values.items() if name not in _TIMES_OF_CREATION}
-        return filterset.narrow(Payout.objects.of_merchant(self.merchant_id, self.mode), others)
+        payouts = Payout.objects.of_merchant(self.merchant_id, self.mode)
+        return self._narrowed(payouts, FILTERS.keys() - _TIMES_OF_CREATION)
 
     @property
     def is_of_cells(self) -> bool:
         """Whether the filters apply to cells of the roll-up as well. Other filters apply to payouts alone."""
         return self.values.keys() <= _OF_CELLS | _TIMES_OF_CREATION
 
-    def cells_at_any_time(self, cells: Rows) -> Rows:
+    def cells_at_any_time(self, cells: QuerySet[RollupCell]) -> QuerySet[RollupCell]:
         """Return the cells that match all filters but the time of creation."""
-        return filterset.narrow(cells, {name: value for name, value in self.values.items() if name in _OF_CELLS})
+        return self._narrowed(cells, _OF_CELLS)
+
+    def _narrowed(self, rows: Rows, names: Set[str]) -> Rows:
+        for name, value in self.values.items():
+            if name in names:
+                rows = FILTERS[name].filter(rows, value)
+        return rows
 
     @property
     def created_after(self) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import ClassVar, Self
 
 from django.core.validators import MinLengthValidator
@@ -26,12 +25,6 @@ class PayoutQuerySet(models.QuerySet["Payout"]):
     def of_merchant(self, merchant_id: uuid.UUID, mode: str) -> Self:
         """The payouts of a merchant in a mode, except deleted ones. The only rule for who sees what."""
         return self.filter(merchant_id=merchant_id, mode=mode, deleted_at__isnull=True)
-
-    def created_within(self, start: datetime | None, end: datetime | None) -> Self:
-        """Payouts created at `start` or later and before `end`; None: no limit."""
-        after = models.Q() if start is None else models.Q(created_at__gte=start)
-        before = models.Q() if end is None else models.Q(created_at__lt=end)
-        return self.filter(after, before)
 
     def due(self) -> Self:
         """Payouts whose next step is due, by the database's clock."""

@@ -7,11 +7,10 @@ from datetime import UTC, tzinfo
 from functools import cache
 from typing import Final
 
-from django.utils.datastructures import MultiValueDict
-
 from payouts import errors
 from payouts.summaries.summarize import COLUMNS, DEFAULT_GROUPS, Grouping
 from rest import parameters
+from rest.parameters import Parameters
 
 PARAMETERS: Final = frozenset({"group_by", "timezone"})
 REPEATABLE: Final = frozenset({"group_by"})
@@ -22,7 +21,7 @@ DEFAULT_ZONE: Final = "UTC"
 _NO_NAMES: Final = frozenset({"localtime", "Factory"})
 
 
-def grouping_of(given: MultiValueDict[str, str]) -> Grouping:
+def grouping_of(given: Parameters) -> Grouping:
     """Return the requested grouping. Raises ParametersRefused, or TimeZoneUnknown for an unknown zone."""
     groups = _groups(given.getlist("group_by"))
     name = given.get("timezone")

@@ -17,6 +17,7 @@ from django.http import QueryDict
 from accounts.models import MerchantAPIKey
 from payouts import money
 from payouts.filters import query as queries
+from payouts.filters.selection import Selection
 from payouts.models import Payout
 from payouts.summaries import rollup, rollup_sql, summarize
 from payouts.summaries.rollup import Horizon
@@ -48,7 +49,7 @@ def refresh() -> None:
 
 
 def summary(key: MerchantAPIKey, query: str = "", grouping: Grouping | None = None) -> Summary:
-    selection = queries.select(QueryDict(query), merchant_id=key.merchant_id, mode=key.mode)
+    selection = Selection.of(queries.filters_in(QueryDict(query)), merchant_id=key.merchant_id, mode=key.mode)
     return summarize.summarize(selection, grouping or Grouping())
 
 

@@ -66,14 +66,10 @@ class TestStoredFilters:
             "&created_before=2026-12-01T01:00:00%2B01:00&ordering=amount"
         )
 
-        selection = query.select(given, **OWNER, known=frozenset({"ordering"}))
+        filters = query.filters_in(given, known=frozenset({"ordering"}))
 
         names = {"status", "currency", "amount_min", "created_before"}
-        assert selection.filters == {
-            "metadata": {"department": "returns"},
-            **{name: STORED[name] for name in names},
-        }
-        assert Selection.of(selection.filters, **OWNER) == selection
+        assert filters == {"metadata": {"department": "returns"}, **{name: STORED[name] for name in names}}
 
     def test_select_all_if_there_are_none(self) -> None:
         selection = Selection.of({}, **OWNER)
@@ -109,9 +105,9 @@ class TestDeclarations:
     def test_have_an_example_that_is_taken(self, name: str) -> None:
         parameter = "metadata[department]" if name == "metadata" else name
 
-        selection = query.select(MultiValueDict({parameter: [FILTERS[name].example]}), **OWNER)
+        filters = query.filters_in(MultiValueDict({parameter: [FILTERS[name].example]}))
 
-        assert selection.values.keys() == {name}
+        assert Selection.of(filters, **OWNER).values.keys() == {name}
 
     def test_are_all_in_the_form_of_the_admin(self) -> None:
         fields = SummaryForm(QueryDict("metadata[department]=returns")).fields
