@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,6 +12,7 @@ from accounts.authentication import api_key_of
 from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
 from rest import parameters
+from rest.openapi import operation
 
 
 class MerchantSerializer(serializers.Serializer[Any]):
@@ -67,7 +68,7 @@ class MeView(APIView):
     # Any key may read its own rights.
     scopes: Scopes = {"GET": ()}
 
-    @extend_schema(
+    @operation(
         operation_id="retrieve_me",
         tags=["account"],
         summary="See who you are",

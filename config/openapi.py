@@ -1,4 +1,4 @@
-"""What every operation has in common in the API documentation: the API key, and the errors of the one table."""
+"""What the operations have in common in the API documentation: the API key, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from rest_framework import exceptions
 
 from accounts import errors as accounts_errors
 from config import api_errors, server_problems
-from idempotency import errors as idempotency_errors
-from payouts import errors as payouts_errors
 from payouts import limits
 from payouts.api import openapi_fields, serializers
-from rest import refusals as rest_refusals
+from rest import openapi, refusals
 
 OperationErrors = tuple[type[Exception], ...]
 
-COMMON_ERRORS: Final[OperationErrors] = (
-    rest_refusals.HTTPSRequired,
+#: Of each operation that asks for an API key.
+KEY_ERRORS: Final[OperationErrors] = (
     accounts_errors.APIKeyMissing,
     accounts_errors.APIKeyInvalid,
     accounts_errors.APIKeyExpired,
@@ -31,79 +29,11 @@ COMMON_ERRORS: Final[OperationErrors] = (
     exceptions.Throttled,
 )
 #: Of each operation that takes a body.
-BODY_ERRORS: Final[OperationErrors] = (rest_refusals.MediaTypeUnsupported, rest_refusals.ContentEncodingUnsupported)
-# A query parameter that the operation does not have is refused by each of them.
-_FIND: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.PayoutNotFound)
-
-_FIND_EXPORT: Final[OperationErrors] = (exceptions.ValidationError, payouts_errors.ExportNotFound)
-
-# The header may come with each operation that changes something.
-_EXPORT_KEY: Final[OperationErrors] = (
-    idempotency_errors.IdempotencyKeyMalformed,
-    idempotency_errors.IdempotencyKeyInProgress,
-    idempotency_errors.IdempotencyKeyReused,
-    idempotency_errors.IdempotencyKeyUnreadable,
+BODY_ERRORS: Final[OperationErrors] = (
+    exceptions.ParseError,
+    refusals.MediaTypeUnsupported,
+    refusals.ContentEncodingUnsupported,
 )
-_KEY: Final[OperationErrors] = (*_EXPORT_KEY, payouts_errors.PayoutDeleted)
-
-#: What can go wrong with one operation and not with all. A test compares the keys with the operations that there are.
-OPERATION_ERRORS: Final[dict[str, OperationErrors]] = {
-    "retrieve_me": (exceptions.ValidationError,),
-    "retrieve_idempotency_key": (
-        exceptions.ValidationError,
-        idempotency_errors.IdempotencyKeyMalformed,
-        idempotency_errors.IdempotencyKeyNotFound,
-    ),
-    "list_payouts": (exceptions.ValidationError, payouts_errors.SelectionTooSlow),
-    "create_payout": (
-        exceptions.ValidationError,
-        *_KEY,
-        idempotency_errors.IdempotencyKeyMissing,
-        payouts_errors.PayoutExists,
-        payouts_errors.RecipientNotStructured,
-        payouts_errors.LiveProviderMissing,
-    ),
-    "retrieve_payout": (*_FIND, rest_refusals.IfNoneMatchMalformed),
-    "update_payout": (
-        *_FIND,
-        *_KEY,
-        rest_refusals.IfMatchMalformed,
-        payouts_errors.PayoutNotChangeable,
-        payouts_errors.PayoutChanged,
-        payouts_errors.RecipientNotStructured,
-    ),
-    "delete_payout": (
-        *_FIND,
-        rest_refusals.IfMatchMalformed,
-        payouts_errors.PayoutNotDeletable,
-        payouts_errors.PayoutChanged,
-    ),
-    "cancel_payout": (
-        *_FIND,
-        *_KEY,
-        rest_refusals.IfMatchMalformed,
-        payouts_errors.PayoutNotCancelable,
-        payouts_errors.PayoutChanged,
-    ),
-    "retrieve_payout_history": _FIND,
-    "export_payouts": (exceptions.ValidationError, payouts_errors.ExportTooLarge, payouts_errors.TooManyExports),
-    "list_exports": (exceptions.ValidationError,),
-    "create_export": (exceptions.ValidationError, *_EXPORT_KEY, payouts_errors.TooManyExports),
-    "retrieve_export": _FIND_EXPORT,
-    "cancel_export": (*_FIND_EXPORT, *_EXPORT_KEY, payouts_errors.ExportNotCancelable),
-    "download_export": (
-        exceptions.ValidationError,
-        payouts_errors.DownloadLinkInvalid,
-        payouts_errors.DownloadLinkExpired,
-        payouts_errors.ExportNotKept,
-        accounts_errors.MerchantSuspended,
-    ),
-    "summarize_payouts": (
-        exceptions.ValidationError,
-        payouts_errors.SummaryTooLarge,
-        payouts_errors.TimeZoneUnknown,
-    ),
-}
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -174,20 +104,21 @@ def add_errors(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, An
     result["components"].setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
-            # One that asks for no API key has nothing to say about it.
-            common = COMMON_ERRORS if operation.get("security") else (rest_refusals.HTTPSRequired,)
-            classes = (*OPERATION_ERRORS[operation["operationId"]], *_errors_of_shape(path, method), *common)
+            classes = _errors_of(operation, path, method)
             operation["responses"] |= dict(_responses(classes, path=path, safe=method == "get"))
             operation["responses"] |= dict(_responses_of_server(with_query=method == "get"))
     return result
 
 
-def _errors_of_shape(path: str, method: str) -> OperationErrors:
-    """Return what is refused before the operation itself looks at the request."""
-    # An id that is none leads nowhere.
+def _errors_of(operation: dict[str, Any], path: str, method: str) -> OperationErrors:
+    """Take the operation's own errors out of its description, and return them among those of its kind."""
+    # Every operation refuses a query parameter that it does not know.
+    own: OperationErrors = (exceptions.ValidationError, *operation.pop(openapi.ERRORS))
+    # A malformed id matches no route.
     address: OperationErrors = (exceptions.NotFound,) if "{" in path else ()
-    body: OperationErrors = (exceptions.ParseError, *BODY_ERRORS)
-    return address + (body if method in {"post", "patch"} else ())
+    body = BODY_ERRORS if method in {"post", "patch"} else ()
+    key = KEY_ERRORS if operation.get("security") else ()
+    return (*own, *address, *body, refusals.HTTPSRequired, *key)
 
 
 def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -217,10 +148,10 @@ def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[t
 
 def _responses_of_server(*, with_query: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what the web server refuses before the application sees the request (config/server_problems.py)."""
-    refusals: list[tuple[int, Exception]] = [(431, gunicorn_errors.LimitRequestHeaders("too long"))]
+    found: list[tuple[int, Exception]] = [(431, gunicorn_errors.LimitRequestHeaders("too long"))]
     if with_query:
-        refusals.append((414, gunicorn_errors.LimitRequestLine(0, 0)))
-    for status, error in refusals:
+        found.append((414, gunicorn_errors.LimitRequestLine(0, 0)))
+    for status, error in found:
         example = server_problems.document(error, status=status, request_id=EXAMPLE_REQUEST_ID)
         yield (
             str(status),
@@ -237,7 +168,7 @@ def _responses_of_server(*, with_query: bool) -> Iterator[tuple[str, dict[str, A
 
 
 def _detail(cls: type[Exception]) -> str:
-    if issubclass(cls, rest_refusals.Refusal):
+    if issubclass(cls, refusals.Refusal):
         return cls().message
     problem = api_errors.problem_of_class(cls)
     return api_errors.DETAILS.get(problem, f"{problem.title}.")

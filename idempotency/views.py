@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,8 +13,9 @@ from rest_framework.views import APIView
 from accounts.authentication import api_key_of
 from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
-from idempotency import services
+from idempotency import errors, services
 from rest import parameters
+from rest.openapi import operation
 
 
 class IdempotencyRequestSerializer(serializers.Serializer[Any]):
@@ -61,7 +62,7 @@ class IdempotencyKeyView(APIView):
     # The answer says less than a retry with the key, so a key that may retry may ask.
     scopes: Scopes = {"GET": (Scope.PAYOUTS_READ, Scope.PAYOUTS_WRITE)}
 
-    @extend_schema(
+    @operation(
         operation_id="retrieve_idempotency_key",
         tags=["idempotency"],
         summary="See what an Idempotency-Key was used for",
@@ -82,6 +83,7 @@ class IdempotencyKeyView(APIView):
         responses={
             200: OpenApiResponse(IdempotencyKeySerializer, "What is known.", [OpenApiExample("answer", EXAMPLE)])
         },
+        errors=(errors.IdempotencyKeyMalformed, errors.IdempotencyKeyNotFound),
     )
     def get(self, request: Request, key: str) -> Response:
         parameters.refuse_misunderstood(request.query_params, known=frozenset())

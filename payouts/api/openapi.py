@@ -1,4 +1,4 @@
-"""What the API documentation says about each operation. The error answers are added to all of them in config."""
+"""What the API documentation says about each operation of payouts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     PolymorphicProxySerializer,
-    extend_schema,
 )
 
+from idempotency import errors as idempotency_errors
+from idempotency.openapi import KEY_ERRORS, KEY_EXAMPLES, KEY_FORM, KEY_SCHEMA, OPTIONAL_KEY, REPLAYED
+from payouts import errors
 from payouts.api import receipts, serializers
 from payouts.filters.selection import ORDERINGS
-from rest.openapi import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, OPTIONAL_KEY, REPLAYED
+from rest import refusals
+from rest.openapi import IF_MATCH, IF_NONE_MATCH, operation
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 
@@ -94,6 +97,16 @@ HISTORY: Final = {
     ],
 }
 
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    KEY_SCHEMA,
+    OpenApiParameter.HEADER,
+    description=(
+        "Make one up for each payout, such as a UUID, and send the same one when you try again: at most one payout is "
+        f"created for it, for ever. {KEY_FORM}"
+    ),
+    examples=KEY_EXAMPLES,
+)
 LOCATION: Final = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[200, 201], description="Path of the payout."
 )
@@ -143,6 +156,9 @@ ANSWER: Final = PolymorphicProxySerializer(
     resource_type_field_name=None,
 )
 
+_KEY_ERRORS: Final = (*KEY_ERRORS, errors.PayoutDeleted)
+_CHANGE_ERRORS: Final = (errors.PayoutNotFound, *_KEY_ERRORS, refusals.IfMatchMalformed)
+
 
 def _answer_to_change(description: str, text: dict[str, Any], structured: dict[str, Any]) -> OpenApiResponse:
     """Describe what a key is answered that may read, in both forms of a recipient, and what one that may not."""
@@ -164,7 +180,7 @@ def _payout(description: str, text: object, structured: object) -> OpenApiRespon
     return OpenApiResponse(serializers.PayoutSerializer, description, examples)
 
 
-list_payouts = extend_schema(
+list_payouts = operation(
     operation_id="list_payouts",
     tags=["payouts"],
     summary="List payouts",
@@ -185,8 +201,9 @@ list_payouts = extend_schema(
             [OpenApiExample("text", PAID), OpenApiExample("structured", STRUCTURED_PAID)],
         )
     },
+    errors=(errors.SelectionTooSlow,),
 )
-create_payout = extend_schema(
+create_payout = operation(
     operation_id="create_payout",
     tags=["payouts"],
     summary="Create a payout",
@@ -212,8 +229,15 @@ create_payout = extend_schema(
             STRUCTURED_PAID,
         ),
     },
+    errors=(
+        *_KEY_ERRORS,
+        idempotency_errors.IdempotencyKeyMissing,
+        errors.PayoutExists,
+        errors.RecipientNotStructured,
+        errors.LiveProviderMissing,
+    ),
 )
-retrieve_payout = extend_schema(
+retrieve_payout = operation(
     operation_id="retrieve_payout",
     tags=["payouts"],
     summary="Retrieve a payout",
@@ -223,8 +247,9 @@ retrieve_payout = extend_schema(
         200: _payout("The payout.", PAID, STRUCTURED_PAID),
         304: OpenApiResponse(description="It is as it was when you got the ETag. There is no body."),
     },
+    errors=(errors.PayoutNotFound, refusals.IfNoneMatchMalformed),
 )
-update_payout = extend_schema(
+update_payout = operation(
     operation_id="update_payout",
     tags=["payouts"],
     summary="Change a payout",
@@ -243,8 +268,9 @@ update_payout = extend_schema(
             "The payout as this request left it; repeated with its key, the same again.", PAYOUT, STRUCTURED_PAYOUT
         )
     },
+    errors=(*_CHANGE_ERRORS, errors.PayoutNotChangeable, errors.PayoutChanged, errors.RecipientNotStructured),
 )
-delete_payout = extend_schema(
+delete_payout = operation(
     operation_id="delete_payout",
     tags=["payouts"],
     summary="Delete a payout",
@@ -254,8 +280,9 @@ delete_payout = extend_schema(
     ),
     parameters=[IF_MATCH],
     responses={204: OpenApiResponse(description="It is gone from the API.")},
+    errors=(errors.PayoutNotFound, refusals.IfMatchMalformed, errors.PayoutNotDeletable, errors.PayoutChanged),
 )
-cancel_payout = extend_schema(
+cancel_payout = operation(
     operation_id="cancel_payout",
     tags=["payouts"],
     summary="Cancel a payout",
@@ -267,11 +294,13 @@ cancel_payout = extend_schema(
             "The payout, canceled by this request or before.", CANCELED, {**CANCELED, **STRUCTURED_REQUEST}
         )
     },
+    errors=(*_CHANGE_ERRORS, errors.PayoutNotCancelable, errors.PayoutChanged),
 )
-payout_history = extend_schema(
+payout_history = operation(
     operation_id="retrieve_payout_history",
     tags=["payouts"],
     summary="See what happened to a payout",
     description="Each change of status with who made it and why, and each attempt at the provider, oldest first.",
     responses={200: answer("The history.", HISTORY, serializers.HistorySerializer)},
+    errors=(errors.PayoutNotFound,),
 )

@@ -1,4 +1,4 @@
-"""What the API documentation says about exports. The error answers are added to all operations in config."""
+"""What the API documentation says about each operation of exports."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
+from accounts.errors import MerchantSuspended
+from idempotency.openapi import KEY_ERRORS, OPTIONAL_KEY
+from payouts import errors
 from payouts.api import openapi
 from payouts.exports import serializers
 from payouts.filters import openapi as filters_openapi
 from payouts.models import ExportFormat, ExportStatus
-from rest import openapi as rest_openapi
+from rest.openapi import operation
 
 EXPORT_ID: Final = "01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f"
 SHA256: Final = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -146,7 +149,7 @@ def _answer(description: str, example: object) -> OpenApiResponse:
     return OpenApiResponse(serializers.ExportSerializer, description, [OpenApiExample("answer", example)])
 
 
-export_payouts = extend_schema(
+export_payouts = operation(
     operation_id="export_payouts",
     tags=["reports"],
     summary="Export payouts",
@@ -161,8 +164,9 @@ export_payouts = extend_schema(
     ),
     parameters=[FORMAT, openapi.ORDERING, BOM, LINK, EXPORT_ID_HEADER],
     responses=FILES,
+    errors=(errors.ExportTooLarge, errors.TooManyExports),
 )
-list_exports = extend_schema(
+list_exports = operation(
     operation_id="list_exports",
     tags=["reports"],
     summary="List exports",
@@ -174,7 +178,7 @@ list_exports = extend_schema(
         )
     },
 )
-create_export = extend_schema(
+create_export = operation(
     operation_id="create_export",
     tags=["reports"],
     summary="Have an export made",
@@ -183,7 +187,7 @@ create_export = extend_schema(
         "begins. Ask for the export until it is `completed`, and follow its `download_url`. You may have five of them "
         "under way; each is kept for some days."
     ),
-    parameters=[rest_openapi.OPTIONAL_KEY, REPLAYED, LOCATION],
+    parameters=[OPTIONAL_KEY, REPLAYED, LOCATION],
     request=serializers.ExportWriteSerializer,
     examples=[OpenApiExample("paid", REQUEST, request_only=True)],
     responses={
@@ -193,15 +197,17 @@ create_export = extend_schema(
             COMPLETED,
         ),
     },
+    errors=(*KEY_ERRORS, errors.TooManyExports),
 )
-retrieve_export = extend_schema(
+retrieve_export = operation(
     operation_id="retrieve_export",
     tags=["reports"],
     summary="Retrieve an export",
     description="How far it is, what it adds up to once it is completed, and where to download it.",
     responses={200: _answer("The export.", COMPLETED)},
+    errors=(errors.ExportNotFound,),
 )
-cancel_export = extend_schema(
+cancel_export = operation(
     operation_id="cancel_export",
     tags=["reports"],
     summary="Cancel an export",
@@ -209,11 +215,12 @@ cancel_export = extend_schema(
         "Calls off one that is `pending` or `running`; one that is being streamed breaks off soon. One that is "
         "`canceled` already is answered the same; any other is 409."
     ),
-    parameters=[rest_openapi.OPTIONAL_KEY, REPLAYED],
+    parameters=[OPTIONAL_KEY, REPLAYED],
     request=None,
     responses={200: _answer("The export, canceled by this request or before.", CANCELED)},
+    errors=(errors.ExportNotFound, *KEY_ERRORS, errors.ExportNotCancelable),
 )
-download_export = extend_schema(
+download_export = operation(
     operation_id="download_export",
     tags=["reports"],
     summary="Download an export",
@@ -224,4 +231,5 @@ download_export = extend_schema(
     auth=[],
     parameters=[TOKEN],
     responses=FILES,
+    errors=(errors.DownloadLinkInvalid, errors.DownloadLinkExpired, errors.ExportNotKept, MerchantSuspended),
 )

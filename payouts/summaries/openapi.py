@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiParameter,
-    extend_schema,
-)
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from payouts import errors
 from payouts.api import openapi
 from payouts.summaries import parameters, serializers
 from payouts.summaries.summarize import DEFAULT_GROUPS
+from rest.openapi import operation
 
 _SUMS: Final = {
     "currency": "EUR",
@@ -53,7 +51,7 @@ TIMEZONE: Final = OpenApiParameter(
 )
 
 
-payout_summary = extend_schema(
+payout_summary = operation(
     operation_id="summarize_payouts",
     tags=["reports"],
     summary="Count and sum payouts",
@@ -76,4 +74,5 @@ payout_summary = extend_schema(
             serializers.SummarySerializer,
         )
     },
+    errors=(errors.SummaryTooLarge, errors.TimeZoneUnknown),
 )
