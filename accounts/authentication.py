@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
@@ -81,6 +82,17 @@ def api_key_of(request: Request) -> MerchantAPIKey:
     """Return the API key of the request. HasScope refuses requests without one."""
     assert isinstance(request.auth, MerchantAPIKey)
     return request.auth
+
+
+class APIKeyMixin:
+    """Gives a view the API key of its request."""
+
+    #: REST framework sets its own request, where Django declares an HttpRequest.
+    request: Any
+
+    @property
+    def api_key(self) -> MerchantAPIKey:
+        return api_key_of(self.request)
 
 
 def client_address(request: Request) -> str:

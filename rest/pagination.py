@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from django.core import signing
@@ -24,6 +24,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from rest.parsers import invalid
+
+if TYPE_CHECKING:
+    # The base of lists pages by this class.
+    from rest.views import ListAPIView
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
@@ -43,17 +47,17 @@ class CursorPagination(BasePagination):
     #: What the view found out for the first page of a walk. Its cursors carry it, so that each page knows it.
     carried: str = ""
 
-    def paginate_queryset(  # type: ignore[override] # A list in memory needs no cursor.
-        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
-    ) -> list[Any] | None:
+    def paginate_queryset(  # type: ignore[override] # Only our lists are paged by cursor.
+        self, queryset: QuerySet[Any], request: Request, view: ListAPIView[Any]
+    ) -> list[Any]:
         self.request = request
-        self.order: tuple[str, ...] = view.ordering_of(request)  # type: ignore[union-attr] # Lists of ours have it.
+        self.order = view.ordering_of(request)
         self.scope = self._scope()
         self._refuse_long_filters()
         self.page_size = _page_size(request)
         backwards, edge = self._cursor()
         selected = self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1]
-        rows: list[Any] = view.load(selected)  # type: ignore[union-attr] # Lists of ours have it.
+        rows = view.load(selected)
         has_more = len(rows) > self.page_size
         rows = rows[: self.page_size]
         if backwards:

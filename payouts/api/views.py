@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from datetime import datetime
 from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from rest_framework.filters import BaseFilterBackend
-from rest_framework.generics import GenericAPIView
 from rest_framework.mixins import ListModelMixin
-from rest_framework.pagination import BasePagination
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from accounts.authentication import api_key_of
-from accounts.models import MerchantAPIKey, Scope
+from accounts.authentication import APIKeyMixin
+from accounts.models import Scope
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors, services
@@ -30,31 +26,22 @@ from payouts.filters.openapi import FilterParameters
 from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet
 from postgres.replica import routing
-from rest import etags, parameters
-from rest import serializers as rest_serializers
-from rest.pagination import CursorPagination
+from rest import etags
+from rest.serializers import StrictSerializer
+from rest.views import ListAPIView, ObjectAPIView
 
 READ = (Scope.PAYOUTS_READ,)
 WRITE = (Scope.PAYOUTS_WRITE,)
 REPORT = (Scope.PAYOUTS_READ, Scope.REPORTS_READ)
 
 
-class PayoutsAPIView(GenericAPIView[Payout]):
+class PayoutsAPIView(ObjectAPIView[Payout], APIKeyMixin):
     """Base of all views of payouts. It selects only the payouts that the API key may see."""
 
     queryset = Payout.objects.none()
     serializer_class: type[BaseSerializer[Any]] | None = serializers.PayoutSerializer
-    pagination_class: type[BasePagination] | None = None
-    filter_backends: Sequence[type[BaseFilterBackend]] = ()
-    http_method_names = ["get", "post", "patch", "delete", "head"]
+    not_found = errors.PayoutNotFound
     scopes: Scopes
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        # Where there are filters, they know which parameters there are. A method that there is not is refused as such.
-        filtered = self.filter_backends and request.method in SAFE_METHODS
-        if request.method in self.allowed_methods and not filtered:
-            parameters.refuse_misunderstood(request.query_params, known=frozenset())
 
     def finalize_response(  # type: ignore[override] # A method with @idempotent answers with bytes.
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
@@ -66,36 +53,21 @@ class PayoutsAPIView(GenericAPIView[Payout]):
     def get_queryset(self) -> PayoutQuerySet:
         return Payout.objects.visible_to(self.api_key)
 
-    @property
-    def api_key(self) -> MerchantAPIKey:
-        return api_key_of(self.request)
-
     def selection(self, known: Set[str], repeatable: Set[str] = frozenset()) -> Selection:
         """Return what the filters select; `known` are the parameters that are no filters."""
         filters = query.filters_in(self.request.query_params, known=known, repeatable=repeatable)
         return Selection.of(filters, merchant_id=self.api_key.merchant_id, mode=self.api_key.mode)
 
-    def get_payout(self, payout_id: uuid.UUID) -> Payout:
-        payout = self.get_queryset().filter(pk=payout_id).first()
-        if payout is None:
-            raise errors.PayoutNotFound
-        return payout
+    def answer(self, found: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        etag = etags.of_version(found.version)
+        return Response(documents.one(found), status=status, headers={"ETag": etag, **(headers or {})})
 
-    def validated(self, request: Request, serializer: BaseSerializer[Any]) -> dict[str, Any]:
-        serializer.is_valid(raise_exception=True)
-        return dict(serializer.validated_data)
-
-    def answer_again(self, payout_id: uuid.UUID) -> Response:
-        """Answer a retry whose first answer is no longer kept."""
+    def answer_again(self, object_id: uuid.UUID) -> Response:
         try:
-            return self.answer(self.get_payout(payout_id))
+            return super().answer_again(object_id)
         except errors.PayoutNotFound as error:
-            # It was this merchant's once.
+            # The key is the proof that the merchant had this payout.
             raise errors.PayoutDeleted from error
-
-    def answer(self, payout: Payout, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        etag = etags.of_version(payout.version)
-        return Response(documents.one(payout), status=status, headers={"ETag": etag, **(headers or {})})
 
     @property
     def expected_versions(self) -> frozenset[int] | None:
@@ -107,18 +79,18 @@ def _from_primary(function: Callable[[], Any]) -> Any:
     return function()
 
 
-class PayoutListView(ListModelMixin, PayoutsAPIView):
+# drf-spectacular describes a page of filtered results only for REST framework's mixin.
+class PayoutListView(ListModelMixin, PayoutsAPIView, ListAPIView[Payout]):
     scopes: Scopes = {"GET": REPORT, "POST": WRITE}
     filter_backends = (FilterParameters,)
-    pagination_class = CursorPagination
-    list_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
+    query_parameters = frozenset({"cursor", "page_size", "ordering", "include"})
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
         return query.ordering_of(request.query_params)
 
     @openapi.list_payouts
     def get(self, request: Request) -> Response:
-        selection = self.selection(known=self.list_parameters, repeatable=frozenset({"include"}))
+        selection = self.selection(known=self.query_parameters, repeatable=frozenset({"include"}))
         with_total = query.wants_total(request.query_params)
         if selection.updated_after is not None:
             return self._answer_poll(selection, selection.updated_after, with_total=with_total)
@@ -147,19 +119,19 @@ class PayoutListView(ListModelMixin, PayoutsAPIView):
         response.data["next_updated_after"] = pages.carried or documents.format_time(polling.in_utc(updated_after))
         return response
 
-    def load(self, payouts: QuerySet[Payout]) -> list[documents.Row]:
-        return documents.Row.of(payouts)
+    def load(self, page: QuerySet[Payout]) -> list[documents.Row]:
+        return documents.Row.of(page)
 
-    def answer_again(self, payout_id: uuid.UUID) -> Response:
-        response = super().answer_again(payout_id)
-        # What a client that asked for the payout reads from any answer that says it is there.
-        response.headers["Location"] = reverse("payout", args=[payout_id])
+    def answer_again(self, object_id: uuid.UUID) -> Response:
+        response = super().answer_again(object_id)
+        # A client that creates a payout reads its address from every answer with success.
+        response.headers["Location"] = reverse("payout", args=[object_id])
         return response
 
     @openapi.create_payout
     @idempotent(resource_type="payout", creates=True)
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
-        fields = self.validated(request, serializers.PayoutWriteSerializer(data=request.data))
+        fields = self.validated(serializers.PayoutWriteSerializer(data=request.data))
         payout = services.create_payout(api_key=self.api_key, idempotency_key=idempotency_key, **fields)
         return self.answer(payout, status=201, headers={"Location": reverse("payout", args=[payout.id])})
 
@@ -169,7 +141,7 @@ class PayoutView(PayoutsAPIView):
 
     @openapi.retrieve_payout
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
-        payout = self.get_payout(payout_id)
+        payout = self.get_one(payout_id)
         document = documents.one(payout)
         etag = etags.of_document(payout.version, document)
         if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):
@@ -180,14 +152,14 @@ class PayoutView(PayoutsAPIView):
     @idempotent(resource_type="payout")
     def patch(self, request: Request, payout_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
         del idempotency_key
-        payout = self.get_payout(payout_id)
-        fields = self.validated(request, serializers.PayoutUpdateSerializer(payout, data=request.data))
+        payout = self.get_one(payout_id)
+        fields = self.validated(serializers.PayoutUpdateSerializer(payout, data=request.data))
         return self.answer(services.update_payout(payout, expected_versions=self.expected_versions, **fields))
 
     @openapi.delete_payout
     def delete(self, request: Request, payout_id: uuid.UUID) -> Response:
         services.delete_payout(
-            self.get_payout(payout_id),
+            self.get_one(payout_id),
             actor=services.actor_of(self.api_key),
             expected_versions=self.expected_versions,
         )
@@ -201,8 +173,8 @@ class PayoutCancelView(PayoutsAPIView):
     @idempotent(resource_type="payout")
     def post(self, request: Request, payout_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
         del idempotency_key
-        payout = self.get_payout(payout_id)
-        self.validated(request, rest_serializers.StrictSerializer(data=request.data))
+        payout = self.get_one(payout_id)
+        self.validated(StrictSerializer(data=request.data))
         actor = services.actor_of(self.api_key)
         return self.answer(services.cancel_payout(payout, actor=actor, expected_versions=self.expected_versions))
 
@@ -213,7 +185,7 @@ class PayoutHistoryView(PayoutsAPIView):
 
     @openapi.payout_history
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
-        payout = self.get_payout(payout_id)
+        payout = self.get_one(payout_id)
         history = {
             "transitions": payout.transitions.order_by("id"),
             "attempts": payout.attempts.order_by("number"),

@@ -8,15 +8,11 @@ from typing import Any, Final
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework.generics import GenericAPIView
-from rest_framework.pagination import BasePagination
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import api_key_of
-from accounts.models import MerchantAPIKey
+from accounts.authentication import APIKeyMixin
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors
@@ -28,8 +24,8 @@ from payouts.filters import query
 from payouts.filters.openapi import FilterParameters
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
 from rest import parameters
-from rest.pagination import CursorPagination
 from rest.serializers import StrictSerializer
+from rest.views import ListAPIView, ObjectAPIView
 
 #: Parameters of a streamed export other than filters.
 STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
@@ -63,43 +59,19 @@ class PayoutExportView(PayoutsAPIView):
         )
 
 
-class ExportsAPIView(GenericAPIView[Export]):
-    """Base of the views of exports: only exports that the API key may see."""
+class ExportsAPIView(ObjectAPIView[Export], APIKeyMixin):
+    """Base of the views of exports. It selects only the exports that the API key may see."""
 
     queryset = Export.objects.none()
     serializer_class = ExportSerializer
-    pagination_class: type[BasePagination] | None = None
-    http_method_names = ["get", "post", "head"]
+    not_found = errors.ExportNotFound
     scopes: Scopes
-    list_parameters: frozenset[str] = frozenset()
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        known = self.list_parameters if request.method in SAFE_METHODS else frozenset[str]()
-        # An unknown method gets its own error.
-        if request.method in self.allowed_methods:
-            parameters.refuse_misunderstood(request.query_params, known=known, repeatable=frozenset({"status"}))
 
     def get_queryset(self) -> ExportQuerySet:
         return Export.objects.visible_to(self.api_key)
 
-    @property
-    def api_key(self) -> MerchantAPIKey:
-        return api_key_of(self.request)
-
-    def get_export(self, export_id: uuid.UUID) -> Export:
-        export = self.get_queryset().filter(pk=export_id).first()
-        if export is None:
-            raise errors.ExportNotFound
-        return export
-
-    def answer_again(self, export_id: uuid.UUID) -> Response:
-        """Answer a retry whose first answer is no longer kept."""
-        return self.answer(self.get_export(export_id), status=200)
-
-    def answer(self, export: Export, *, status: int) -> Response:
-        location = reverse("export", args=[export.pk])
-        return Response(self.shown(export), status=status, headers={"Location": location} if status != 200 else {})
+    def answer(self, found: Export, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        return Response(self.shown(found), status=status, headers=headers)
 
     def shown(self, exports: Any, *, many: bool = False) -> Any:
         return ExportSerializer(exports, many=many, context={"link_to": self._link_to}).data
@@ -111,17 +83,10 @@ class ExportsAPIView(GenericAPIView[Export]):
         return self.request.build_absolute_uri(f"{path}?token={links.token_of(export.pk)}")
 
 
-class ExportListView(ExportsAPIView):
+class ExportListView(ExportsAPIView, ListAPIView[Export]):
     scopes: Scopes = {"GET": REPORT, "POST": REPORT}
-    pagination_class = CursorPagination
-    list_parameters = frozenset({"cursor", "page_size", "status"})
-
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
-        del request
-        return ("-created_at", "-id")
-
-    def load(self, exports: ExportQuerySet) -> list[Export]:
-        return list(exports)
+    query_parameters = frozenset({"cursor", "page_size", "status"})
+    repeatable_parameters = frozenset({"status"})
 
     @openapi.list_exports
     def get(self, request: Request) -> Response:
@@ -137,10 +102,9 @@ class ExportListView(ExportsAPIView):
     @idempotent(resource_type="export")
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         del idempotency_key
-        serializer = ExportWriteSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        spec = ExportSpec(**serializer.validated_data)
-        return self.answer(services.create_job(spec, api_key=self.api_key), status=202)
+        spec = ExportSpec(**self.validated(ExportWriteSerializer(data=request.data)))
+        export = services.create_job(spec, api_key=self.api_key)
+        return self.answer(export, status=202, headers={"Location": reverse("export", args=[export.pk])})
 
 
 class ExportView(ExportsAPIView):
@@ -149,7 +113,7 @@ class ExportView(ExportsAPIView):
     @openapi.retrieve_export
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         del request
-        return self.answer(self.get_export(export_id), status=200)
+        return self.answer(self.get_one(export_id))
 
 
 class ExportCancelView(ExportsAPIView):
@@ -159,9 +123,9 @@ class ExportCancelView(ExportsAPIView):
     @idempotent(resource_type="export")
     def post(self, request: Request, export_id: uuid.UUID, *, idempotency_key: str | None) -> Response:
         del idempotency_key
-        export = self.get_export(export_id)
-        StrictSerializer(data=request.data).is_valid(raise_exception=True)
-        return self.answer(lifecycle.cancel(export), status=200)
+        export = self.get_one(export_id)
+        self.validated(StrictSerializer(data=request.data))
+        return self.answer(lifecycle.cancel(export))
 
 
 class ExportDownloadView(APIView):
