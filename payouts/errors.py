@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest.refusals import Refusal
+
+if TYPE_CHECKING:
+    # A model lies above its refusals.
+    from payouts.models import Payout
 
 
 class PayoutNotFound(Refusal):
@@ -161,3 +167,11 @@ class PauseNotBegun(Refusal):
 
 class TransitionNotAllowed(Exception):
     """The table in payouts/states.py does not allow this change of status: a defect in our code, never a caller's."""
+
+
+def of_payout(refusal: type[Refusal], payout: Payout) -> Refusal:
+    """Return the refusal with the state of the payout in front of its message."""
+    state = f"is {payout.get_status_display().lower()}"
+    if payout.status == "pending" and refusal in {PayoutNotChangeable, PayoutNotCancelable}:
+        state = "may have been sent before it became pending again"
+    return refusal(f"This payout {state}. {refusal().message}")

@@ -15,7 +15,6 @@ from payouts import attempts, dispatch, errors, transitions
 from payouts.engine import claims
 from payouts.models import Payout
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
-from rest.refusals import Refusal
 
 #: Our own reason for `failed`: an operator knows that no money moved.
 RESOLVED: Final = "resolved_by_operator"
@@ -46,7 +45,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
         if current.deleted_at is not None:
             raise errors.PayoutDeletedByMerchant
         if current.status not in _RETRYABLE:
-            raise errors.PayoutNotRetryable(_sentence(current, errors.PayoutNotRetryable))
+            raise errors.of_payout(errors.PayoutNotRetryable, current)
         if current.contradicted_at is not None:
             raise errors.PayoutContradicted
         if _is_shown_paid(current):
@@ -103,7 +102,7 @@ def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: 
         current = _lock(payout)
         path = path_of_resolution(current, target)
         if not path:
-            raise errors.PayoutNotInAttention(_sentence(current, errors.PayoutNotInAttention))
+            raise errors.of_payout(errors.PayoutNotInAttention, current)
         _refuse_in_hand(current)
         outcome = _OUTCOME_OF_RESOLUTION[target]
         attempts.record(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=reason)
@@ -135,7 +134,7 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
         if current.status not in claims.ASKABLE or current.lease_token is not None:
-            raise errors.PayoutNotAskable(_sentence(current, errors.PayoutNotAskable))
+            raise errors.of_payout(errors.PayoutNotAskable, current)
         attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
         Payout.objects.filter(pk=current.pk).update(due_at=Now(), rung_at=None)
         transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
@@ -179,7 +178,3 @@ def _refuse_in_hand(payout: Payout) -> None:
 def _lock(payout: Payout) -> Payout:
     """Lock the payout until the transaction ends, and return its current state."""
     return Payout.objects.select_for_update().get(pk=payout.pk)
-
-
-def _sentence(payout: Payout, refusal: type[Refusal]) -> str:
-    return f"This payout is {PayoutStatus(payout.status).label.lower()}. {refusal().message}"

@@ -89,7 +89,7 @@ def update_payout(payout: Payout, *, expected_versions: Collection[int] | None =
             return current
         may_change = current.status == PayoutStatus.PENDING and not _may_have_been_paid(current)
         if set(changes) & set(PENDING_ONLY_FIELDS) and not may_change:
-            raise errors.PayoutNotChangeable(f"{_first_sentence(current)} {errors.PayoutNotChangeable().message}")
+            raise errors.of_payout(errors.PayoutNotChangeable, current)
         if "recipient_details" in changes:
             recipient_needs.refuse_unusable(current.provider, changes["recipient_details"])
         # Checked again under the lock: two valid requests may change amount and currency at the same time.
@@ -126,7 +126,7 @@ def cancel_payout(payout: Payout, *, actor: str, expected_versions: Collection[i
         return canceled
     current = Payout.objects.get(pk=payout.pk)
     if current.status != PayoutStatus.CANCELED:
-        raise errors.PayoutNotCancelable(f"{_first_sentence(current)} {errors.PayoutNotCancelable().message}")
+        raise errors.of_payout(errors.PayoutNotCancelable, current)
     return current
 
 
@@ -140,7 +140,7 @@ def delete_payout(payout: Payout, *, actor: str, expected_versions: Collection[i
         if current.status == PayoutStatus.PENDING:
             current = cancel_payout(current, actor=actor)
         if current.status not in states.DELETABLE:
-            raise errors.PayoutNotDeletable(f"{_first_sentence(current)} {errors.PayoutNotDeletable().message}")
+            raise errors.of_payout(errors.PayoutNotDeletable, current)
         Payout.objects.filter(pk=current.pk).update(deleted_at=Now(), version=models.F("version") + 1, updated_at=Now())
 
 
@@ -170,9 +170,3 @@ def _lock(payout: Payout, expected_versions: Collection[int] | None) -> Payout:
 
 def _may_have_been_paid(payout: Payout) -> bool:
     return payout.contradicted_at is not None or claims.sends_maybe_arrived(payout).exists()
-
-
-def _first_sentence(payout: Payout) -> str:
-    if payout.status == PayoutStatus.PENDING:
-        return "This payout may have been sent before it became pending again."
-    return f"This payout is {PayoutStatus(payout.status).label.lower()}."
