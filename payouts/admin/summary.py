@@ -98,22 +98,22 @@ def _fields_of_filters() -> dict[str, forms.Field]:
 class SummaryPage(ReadOnlyModelAdmin):
     """The page, and its button on the list."""
 
-    actions_list: ClassVar = ["figures"]
+    actions_list: ClassVar = ["summary"]
 
-    @action(description="Figures", icon="functions", permissions=["view"])
-    def figures(self, request: HttpRequest) -> HttpResponse:
+    @action(description="Summary", icon="functions", permissions=["view"])
+    def summary(self, request: HttpRequest) -> HttpResponse:
         if request.method not in METHODS:
             return HttpResponseNotAllowed(METHODS)
         form = SummaryForm(request.GET or None)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Figures",
+            "title": "Summary",
             "opts": self.opts,
             "form": form,
             "tables": _tables(form, request.GET) if form.is_valid() else None,
             "back": reverse("admin:payouts_payout_changelist"),
         }
-        return TemplateResponse(request, "admin/payouts/payout/figures.html", context)
+        return TemplateResponse(request, "admin/payouts/payout/summary.html", context)
 
 
 def _tables(form: SummaryForm, given: QueryDict) -> list[dict[str, Any]] | None:

@@ -17,11 +17,9 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, DateField, Func, Max, Min, Q, QuerySet, Sum
 
 from payouts import errors, money
-from payouts.filters import selection as selections
-from payouts.filters.selection import Selection
+from payouts.filters.selection import Selection, finding
 from payouts.models import RollupCell, RollupMark, RollupState
-from payouts.summaries import coverage as rollup_coverage
-from payouts.summaries import time_zones
+from payouts.summaries import coverage, time_zones
 from payouts.summaries.coverage import Coverage, Range
 from postgres import snapshots
 
@@ -122,7 +120,7 @@ def summarize(selection: Selection, grouping: Grouping) -> Summary:
     columns = grouping.columns
     currency_at = columns.index("currency")
     using = selection.at_any_time.db
-    with localcontext(prec=_DIGITS, rounding=ROUND_HALF_EVEN), selections.finding(using):
+    with localcontext(prec=_DIGITS, rounding=ROUND_HALF_EVEN), finding(using):
         rows = _added(_rows(selection, grouping, using))
         if len(rows) > ROWS_MAX:
             raise errors.SummaryTooLarge
@@ -159,12 +157,12 @@ def _total(currency: str, figures: _Figures) -> Total:
 def _rows(selection: Selection, grouping: Grouping, using: str) -> list[tuple[Key, _Figures]]:
     """Return the rows of cells and payouts. Both may have a row of one key."""
     if not selection.is_of_cells:
-        everything = rollup_coverage.all_live(selection.created_after, selection.created_before)
+        everything = coverage.all_live(selection.created_after, selection.created_before)
         return list(_of_payouts(selection, grouping, everything, using))
     with snapshots.reading(using):
-        coverage = _coverage(selection, grouping, using)
-        cells = _of_cells(selection, grouping, coverage, using)
-        return [*cells, *_of_payouts(selection, grouping, coverage, using)]
+        covered = _coverage(selection, grouping, using)
+        cells = _of_cells(selection, grouping, covered, using)
+        return [*cells, *_of_payouts(selection, grouping, covered, using)]
 
 
 def _coverage(selection: Selection, grouping: Grouping, using: str) -> Coverage:
@@ -174,46 +172,46 @@ def _coverage(selection: Selection, grouping: Grouping, using: str) -> Coverage:
     marked = ArraySubquery(marks.order_by("day").values("day").distinct())
     state = RollupState.objects.using(using).values_list("closed_before", marked).first()
     if state is None:
-        return rollup_coverage.all_live(start, end)
+        return coverage.all_live(start, end)
     closed_before, marked_days = state
-    coverage = rollup_coverage.divide(start, end, closed_before=closed_before, marked_days=marked_days)
-    if "day" in grouping.groups and not _has_days_of_utc(grouping.zone, coverage):
-        return rollup_coverage.all_live(start, end)
-    return coverage
+    covered = coverage.divide(start, end, closed_before=closed_before, marked_days=marked_days)
+    if "day" in grouping.groups and not _has_days_of_utc(grouping.zone, covered):
+        return coverage.all_live(start, end)
+    return covered
 
 
-def _has_days_of_utc(zone: tzinfo, coverage: Coverage) -> bool:
+def _has_days_of_utc(zone: tzinfo, covered: Coverage) -> bool:
     """Return whether the days of the cells are the same in the zone as in UTC."""
-    first, end = (rollup_coverage.midnight(day) for day in (coverage.first_day, coverage.end_day))
+    first, end = (coverage.midnight(day) for day in (covered.first_day, covered.end_day))
     return zone is UTC or time_zones.offsets_of(zone).are_none(first, end)
 
 
 def _of_cells(
-    selection: Selection, grouping: Grouping, coverage: Coverage, using: str
+    selection: Selection, grouping: Grouping, covered: Coverage, using: str
 ) -> Iterator[tuple[Key, _Figures]]:
-    if not coverage.has_cells:
+    if not covered.has_cells:
         return
     cells = selection.cells_at_any_time(RollupCell.objects.using(using)).filter(
         merchant_id=selection.merchant_id,
         mode=selection.mode,
-        day__gte=coverage.first_day,
-        day__lt=coverage.end_day,
+        day__gte=covered.first_day,
+        day__lt=covered.end_day,
     )
-    rows = cells.exclude(day__in=coverage.marked_days).values_list(*grouping.columns)
+    rows = cells.exclude(day__in=covered.marked_days).values_list(*grouping.columns)
     yield from _figures(rows.annotate(Sum("amount"), Min("amount_min"), Max("amount_max"), rows=Sum("count")))
 
 
 def _of_payouts(
-    selection: Selection, grouping: Grouping, coverage: Coverage, using: str
+    selection: Selection, grouping: Grouping, covered: Coverage, using: str
 ) -> Iterator[tuple[Key, _Figures]]:
-    if not coverage.live:
+    if not covered.live:
         return
     payouts = selection.at_any_time.using(using).order_by()
     if "day" in grouping.groups:
         payouts = payouts.annotate(day=_LocalDay(grouping.zone))
     # A single range is read from the index `payout_listed` alone. So each range is a query in a UNION, unless there are
     # so many that planning would take longer.
-    ranges = [coverage.live[number::_QUERIES_MAX] for number in range(min(_QUERIES_MAX, len(coverage.live)))]
+    ranges = [covered.live[number::_QUERIES_MAX] for number in range(min(_QUERIES_MAX, len(covered.live)))]
     first, *others = (
         payouts.filter(reduce(operator.or_, map(_is_within, some)))
         .values_list(*grouping.columns)

@@ -127,7 +127,7 @@ def _rows(make_processed_payout: Callable[..., Payout]) -> None:
 
 class TestWalk:
     def test_finds_the_pages(self) -> None:
-        assert {"/admin/login/", "/admin/autocomplete/", pages.PAYOUTS, f"{pages.PAYOUTS}figures/"} <= set(
+        assert {"/admin/login/", "/admin/autocomplete/", pages.PAYOUTS, f"{pages.PAYOUTS}summary/"} <= set(
             WITHOUT_PARTS
         )
         assert f"{pages.API_KEYS}<path:object_id>/change/" in OF_AN_OBJECT
@@ -260,7 +260,7 @@ class TestOtherPages:
 
         assert statuses_of(superuser, addresses) == {}
 
-    def test_figures_take_any_parameter(self, superuser: Client, acme: Merchant) -> None:
+    def test_summary_takes_any_parameter(self, superuser: Client, acme: Merchant) -> None:
         names = [
             "merchant",
             "mode",
@@ -273,7 +273,7 @@ class TestOtherPages:
             "metadata[a]",
         ]
         addresses = (
-            f"{pages.PAYOUTS}figures/?merchant={acme.pk}&mode=test&{name}={value}"
+            f"{pages.PAYOUTS}summary/?merchant={acme.pk}&mode=test&{name}={value}"
             for index, name in enumerate(names)
             for value in VALUES[index % 6 :: 6]
         )

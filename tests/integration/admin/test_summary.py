@@ -1,4 +1,4 @@
-"""The figures in the admin: the same as the summary of the API, of one merchant, and only to be looked at."""
+"""The summary in the admin: the same as the summary of the API, of one merchant, and only to be looked at."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from payouts.summaries import summarize
 from tests.integration.admin import pages
 from tests.support import factories
 
-FIGURES = f"{pages.PAYOUTS}figures/"
+SUMMARY = f"{pages.PAYOUTS}summary/"
 API = "/api/payouts/summary/"
 
 MakePayout = Callable[..., Payout]
@@ -32,7 +32,7 @@ def payouts(make_payout: MakePayout, make_processed_payout: MakePayout) -> None:
 
 
 def ask(client: Client, owner: Merchant, **parameters: Any) -> Any:
-    return client.get(FIGURES, {"merchant": str(owner.pk), "mode": "test", **parameters})
+    return client.get(SUMMARY, {"merchant": str(owner.pk), "mode": "test", **parameters})
 
 
 def shown(response: Any) -> list[list[list[str]]]:
@@ -60,7 +60,7 @@ def refused(response: Any) -> dict[str, list[str]]:
     return {name: list(errors) for name, errors in response.context["form"].errors.items()}
 
 
-class TestFigures:
+class TestSummary:
     def test_shows_count_sum_average_least_and_greatest(self, operator: Client, acme: Merchant, payouts: None) -> None:
         response = ask(operator, acme)
 
@@ -214,10 +214,10 @@ class TestRefusals:
 
 class TestAccess:
     def test_is_linked_from_the_list(self, auditor: Client) -> None:
-        assert f'href="{FIGURES}"' in auditor.get(pages.PAYOUTS).content.decode()
+        assert f'href="{SUMMARY}"' in auditor.get(pages.PAYOUTS).content.decode()
 
-    def test_opens_with_a_form_and_no_figures(self, auditor: Client) -> None:
-        response = auditor.get(FIGURES)
+    def test_opens_with_a_form_alone(self, auditor: Client) -> None:
+        response = auditor.get(SUMMARY)
 
         assert (response.status_code, response.context["tables"]) == (200, None)
         assert not response.context["form"].errors
@@ -236,6 +236,6 @@ class TestAccess:
 
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
     def test_takes_nothing(self, superuser: Client, method: str) -> None:
-        response = getattr(superuser, method)(FIGURES)
+        response = getattr(superuser, method)(SUMMARY)
 
         assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
