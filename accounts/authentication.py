@@ -87,8 +87,7 @@ def api_key_of(request: Request) -> MerchantAPIKey:
 class APIKeyMixin:
     """Gives a view the API key of its request."""
 
-    #: REST framework sets its own request, where Django declares an HttpRequest.
-    request: Any
+    request: Any  # REST framework's request, where Django's views declare an HttpRequest.
 
     @property
     def api_key(self) -> MerchantAPIKey:

@@ -38,7 +38,7 @@ BODY_ERRORS: Final[OperationErrors] = (
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A problem document (RFC 9457).",
-    # What the web server refuses by itself has no `instance`: the request was not read to its end.
+    # A refusal by the web server has no `instance`: the server has not read the whole request.
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "Always `about:blank`: the `code` says which problem it is."},
@@ -127,44 +127,30 @@ def _responses(classes: OperationErrors, *, path: str, safe: bool) -> Iterator[t
     always = (lost, api_errors.DATABASE_BUSY, api_errors.INTERNAL_ERROR)
     rows += [(problem, api_errors.DETAILS[problem]) for problem in always]
     for status in sorted({problem.status for problem, _ in rows}):
-        of_status = [(problem, detail) for problem, detail in rows if problem.status == status]
-        yield (
-            str(status),
-            {
-                "description": "; ".join(
-                    dict.fromkeys(f"`{problem.code}`: {problem.title}" for problem, _ in of_status)
-                ),
-                "content": {
-                    api_errors.CONTENT_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {
-                            problem.code: {"value": _example(problem, detail, path)} for problem, detail in of_status
-                        },
-                    }
-                },
-            },
-        )
+        of_status = [_example(problem, detail, path) for problem, detail in rows if problem.status == status]
+        yield str(status), _answer(of_status)
 
 
 def _responses_of_server(*, with_query: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what the web server refuses before the application sees the request (config/server_problems.py)."""
+    """Yield the refusals of the web server, which the application does not see (config/server_problems.py)."""
     found: list[tuple[int, Exception]] = [(431, gunicorn_errors.LimitRequestHeaders("too long"))]
     if with_query:
         found.append((414, gunicorn_errors.LimitRequestLine(0, 0)))
     for status, error in found:
-        example = server_problems.document(error, status=status, request_id=EXAMPLE_REQUEST_ID)
-        yield (
-            str(status),
-            {
-                "description": f"`{example['code']}`: {example['title']}",
-                "content": {
-                    api_errors.CONTENT_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {example["code"]: {"value": example}},
-                    }
-                },
-            },
-        )
+        yield str(status), _answer([server_problems.document(error, status=status, request_id=EXAMPLE_REQUEST_ID)])
+
+
+def _answer(examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the description of an answer that is one of these problem documents."""
+    return {
+        "description": "; ".join(dict.fromkeys(f"`{example['code']}`: {example['title']}" for example in examples)),
+        "content": {
+            api_errors.CONTENT_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {example["code"]: {"value": example} for example in examples},
+            }
+        },
+    }
 
 
 def _detail(cls: type[Exception]) -> str:

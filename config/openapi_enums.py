@@ -1,14 +1,14 @@
 """Names and descriptions of the choices in the API documentation: one component for each set of values.
 
-drf-spectacular makes components of the fields of serializers alone, and describes each value by its label. Parameters
-would have the same values once more, as types of their own in clients that are generated.
+drf-spectacular makes components only for fields of serializers, and describes each value by its label. Without this
+module parameters would repeat the values, and generated clients would have further types for them.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: By the component's name: what each value means, to an integrator.
+#: Meaning of each value for integrators, by the name of the component.
 MEANINGS: Final[dict[str, dict[str, str]]] = {
     "PayoutStatus": {
         "pending": "accepted, and waiting to be sent",
@@ -73,7 +73,7 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "amount": "least amount first",
     },
 }
-#: Names for generated clients, where the value itself makes none: some would number them (VALUE_0).
+#: Names in generated clients for values that are no identifiers: some generators would number them (VALUE_0).
 NAMES: Final[dict[str, dict[str, str]]] = {
     "Scope": {
         "payouts:read": "PAYOUTS_READ",
@@ -90,12 +90,12 @@ NAMES: Final[dict[str, dict[str, str]]] = {
 }
 
 
-# What drf-spectacular makes of a choice that may be null: one of the choice and of this.
+# drf-spectacular describes a nullable choice as one of the choice and this component.
 _NULL: Final = "Null"
 
 
 def share_enums(result: dict[str, Any], generator: Any, **_: Any) -> dict[str, Any]:
-    """Describe the components of choices, and refer to them wherever their values stand (a postprocessing hook)."""
+    """Describe the components of choices, and refer to them from each copy of their values (a postprocessing hook)."""
     del generator
     schemas = result["components"]["schemas"]
     schemas.pop(_NULL, None)
@@ -122,7 +122,7 @@ def _describe(name: str, schema: dict[str, Any]) -> None:
 
 
 def _merge_null(schema: dict[str, Any]) -> None:
-    """Say `nullable` of a choice that may be null: a component of null alone would be a type of its own in clients."""
+    """Mark a nullable choice with `nullable`: a component for null would become a type in generated clients."""
     null = {"$ref": f"#/components/schemas/{_NULL}"}
     if isinstance(alternatives := schema.get("oneOf"), list) and null in alternatives:
         left = [alternative for alternative in alternatives if alternative != null]
@@ -138,7 +138,7 @@ def _refer(value: Any, components: dict[frozenset[str], str]) -> None:
         _merge_null(value)
         name = components.get(frozenset(value["enum"])) if isinstance(value.get("enum"), list) else None
         if name is not None:
-            # OpenAPI 3.0 ignores what stands beside a reference.
+            # OpenAPI 3.0 ignores the siblings of a reference.
             beside = {key: value[key] for key in ("default", "description", "nullable", "readOnly") if key in value}
             value.clear()
             reference = {"$ref": f"#/components/schemas/{name}"}
