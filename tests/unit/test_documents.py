@@ -171,7 +171,7 @@ class TestMap:
 
     @pytest.mark.parametrize(
         ("walk", "files_max"),
-        [("A POST", 16), ("The processing of a payout", 10), ("An export", 12)],
+        [("A POST", 14), ("The processing of a payout", 10), ("An export", 12)],
     )
     def test_walks_are_short(self, walk: str, files_max: int) -> None:
         steps = self.MAP.split(f"### {walk}, file by file")[1].split("###")[0]
