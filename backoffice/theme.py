@@ -1,4 +1,4 @@
-"""How the admin looks: names, colours and the sidebar, which shows to each user only what he may open."""
+"""The look of the admin: names, colours and the sidebar. The sidebar shows a user only the pages that he may open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 
-# A file of its own would be one more request, and browsers ask for /favicon.ico where a page names none.
+# Inline: a file would be one more request. Without an icon browsers request /favicon.ico.
 FAVICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
     "%3Crect width='32' height='32' rx='8' fill='%230f766e'/%3E"
@@ -21,13 +21,13 @@ FORMAT_MODULE_PATH = "backoffice.formats"
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    """The badge beside the user's name: no money can move from here."""
+    """Return the badge beside the user's name: no money can move from this installation."""
     del request
     return None if settings.LIVE_PROVIDER else ["Sandbox only", "info"]
 
 
 def may(permission: str) -> Callable[[HttpRequest], bool]:
-    """Return what the sidebar asks before it shows a link."""
+    """Return the check that the sidebar calls before it shows a link."""
 
     def has_permission(request: HttpRequest) -> bool:
         return request.user.has_perm(permission)

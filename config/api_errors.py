@@ -1,7 +1,7 @@
 """The one table of errors: which exception gets which HTTP status and code, as a problem document (RFC 9457).
 
-Whatever a client sends ends in one of these rows. The codes are part of the API, and each stands in the OpenAPI
-document.
+Every refused request is answered by a row of this table. The codes are part of the API, and the OpenAPI document has
+all of them.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from rest import bodies, ids, parameters, refusals
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-# What may stand in a path as it is (RFC 3986, pchar), beside letters, digits and `-._~`.
+# Characters that a path may have unencoded (RFC 3986, pchar), besides letters, digits and `-._~`.
 PATH_CHARACTERS = "/:@!$&'()*+,;="
-# Django leaves a byte that is no UTF-8 in the path as it was written, %FF, so that it must not be encoded again.
+# Django keeps a byte that is not UTF-8 encoded in the path, such as %FF. It must not be encoded again.
 UNREADABLE_BYTE = re.compile("%25([89A-F][0-9A-F])")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# PostgreSQL itself said that it gave the transaction up (its appendix A): a lock or a statement took too long, a
-# deadlock, a serialization failure, a transaction in which we were silent for too long (25P03) or that took too long
-# (25P04), a server that is the standby after a failover (25006), a statement that was prepared before the schema was
-# changed (0A000; Note [Statements that were prepared before a change]). So it is certain that nothing was done.
+# Errors with which PostgreSQL reports that it gave up the transaction (its appendix A): a timeout of a lock or of a
+# statement, a deadlock, a serialization failure, a transaction that was idle (25P03) or took (25P04) too long, a server
+# that has become the standby (25006), a statement that was prepared before the schema changed (0A000; Note [Statements
+# that were prepared before a change]). So it is certain that nothing was done.
 ROLLED_BACK = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04", "25006", "0A000"})
 
 
@@ -73,7 +73,7 @@ DATABASE_UNAVAILABLE = Problem(503, "database_unavailable", "The database cannot
 DATABASE_BUSY = Problem(503, "database_busy", "The database is busy", 1)
 INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our side")
 
-#: What to do, where the exception itself does not say it.
+#: What to do, for exceptions without a message of their own.
 DETAILS: Final[dict[Problem, str]] = {
     INVALID_REQUEST: "See `errors` for each field.",
     OUTCOME_UNKNOWN: (
@@ -85,7 +85,7 @@ DETAILS: Final[dict[Problem, str]] = {
     INTERNAL_ERROR: "Quote the request_id when you report it.",
 }
 
-#: Looked up along the class's bases, so that a subclass without a row of its own gets that of its base.
+#: A subclass without its own row gets the row of its base.
 PROBLEMS: Final[dict[type[Exception], Problem]] = {
     refusals.HTTPSRequired: Problem(403, "https_required", "HTTPS is required"),
     accounts_errors.APIKeyMissing: Problem(401, "api_key_missing", "No API key was sent"),
@@ -153,7 +153,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an exception of a view with its row of the table; None (a logged 500) where it has none."""
+    """Answer an exception of a view by its row of the table. Return None (a logged 500) if it has no row."""
     request: Request = context["request"]
     problem = _problem_of(error, request)
     if problem is None:
@@ -165,7 +165,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         field_errors=_field_errors(error) or None,
     )
     headers = _headers(error, problem, context)
-    # Whatever format was asked for: the schema's own view speaks YAML.
+    # In any case JSON: the view of the schema renders YAML.
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), CONTENT_TYPE
     return Response(body, status=problem.status, headers=headers, content_type=CONTENT_TYPE)
 
@@ -173,7 +173,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 def _problem_of(error: Exception, request: Request) -> Problem | None:
     gave_up = getattr(error.__cause__, "sqlstate", None) in ROLLED_BACK
     if gave_up or isinstance(error, OperationalError | InterfaceError):
-        # The connection may have broken after COMMIT arrived. A read has no outcome to lose.
+        # The connection may have broken after the COMMIT arrived. A read changes nothing, so it can be repeated.
         logger.error("database.failed", exc_info=error)
         if gave_up:
             return DATABASE_BUSY
@@ -186,7 +186,7 @@ def document(
 ) -> dict[str, Any]:
     """Return a problem document."""
     body: dict[str, Any] = {
-        # No page of its own for each error: RFC 9457 asks for about:blank then; `code` is what programs look at.
+        # There are no pages about errors, so RFC 9457 asks for about:blank. Programs use the `code`.
         "type": "about:blank",
         "title": problem.title,
         "status": problem.status,
@@ -232,7 +232,7 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
 
 
 def _field_errors(error: Exception) -> list[dict[str, str]]:
-    """Return a row for each thing that is wrong, with the dotted path of its field."""
+    """Return a row for each invalid field, with the field's dotted path."""
     match error:
         case exceptions.ValidationError():
             return list(_flatten(error.detail))
@@ -262,7 +262,7 @@ def _refused_field(error: refusals.Refusal) -> list[dict[str, str]]:
 
 
 def problem_of_class(cls: type[Exception]) -> Problem:
-    """Return the row of this exception; StopIteration where neither it nor a base of it has one."""
+    """Return the row of this exception or of its nearest base. Raises StopIteration if there is none."""
     return next(PROBLEMS[base] for base in cls.__mro__ if base in PROBLEMS)
 
 
@@ -285,19 +285,19 @@ def _field_error(field: str, code: str, message: str) -> dict[str, str]:
 def _outside_views(request: HttpRequest, problem: Problem, detail: str) -> HttpResponse:
     body = document(problem, detail=detail, instance=instance_of(request))
     response = JsonResponse(body, status=problem.status, content_type=CONTENT_TYPE)
-    # Django adds it in a middleware that may not have been reached.
+    # Django's middleware adds it, but the request may not have reached that middleware.
     response.headers["Content-Length"] = str(len(response.content))
     return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler400: what Django refuses before a view is reached, such as a Host header that is not allowed."""
+    """handler400: answer what Django refuses before a view, such as a forbidden Host header."""
     del exception
     return _outside_views(request, INVALID_REQUEST, "The request could not be understood.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler404: a path that leads nowhere. A browser that left out the last slash is led to the page."""
+    """handler404: answer an unknown path. A browser that omitted the last slash is redirected."""
     del exception
     lacks_slash = pages.lacks_slash(request)
     if lacks_slash and pages.is_redirected(request):
@@ -307,14 +307,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def refusal(request: HttpRequest, error: refusals.Refusal) -> HttpResponse:
-    """Answer what a middleware refuses, before a view is reached."""
+    """Answer a refusal of a middleware, before a view."""
     response = _outside_views(request, problem_of_class(type(error)), error.message)
-    # Nothing of a later middleware is on it.
+    # Later middleware does not see this answer.
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500: a defect of ours. The log has the traceback under the same request id."""
+    """handler500: answer after a defect. The log has the traceback with the same request id."""
     return _outside_views(request, INTERNAL_ERROR, DETAILS[INTERNAL_ERROR])

@@ -1,8 +1,8 @@
-"""Celery's application: how the doorbell is rung and heard.
+"""Celery's application: the limits of publishing and of consuming.
 
-The settings make publishing give up at once, for a web process must never be held up by a broker that is silent or
-gone. A worker has nothing better to do than to wait for its broker, so it takes that impatience off again; its
-children, which do the tasks and ring from there, put it on once more.
+By the settings, publishing gives up early: a broker that is silent or gone must not delay a web process. The main
+process of a worker has to wait for its broker, so it replaces these limits. Its child processes run the tasks, which
+publish as well, so they restore the limits.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def _require_settings(**_: Any) -> None:
     startup.require_settings()
 
 
-# A worker waits for its broker as long as it takes, but by trying again: were a single wait endless, SIGTERM would not
-# end a worker whose broker is frozen. As it is that takes 10 s with Redis and 17 s with RabbitMQ.
+# A worker waits for its broker without limit, in many short waits. With one endless wait, SIGTERM would not end a
+# worker whose broker is frozen. With these limits that takes 10 s with Redis and 17 s with RabbitMQ.
 _PATIENT = {"socket_timeout": 4.0, "socket_connect_timeout": 4.0, "read_timeout": 2.0, "write_timeout": 2.0}
 
 
@@ -38,20 +38,20 @@ _PATIENT = {"socket_timeout": 4.0, "socket_connect_timeout": 4.0, "read_timeout"
 def _wait_for_the_broker(conf: Any, **_: Any) -> None:
     conf.broker_transport_options = _PATIENT
     conf.broker_connection_timeout = 4.0
-    # By default a worker gives up after 100 attempts, which is after 50 minutes.
+    # No limit: by default a worker gives up after 100 attempts, which take 50 minutes.
     conf.broker_connection_max_retries = None
 
 
 @worker_process_init.connect
 def _do_not_wait_for_the_broker(**_: Any) -> None:
-    """A task rings for the payout that comes next, and would otherwise wait for a frozen broker until it is killed."""
+    """Restore the limits: a task enqueues the next payout, and a frozen broker would block it until it is killed."""
     app.conf.broker_transport_options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
     app.conf.broker_connection_timeout = settings.CELERY_BROKER_CONNECTION_TIMEOUT
 
 
 @setup_logging.connect
 def _use_django_logging(**_: Any) -> None:
-    """A receiver here keeps Celery from replacing the logging of settings.py."""
+    """Configure logging by the settings. Without a receiver of this signal, Celery replaces that configuration."""
     logging.config.dictConfig(settings.LOGGING)
 
 

@@ -1,7 +1,7 @@
-"""The connection of a client: how long the web process waits for what it sends, and for it to take what we send.
+"""The connection of a client: how long the web process waits to receive from the client, and to send to it.
 
-Both are waits without any progress. Python's own `sendall` bounds the whole of what it sends instead, so that a client
-would be slow or fast depending on how much is sent at once.
+Both timeouts are for waits without any progress. Python's own `sendall` limits the time for all the data instead, so
+the speed that it demands of a client would depend on the size of the data.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from django.conf import settings
 
 #: Silence in the middle of a request for which a thread waits. A buffering proxy gives up as early (deploy/nginx).
 RECEIVE_TIMEOUT_SECONDS: Final = 10.0
-#: What the kernel is given at once, and what it may hold of an answer beyond what is on its way. With megabytes in its
-#: buffer it would tell of no progress for minutes, although the client reads all the time.
+#: Size of one write to the kernel, and limit of the unsent data in the kernel's buffer. With megabytes in the buffer,
+#: the kernel would report no progress for minutes, although the client reads all the time.
 PIECE_BYTES: Final = 64 * 1024
 
 
 class ClientSocket(socket.socket):
-    """A blocking one waits for RECEIVE_TIMEOUT_SECONDS when it receives, SEND_TIMEOUT_SECONDS when it sends."""
+    """If blocking, it waits for RECEIVE_TIMEOUT_SECONDS to receive, and for SEND_TIMEOUT_SECONDS to send."""
 
     @classmethod
     def of(cls, accepted: socket.socket) -> Self:
-        """Return the connection that was accepted, as one of ours."""
+        """Return the accepted connection as a ClientSocket."""
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
         connection = cls(family, kind, protocol, fileno=accepted.detach())
         if family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # The client may be gone already, which the first read finds out.
+            # The client may be gone already. The first read finds that out.
             with suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE_BYTES)
         return connection
@@ -70,8 +70,8 @@ class ClientSocket(socket.socket):
 
 
 def _gone(sentence: str) -> TimeoutError:
-    """Return the error of a client for which we wait no longer.
+    """Return the error for a client that is no longer waited for.
 
-    The number is that of a connection that was reset: gunicorn lets go of it, and writes no traceback of ours about it.
+    The error number says that the connection was reset: gunicorn closes such a connection without a traceback.
     """
     return TimeoutError(errno.ECONNRESET, sentence)

@@ -1,4 +1,4 @@
-"""What happens to every request before a view sees it."""
+"""Middleware of all requests, and Django's own for the admin only."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ADMIN_PATH = "/admin/"
 
 
 class RequestIdMiddleware:
-    """Give each request an id: the caller's X-Request-Id where it is well-formed, else a new one.
+    """Give each request an id: the caller's X-Request-Id if it is well-formed, else a new one.
 
-    The id stands in the answer's X-Request-Id, in each problem document and in each log line of the request.
+    The id is in the answer's X-Request-Id, in each problem document, and in each log line of the request.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -42,7 +42,7 @@ class RequestIdMiddleware:
 
 
 class HeadMiddleware:
-    """Answer HEAD with the headers of GET, and without the body: the server would drop it and warn of it."""
+    """Answer HEAD with the headers of GET and no body: the server would drop the body with a warning."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -62,10 +62,10 @@ def _drop_body(response: HttpResponseBase) -> None:
 
 
 class ContentSecurityPolicyMiddleware:
-    """One policy for the API, which shows nothing, one for the pages that people see.
+    """Set one policy for the API, which has no pages, one for the documentation and one for the admin.
 
-    The admin's theme evaluates expressions (Alpine.js), so its pages need 'unsafe-eval'; nothing else does. Redoc
-    starts a worker from a blob. Nothing is ever loaded from another host.
+    Only the admin needs 'unsafe-eval': its theme evaluates expressions (Alpine.js). Redoc starts a worker from a blob.
+    No page loads anything from another host.
     """
 
     API = "default-src 'none'; frame-ancestors 'none'"
@@ -83,7 +83,7 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", self._policy(request.path))
         if request.path.startswith("/api/"):
-            # Only the caller may store a payout.
+            # Caches on the way must not store payouts.
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -94,8 +94,8 @@ class ContentSecurityPolicyMiddleware:
 
 
 class NotModifiedMiddleware:
-    """Take the length off a 304. It would be that of the body which is left out (RFC 9110, section 8.6), and Django's
-    CommonMiddleware counts the bytes that are sent.
+    """Remove Content-Length from a 304. It would have to be the length of the omitted body (RFC 9110, section 8.6), but
+    Django's CommonMiddleware sets the length of the empty one.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -109,10 +109,10 @@ class NotModifiedMiddleware:
 
 
 class AdminOnly:
-    """Applies a middleware of Django to paths of the admin only."""
+    """Applies the next base, a middleware of Django, to paths of the admin only."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # Django's middleware is the next base; it has both of these.
+        # The next base has both methods.
         if request.path.startswith(ADMIN_PATH):
             return super().__call__(request)  # type: ignore[misc,no-any-return]
         return self.get_response(request)  # type: ignore[attr-defined,no-any-return]

@@ -1,6 +1,6 @@
-"""What the API documentation says of request bodies: a field that is not named in it is refused.
+"""Closed request bodies in the API documentation: the API refuses a field that the schema does not name.
 
-Answers stay open: within /api/ fields may be added to them, which a client has to pass over.
+Answers stay open: a release may add fields to them, and clients have to ignore fields that they do not know.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def close_requests(result: dict[str, Any], generator: Any, **_: Any) -> dict[str
 
 
 def _merge_empty_text(schema: dict[str, Any]) -> None:
-    """Undo what drf-spectacular does to a text that has a pattern and may be empty.
+    """Undo the `oneOf` that drf-spectacular makes of a text with a pattern and of the empty text.
 
-    It makes `oneOf` of the text and of the empty text. A pattern of ours allows the empty text by itself, which would
-    be two of the alternatives then, and so none.
+    Our patterns match the empty text if it is allowed. So the empty text would match both alternatives, and `oneOf`
+    would refuse it.
     """
     if isinstance(alternatives := schema.get("oneOf"), list) and _EMPTY_TEXT in alternatives:
         (text,) = (alternative for alternative in alternatives if alternative != _EMPTY_TEXT)
@@ -42,7 +42,7 @@ def _merge_empty_text(schema: dict[str, Any]) -> None:
 
 
 def _reachable(start: list[Any], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield each schema that these are made of, once."""
+    """Yield each schema that these consist of, once."""
     waiting, seen = list(start), set[int]()
     while waiting:
         value = waiting.pop()

@@ -1,6 +1,6 @@
-"""What the server refuses before there is a request for Django: as problem documents, like everything else.
+"""Problem documents for the requests that gunicorn refuses before Django sees them.
 
-No Django here: gunicorn imports it before the settings are read.
+This module does not import Django: gunicorn imports it before the settings are read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTENT_TYPE: Final = "application/problem+json"
 class ServerProblem:
     code: str
     title: str
-    #: What to do; empty where the error itself says it.
+    #: What to do. If empty, the error's own text is the detail.
     detail: str = ""
 
 
@@ -50,13 +50,13 @@ PROBLEMS: Final[dict[int, ServerProblem]] = {
 
 
 def status_of(error: Exception, *, chosen: int) -> int:
-    """Return the status for the error, for which gunicorn has chosen this one: 400 for every version of HTTP too."""
+    """Return the status for the error. gunicorn's choice stays, except 400 for an unsupported version of HTTP."""
     is_version = isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, tuple)
     return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED.value if is_version else chosen
 
 
 def document(error: Exception, *, status: int, request_id: str) -> dict[str, Any]:
-    """Return the problem document of what gunicorn answers with this status."""
+    """Return the problem document for an error that gunicorn answers with this status."""
     problem = PROBLEMS.get(status) or PROBLEMS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500]
     detail = problem.detail or _detail(error)
     body = {
@@ -73,7 +73,7 @@ def document(error: Exception, *, status: int, request_id: str) -> dict[str, Any
 
 
 def answer(error: Exception, *, status: int, request_id: str, with_body: bool) -> bytes:
-    """Return the bytes of the answer, after which the connection is closed."""
+    """Return the bytes of the answer. The answer announces that the connection is closed."""
     body = json.dumps(document(error, status=status, request_id=request_id)).encode()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"

@@ -52,7 +52,7 @@ INSTALLED_APPS = [
     "payouts",
 ]
 
-# The last five serve the admin alone: an API request has no session, no message and no CSRF cookie to look at.
+# Only the admin uses the last five: an API request has no session, messages or CSRF cookie.
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
     "config.middleware.HeadMiddleware",
@@ -69,9 +69,9 @@ MIDDLEWARE = [
     "config.middleware.AdminAuthenticationMiddleware",
     "config.middleware.AdminMessageMiddleware",
 ]
-# security.W003 looks for Django's own CSRF middleware by name; ours is a subclass that guards the admin's paths,
-# and the API has nothing to forge: it knows no cookies.
-# W005 and W021 ask for HSTS on the whole domain, which is for its owner to decide (PAYOUTS_HSTS_WHOLE_DOMAIN).
+# security.W003 looks for Django's own CSRF middleware by name. Ours is a subclass that protects the admin's paths. The
+# API uses no cookies, so no request to it can be forged.
+# W005 and W021 ask for HSTS on the whole domain. The owner of the domain decides that (PAYOUTS_HSTS_WHOLE_DOMAIN).
 SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W005", "security.W021"]
 
 ROOT_URLCONF = "config.urls"
@@ -91,8 +91,8 @@ TEMPLATES = [
     },
 ]
 
-# Database. One connection a thread for the life of the process, checked before use, so that a request neither pays
-# for connecting nor fails on a connection that a restart of PostgreSQL has closed.
+# Database. Each thread keeps one connection for the life of the process, so requests do not wait for connecting. It is
+# checked before use, so a request does not fail after a restart of PostgreSQL.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "postgres",
@@ -105,22 +105,22 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": env.text("PAYOUTS_PROCESS_NAME", "payouts"),
-            # Seconds. A database that does not answer the first packet is reported, not waited for.
+            # Seconds. Connecting fails if the database does not answer.
             "connect_timeout": 5,
-            # Seconds, and milliseconds. A server that vanished without a word (a failed host, a cut network) is given
-            # up after a minute; the kernel by itself would wait for a quarter of an hour, or for two.
+            # Seconds, and milliseconds. A connection to a vanished server (a failed host, a cut network) ends after a
+            # minute. By default the kernel would wait for 15 minutes to two hours.
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # Parameters travel apart from the SQL, and a statement that comes back is planned once (psycopg
-            # prepares it at its fifth use). Behind a transaction pooler that cannot do it, switch it off.
+            # Parameters are sent apart from the SQL, and psycopg prepares a statement at its fifth use, so that it is
+            # planned once. Switch this off for a transaction pooler without prepared statements.
             "server_side_binding": True,
             "prepare_threshold": 5 if env.boolean("PAYOUTS_PREPARED_STATEMENTS", default=True) else None,
         },
     }
 }
-# Replica for lists, sums and exports (docs/adr/0018). Without a replica they read the primary.
+# Replica for lists, sums and exports (docs/adr/0018). Without a replica they read from the primary.
 REPLICA_HOST = env.host("PAYOUTS_REPLICA_HOST")
 REPLICA_LAG_MAX_SECONDS = env.integer("PAYOUTS_REPLICA_LAG_MAX_SECONDS", default=30, minimum=1, maximum=86_400)
 if REPLICA_HOST:
@@ -134,20 +134,20 @@ if REPLICA_HOST:
         "PASSWORD": env.text("PAYOUTS_REPLICA_PASSWORD", _primary["PASSWORD"]),
         # Short, because the primary can answer instead. (libpq takes no less than 2 s.)
         "OPTIONS": {**_primary["OPTIONS"], "connect_timeout": 2, "tcp_user_timeout": 5_000},
-        # Tests that want one make it.
+        # A test that needs a replica makes one.
         "TEST": {"MIRROR": "default"},
     }
 DATABASE_ROUTERS = ["postgres.replica.routing.ReplicaRouter"]
 
-# What workers and sweepers may wait for in the database, as libpq reads it (PGOPTIONS; deploy/gunicorn.conf.py has that
-# of the web processes). A process that is frozen inside a transaction holds locks that others wait for: the server ends
-# it, and whatever it had begun is undone. Migrations may take their time.
-# Sums over many rows are estimated to cost so much that they would be compiled first, which takes longer than they do.
+# Timeouts of workers and sweepers in the database, as libpq reads them (PGOPTIONS; deploy/gunicorn.conf.py has those of
+# the web processes). A process that freezes inside a transaction holds locks that others wait for. So the server ends
+# the connection and rolls the transaction back. Migrations have no such limit.
+# Without JIT: PostgreSQL would compile sums over many rows, which takes longer than the sums.
 WORKER_PGOPTIONS = "-c jit=off -c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Seconds that one call of a provider may take in all. The other deadlines nest around it: Celery stops a task softly
-# after 1.5 times as long and kills it after twice. The lease ends after three times as long, and only then the worker
+# Seconds that one call of a provider may take. The other deadlines depend on it: Celery stops a task softly after 1.5
+# times as long, and kills it after twice as long. The lease ends after three times as long, and only then the worker
 # counts as gone. By default 30, 45, 60 and 90.
 PROVIDER_TIMEOUT_SECONDS = env.integer("PAYOUTS_PROVIDER_TIMEOUT_SECONDS", default=30, minimum=2, maximum=300)
 LEASE_SECONDS = PROVIDER_TIMEOUT_SECONDS * 3
@@ -161,9 +161,9 @@ CELERY_BROKER_URL = env.url(
 CELERY_RESULT_BACKEND = env.url(
     "CELERY_RESULT_BACKEND", default="", schemes=("redis", "rediss", "redis+socket", "unix", "rpc", "cache+memory")
 )
-# For processes that enqueue: once, and give up after half a second. (A worker's main process, which hears, waits:
+# For processes that enqueue: one attempt of half a second. (The main process of a worker, which consumes, waits longer:
 # config/celery.py.) Measured with a Redis that is down, silent or unreachable: 0.61 s at most. With such a RabbitMQ:
-# 0.54 s, and 0.78 s where it falls silent on a connection that it had, for two farewells are waited for as well.
+# 0.54 s, and 0.78 s if it becomes silent on an open connection, because closing waits for two more answers.
 _RING_ONCE: dict[str, Any] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 _REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 # RabbitMQ confirms a message only on request. Without that, messages to a frozen RabbitMQ, or to a connection that its
@@ -171,19 +171,19 @@ _REDIS_OPTIONS: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout
 # Without time-outs RabbitMQ could block a request forever.
 _AMQP_OPTIONS: dict[str, Any] = {"confirm_publish": True, "read_timeout": 0.25, "write_timeout": 0.25}
 CELERY_BROKER_CONNECTION_TIMEOUT = 0.5
-# Each transport takes what it knows.
+# Each transport uses the options that it knows.
 CELERY_BROKER_TRANSPORT_OPTIONS = {**_RING_ONCE, **_REDIS_OPTIONS, **_AMQP_OPTIONS}
-# Seconds. A worker gives up a RabbitMQ that has said nothing for twice as long. Redis has no such thing.
+# Seconds. A worker closes a connection to RabbitMQ that was silent for twice as long. Redis has no heartbeat.
 CELERY_BROKER_HEARTBEAT = 10
-# RabbitMQ need not write rings to disk: one that it forgets costs the time until the sweeper finds its payout.
+# RabbitMQ need not write messages to disk: a lost message only costs the time until the sweeper finds its payout.
 CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"
 CELERY_TASK_PUBLISH_RETRY_POLICY = _RING_ONCE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "payouts"
-# Callbacks need not wait behind payouts that are to be sent.
+# A queue of their own: callbacks do not wait behind payouts.
 CELERY_TASK_ROUTES = {
     "payouts.apply_callback": {"queue": "callbacks"},
-    # So that an installation with many exports can have workers of their own for them.
+    # A queue of their own: an installation with many exports can have separate workers for them.
     "payouts.run_export": {"queue": "exports"},
 }
 CELERY_TASK_SOFT_TIME_LIMIT = PROVIDER_TIMEOUT_SECONDS * 3 // 2
@@ -192,12 +192,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = float(PROVIDER_TIMEOUT_SECONDS)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Without it Celery closes Django's connection around every task, whatever CONN_MAX_AGE says.
+# Otherwise Celery closes Django's connection before and after every task, despite CONN_MAX_AGE.
 CELERY_DB_REUSE_MAX = 1000
 CELERY_TIMEZONE = "UTC"
 
-# Static files: hashed names, compressed at build time, cached by browsers for ever. `make run` serves them from
-# where they lie (PAYOUTS_STATIC_FROM_SOURCE), which needs no build step.
+# Static files: they have hashed names, are compressed at build time, and browsers cache them permanently. `make run`
+# serves them from the packages, without a build step (PAYOUTS_STATIC_FROM_SOURCE).
 STATIC_URL = "/static/"
 STATIC_FROM_SOURCE = env.boolean("PAYOUTS_STATIC_FROM_SOURCE", default=DEBUG)
 STATIC_ROOT = None if STATIC_FROM_SOURCE else BASE_DIR / "staticfiles"
@@ -217,23 +217,23 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# HTTP. Behind HTTPS is the rule; the exceptions are a debug installation and `make run`.
+# HTTP. The default is behind HTTPS. A debug installation and `make run` are not.
 BEHIND_HTTPS = env.boolean("PAYOUTS_BEHIND_HTTPS", default=not DEBUG)
 TRUSTED_PROXIES = env.integer("PAYOUTS_TRUSTED_PROXIES", default=0, minimum=0, maximum=5)
 CSRF_TRUSTED_ORIGINS = env.items("DJANGO_CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS
-# Health and metrics are asked for inside the installation, over plain HTTP.
+# Inside the installation, health and metrics are read over plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_HTTPS else 0
-# Opt-in: they speak for the whole domain, of which this platform is one host.
+# Opt-in: they apply to the whole domain, and the platform is only one of its hosts.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.boolean("PAYOUTS_HSTS_WHOLE_DOMAIN", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_HTTPS and TRUSTED_PROXIES else None
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin/"
 SESSION_COOKIE_AGE = 8 * 60 * 60
 X_FRAME_OPTIONS = "DENY"
 APPEND_SLASH = False
-# Seconds for which a client may take nothing of its answer; one that takes it slowly is waited for. Less than the lease
-# of an export (payouts/exports/lifecycle.py), so that it is known who ended one.
+# Seconds without progress after which an answer to a client is given up. A slow client is served. It is less than the
+# lease of an export (payouts/exports/lifecycle.py), so an export that its client ended is recorded as such.
 SEND_TIMEOUT_SECONDS = env.integer("PAYOUTS_SEND_TIMEOUT_SECONDS", default=60, minimum=1, maximum=240)
 # Bytes. A payout with all fields at their limits has under 50 kB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
@@ -275,7 +275,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "config.openapi.add_errors",
     ],
     "COMPONENT_SPLIT_REQUEST": True,
-    # The fields of a PATCH are optional in its serializer already.
+    # The serializer of PATCH has optional fields already.
     "COMPONENT_SPLIT_PATCH": False,
     "ENUM_SUFFIX": "",
     # config/openapi_enums.py describes them.
@@ -302,37 +302,37 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ],
 }
 
-# Which provider pays out live payouts: empty (they are refused) or a name of payouts/providers/registry.py.
-# Test payouts always go to the sandbox.
+# Provider of live payouts: a name of payouts/providers/registry.py. If it is empty, live payouts are refused. Test
+# payouts always go to the sandbox.
 LIVE_PROVIDER = env.text("PAYOUTS_LIVE_PROVIDER")
 
-# The provider `http_bank`: a bank, or a gateway in front of one, that speaks the contract of docs/http-bank.md. Without
-# an address there is no such provider. payouts/apps.py makes it of these.
+# The provider `http_bank`: a bank, or a gateway in front of it, with the contract of docs/http-bank.md. Without an
+# address there is no such provider. payouts/apps.py makes the provider from these settings.
 HTTP_BANK: dict[str, Any] = {
     "base_url": env.text("PAYOUTS_HTTP_BANK_URL"),
     "bearer_token": env.text("PAYOUTS_HTTP_BANK_TOKEN"),
     "signing_secret": env.text("PAYOUTS_HTTP_BANK_SECRET"),
-    # Two while it is changed, and no more: a callback may be signed with either.
+    # At most two, during a change of the secret: a callback may be signed with either.
     "callback_secrets": tuple(env.items("PAYOUTS_HTTP_BANK_CALLBACK_SECRET")),
     "ca_file": env.text("PAYOUTS_HTTP_BANK_CA_BUNDLE"),
     "timeout_seconds": float(PROVIDER_TIMEOUT_SECONDS),
-    # What the bank promises. Calls under way at once; 0: as many as there are workers.
+    # Promises of the bank. Concurrent calls; 0: no limit but the number of workers.
     "concurrency_max": env.integer("PAYOUTS_HTTP_BANK_CONCURRENCY_MAX", default=8, minimum=0, maximum=10_000),
-    # Seconds for which the same reference is paid once; 0: nothing is ever sent a second time.
+    # Seconds for which the bank pays the same reference only once; 0: no payout is sent a second time.
     "idempotency_window_seconds": env.integer(
         "PAYOUTS_HTTP_BANK_IDEMPOTENCY_SECONDS", default=86_400, minimum=0, maximum=315_360_000
     ),
-    # Seconds within which it says how a transfer ended that it has accepted.
+    # Seconds within which the bank knows the outcome of an accepted transfer.
     "settle_time_seconds": env.integer(
         "PAYOUTS_HTTP_BANK_SETTLE_SECONDS", default=259_200, minimum=60, maximum=315_360_000
     ),
-    # Seconds for which it is asked whether a payment has come back, unless it says that it cannot.
+    # Seconds for which the bank is asked if a payment was returned, unless it reports that it cannot tell.
     "return_window_seconds": env.integer(
         "PAYOUTS_HTTP_BANK_RETURN_SECONDS", default=259_200, minimum=0, maximum=315_360_000
     ),
 }
 
-# Seconds. No payout waits for longer between two attempts; the delays double from 2 and 5 s up to it.
+# Seconds. Maximum delay between two attempts. The delays start at 2 and 5 s and double.
 RETRY_DELAY_MAX_SECONDS = float(env.integer("PAYOUTS_RETRY_DELAY_MAX_SECONDS", default=900, minimum=1, maximum=86_400))
 
 # Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept forever. Under a day, a
@@ -346,8 +346,8 @@ EXPORT_DAYS = env.integer("PAYOUTS_EXPORT_DAYS", default=7, minimum=1, maximum=3
 # one for payouts.
 EXPORT_CONCURRENCY = env.integer("PAYOUTS_EXPORT_CONCURRENCY", default=1, minimum=1, maximum=1_000)
 
-# Requests a minute of one API key; 0 switches the limit off. It is counted in Redis, fails open, and is off where
-# the broker is not Redis and no address is given.
+# Requests a minute of one API key; 0 switches the limit off. The count is in Redis and fails open. The limit is off if
+# the broker is not Redis and no address is set.
 THROTTLE_REQUESTS_PER_MINUTE = env.integer(
     "PAYOUTS_THROTTLE_REQUESTS_PER_MINUTE", default=6000, minimum=0, maximum=10_000_000
 )
@@ -375,9 +375,9 @@ LOGGING: dict[str, Any] = {
         "celery.app.trace": {"level": "WARNING"},
         # Each call of a bank is an attempt in the database.
         "httpx": {"level": "WARNING"},
-        # Django repeats each 4xx as a warning; the access log has them.
+        # Django logs each 4xx as a warning. The access log has them already.
         "django.request": {"level": "ERROR"},
-        # A scanner that names another host is refused with 400; a traceback for each would be its doing, not news.
+        # Scanners send other hosts and get 400. They must not fill the log with tracebacks.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -1,5 +1,6 @@
-"""Ids of ours as others write them: RFC 9562 says that upper and lower case are the same, and so are ids without
-hyphens, which many programs make. What we write is the canonical form, in lower case and with hyphens.
+"""Spellings of our ids. Upper and lower case are the same id (RFC 9562), and many programs omit the hyphens.
+
+Our answers have the canonical form: lower case, with hyphens.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ID: Final = re.compile(SPELLINGS)
 
 
 def parse(text: str) -> UUID | None:
-    """Return the id that is written like this, or None. (Python's UUID would take braces and hyphens anywhere.)"""
+    """Return the id, or None if the text is not one. (Python's UUID accepts braces, and hyphens anywhere.)"""
     return UUID(text) if _ID.fullmatch(text) else None
 
 
@@ -27,18 +28,18 @@ class IdConverter:
     regex = SPELLINGS
 
     def to_python(self, value: str) -> UUID:
-        """Return the id, however it is written."""
+        """Return the id of any spelling."""
         return UUID(value)
 
     def to_url(self, value: Any) -> str:
-        """Return the id as paths of ours have it."""
+        """Return the canonical spelling."""
         return str(value)
 
 
 def canonical_path(request: HttpRequest | Request) -> str:
-    """Return the path of the request with its ids in canonical form: another spelling is the same address.
+    """Return the path of the request with its ids in canonical form.
 
-    Only what the route takes for an id is one. An Idempotency-Key in a path may look like an id, and stays as it is.
+    Only the ids of the route are changed. An Idempotency-Key in the path may look like an id, and stays as it is.
     """
     match = request.resolver_match
     ids = {value for value in match.kwargs.values() if isinstance(value, UUID)} if match else set[UUID]()

@@ -1,11 +1,12 @@
-"""Pages by cursor: as fast on page ten thousand as on the first, and stable while rows are added.
+"""Pages by cursor: page ten thousand is as fast as the first, and pages are stable while rows are added.
 
-A page is found by a row comparison on the order's columns, of which the last is unique: `(created_at, id) < (x, y)`.
-PostgreSQL answers that from the index. The cursor holds the values of the row at the page's edge, signed and bound to
-the filters and the order, so that it cannot be tampered with or used on another list. There is no COUNT.
+A page is found by a row comparison on the columns of the order, the unique one last: `(created_at, id) < (x, y)`.
+PostgreSQL answers the comparison from the index. The cursor holds the values of the row at the edge of the page. It is
+signed, and bound to the filters and the order, so a client cannot change it or use it on another list. There is no
+COUNT.
 
-A link repeats the filters, and a server need not take a request line of any length. So filters that are too long for a
-link are refused on the first page, and every link of a list that has begun can be called.
+A link repeats the filters, and servers limit the length of a request line. So filters that are too long for a link are
+refused on the first page, and then every link of the list can be called.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
-#: Bytes that everybody takes (RFC 9112, section 3): our proxy and our server do (deploy).
+#: Bytes that every server should accept (RFC 9112, section 3). Our proxy and our server do (deploy).
 REQUEST_LINE_BYTES_MAX: Final = 8_000
 #: A cursor has a hash of the filters and the columns of one row: about 200 bytes.
 CURSOR_BYTES_MAX: Final = 400
 CURSOR_SALT: Final = "payouts.pagination.cursor"
 
-#: Query parameters that choose a page, not the list: they are no part of what a cursor is bound to.
+#: Query parameters that choose a page, not the list. A cursor is not bound to them.
 PAGE_PARAMETERS: Final = frozenset({"cursor", "page_size", "include"})
 
 
 class CursorPagination(BasePagination):
-    """Pages a queryset by the order that the view chose: `ordering_of(request)` gives its columns, unique one last."""
+    """Pages a queryset in the order of the view: `ordering_of(request)` returns its columns, the unique one last."""
 
-    #: What the view found out for the first page of a walk. Its cursors carry it, so that each page knows it.
+    #: A value that the view sets for the first page of a walk. The cursors carry it to all other pages.
     carried: str = ""
 
     def paginate_queryset(  # type: ignore[override] # Only our lists are paged by cursor.
@@ -149,14 +150,14 @@ class CursorPagination(BasePagination):
 
     def _link(self, row: Model, direction: str) -> str:
         edge = [str(getattr(row, name.lstrip("-"))) for name in self.order]
-        # In one with the scope: the version before then says that the cursor belongs to another list.
+        # One text with the scope, so that the previous version refuses the cursor as one of another list.
         bound_to = f"{self.scope} {self.carried}" if self.carried else self.scope
         cursor = signing.dumps([bound_to, direction, edge], salt=CURSOR_SALT)
         parameters = [*self._list_parameters(), ("page_size", str(self.page_size)), ("cursor", cursor)]
         return self.request.build_absolute_uri(f"{self.request.path}?{urlencode(parameters)}")
 
     def _refuse_long_filters(self) -> None:
-        """Refuse a list whose links could not be called. It depends on nothing that differs between its pages."""
+        """Refuse a list whose links would be too long. The result is the same for all pages of a list."""
         longest = [("page_size", str(PAGE_SIZE_MAX)), ("cursor", "x" * CURSOR_BYTES_MAX)]
         filters = urlencode(self._list_parameters())
         around = len(f"GET {self.request.path}?&{urlencode(longest)} HTTP/1.1")
@@ -169,7 +170,7 @@ class CursorPagination(BasePagination):
             )
 
     def _scope(self) -> str:
-        """What a cursor is bound to: whose list it is, its filters and its order."""
+        """Return the hash that a cursor is bound to: of the merchant and mode, the filters and the order."""
         api_key = self.request.auth
         owner = f"{api_key.merchant_id}:{api_key.mode}"  # type: ignore[union-attr] # HasScope saw to the key.
         parts = [owner, self.request.path, *self.order, urlencode(sorted(self._list_parameters()))]

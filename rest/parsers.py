@@ -1,7 +1,7 @@
-"""JSON as strict as money needs it: what two readers could understand differently is refused.
+"""Strict JSON: a body that two parsers could read differently is refused.
 
-Refused with the field: a body over the limit, malformed JSON, a name that stands twice in one object, NaN and Infinity,
-NUL and half surrogate pairs (PostgreSQL stores neither), deep nesting, anything but an object at the top.
+These are refused with the field: a body over the limit, malformed JSON, a name that is twice in one object, NaN and
+Infinity, NUL and half surrogate pairs (PostgreSQL cannot store them), deep nesting, a body that is not an object.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def invalid(field: str, code: str, message: str) -> ValidationError:
 def _load(body: bytes) -> Any:
     try:
         return json.loads(
-            # A byte order mark says nothing of UTF-8, and some clients send one.
+            # Some clients send a byte order mark. In UTF-8 it has no meaning.
             body.decode("utf-8-sig"),
             object_pairs_hook=_object_without_duplicates,
             parse_constant=_refuse_constant,
@@ -65,7 +65,7 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            # The name is in the answer, which cannot be written with half a surrogate pair either.
+            # The answer contains the name, and half a surrogate pair cannot be encoded in it.
             field = name if name and texts.is_storable(name) else "body"
             raise invalid(field, "duplicate_key", "This name stands twice in one object.")
         found[name] = value

@@ -1,8 +1,8 @@
-"""What a text may hold: one rule for every text that is one line, however it comes in.
+"""The characters that a text may have: one rule for all one-line texts, from every source.
 
-A line ends in payment files, log lines, CSV and other people's screens. A character that starts a new record there, or
-that shows the rest in another order than it is stored, is refused, never removed: a changed name is another name. Texts
-of several lines only have to be storable.
+One-line texts are written to payment files, log lines, CSV and screens. A character that starts a new record there, or
+that shows the text in another order than the stored one, is refused. It is never removed: a changed name is another
+name. Texts of several lines only have to be storable.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, Final, NamedTuple
 #: Category Cc, the separators of lines and paragraphs, the controls of the direction of writing, half surrogate pairs.
 _NOT_IN_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-#: What PostgreSQL cannot store. A command line holds bytes that are no UTF-8 as half surrogate pairs.
+#: Characters that PostgreSQL cannot store. Bytes of a command line that are not UTF-8 become half surrogate pairs.
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
-#: Unicode's property Default_Ignorable_Code_Point. Then what else is drawn without ink: Braille with no dot, a note
-#: without a head, controls of annotations and hieroglyphs, and the code points that will never be characters.
+#: Unicode's property Default_Ignorable_Code_Point. Then other characters without ink: Braille without a dot, a note
+#: without a head, controls of annotations and hieroglyphs, and code points that will never be characters.
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\u2800\U0001d159\ufff9-\ufffb\U00013430-\U0001343f\ufdd0-\ufdef\ufffe\uffff]"
 )
 
-#: Control characters and separators; and marks, because without a letter there is nothing that they mark.
+#: Control characters and separators, and marks: a mark without a letter is not visible.
 _CATEGORIES_WITHOUT_INK: Final = frozenset({"Cc", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs"})
 
 
@@ -41,7 +41,7 @@ UNSTORABLE: Final = Problem("invalid_character", "NUL and half surrogate pairs a
 
 
 def problem_of_line(text: str, *, may_be_blank: bool = False) -> Problem | None:
-    """Return why the text cannot be a line, or None if it can. White space alone is blank, of whatever kind it is."""
+    """Return why the text cannot be a line, or None if it can. A text of any kind of white space is blank."""
     if not may_be_blank and not text.strip():
         return BLANK
     found = _NOT_IN_A_LINE.search(text)
@@ -52,14 +52,14 @@ def problem_of_line(text: str, *, may_be_blank: bool = False) -> Problem | None:
 
 
 def problem_of_text(text: str, *, may_be_blank: bool = False) -> Problem | None:
-    """Return why the text cannot be stored as one of any number of lines, or None if it can."""
+    """Return why the text cannot be a text of several lines, or None if it can."""
     if not is_storable(text):
         return UNSTORABLE
     return BLANK if not may_be_blank and is_blank(text) else None
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether nothing in the text can be seen."""
+    """Tell whether the text has no visible character."""
     return not any(
         unicodedata.category(character) not in _CATEGORIES_WITHOUT_INK and not is_invisible(character)
         for character in text
@@ -67,7 +67,7 @@ def is_blank(text: str) -> bool:
 
 
 def is_invisible(character: str) -> bool:
-    """Tell whether the character is shown as nothing at all. White space is not invisible: it keeps words apart."""
+    """Tell whether the character is never visible. White space does not count: it separates words."""
     return _INVISIBLE.fullmatch(character) is not None
 
 
@@ -82,12 +82,12 @@ def normalised(text: str) -> str:
 
 
 def spellings(text: str) -> list[str]:
-    """Return the text as it is stored, and as an earlier version may have stored it: it kept what was sent."""
+    """Return the forms in which the text may be stored. An earlier version stored texts as they were sent."""
     return list(dict.fromkeys(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same; texts, and objects of texts, in whatever form they were sent."""
+    """Tell whether two values are the same. Texts, and objects of texts, are compared in their normal form."""
     match one, other:
         case str(), str():
             return normalised(one) == normalised(other)
@@ -102,5 +102,5 @@ def _normalised_pairs(pairs: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_one_line(text: str) -> str:
-    """Return a foreign text with a space for each character that no line may hold."""
+    """Return the text of another system with a space for each character that a line may not have."""
     return _NOT_IN_A_LINE.sub(" ", text)

@@ -1,7 +1,6 @@
-"""Account numbers that could be taken for a card's (api/card_numbers.py), known by check digits or by their groups.
-Pure.
+"""Account numbers that look like card numbers (api/card_numbers.py), known by their check digits or groups. Pure.
 
-No card is written in any of these groups: a card's are four of four digits, 4-6-5, 4-6-4, or none.
+Card numbers have none of these groups: they are written 4-4-4-4, 4-6-5, 4-6-4, or without groups.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-#: Characters of an IBAN by country: the registry of ISO 13616, and those that banks use without being in it.
+#: Length of an IBAN by country: the registry of ISO 13616, and countries that use IBANs without being in it.
 _IBAN_LENGTHS: Final[dict[str, int]] = {
     country: length
     for length, countries in {
@@ -23,10 +22,10 @@ _IBAN_LENGTHS: Final[dict[str, int]] = {
     for country in countries.split()
 }  # fmt: skip
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[0-9A-Z]+")
-#: The longest, with a separator behind each character.
+#: Length of the longest IBAN, with a separator after each character.
 _IBAN_SPAN_MAX: Final = 2 * max(_IBAN_LENGTHS.values())
 
-#: Lengths of the groups, where the groups alone say what it is.
+#: Lengths of groups that identify an account number without check digits.
 _SHAPES: Final = frozenset({
     # United Kingdom, Ireland: sort code, account. Australia: BSB, account.
     (6, 8), (6, 4, 4), (2, 2, 2, 8), (2, 2, 2, 4, 4),
@@ -43,14 +42,14 @@ _SHAPES: Final = frozenset({
     *((3, 4, account, 1) for account in range(5, 12)),
     *((4, account, 1) for account in range(8, 13)),
 })  # fmt: skip
-#: Groups of the longest: a Polish account number.
+#: Number of groups of the longest: a Polish account number.
 GROUPS_MAX: Final = 7
 
 
 def iban_length_at(text: str, start: int) -> int:
-    """Return how many characters of the text a valid IBAN has that begins there; 0 if none does.
+    """Return the length in the text of the valid IBAN that begins at `start`, or 0 if none does.
 
-    The text is as api/card_numbers.py folds it: in upper case, with one space at most between two groups.
+    api/card_numbers.py has folded the text: upper case, with at most one space between two groups.
     """
     length = _IBAN_LENGTHS.get(text[start : start + 2], 0)
     span = text[start : start + min(_IBAN_SPAN_MAX, 2 * length)]
@@ -63,7 +62,7 @@ def iban_length_at(text: str, start: int) -> int:
 
 
 def is_account(groups: Sequence[str]) -> bool:
-    """Tell whether these groups of digits are those of an account number."""
+    """Tell whether these groups of digits form an account number."""
     shape = tuple(map(len, groups))
     digits = "".join(groups)
     match shape:
@@ -92,7 +91,7 @@ def _is_iban(compact: str) -> bool:
 
 
 def _is_clabe(digits: str) -> bool:
-    """Mexico: each digit by its weight modulo 10; the last one makes the sum of them a multiple of 10."""
+    """Mexico: each digit times its weight, modulo 10. The last digit makes the sum a multiple of 10."""
     weighted = (int(digit) * (3, 7, 1)[index % 3] % 10 for index, digit in enumerate(digits[:-1]))
     return (sum(weighted) + int(digits[-1])) % 10 == 0
 
@@ -102,6 +101,6 @@ def _has_check_digit(digits: str, weights: Sequence[int]) -> bool:
 
 
 def _is_czech(digits: str) -> bool:
-    """Each digit by its weight from the right; the sum is a multiple of 11."""
+    """Each digit times its weight from the right. The sum is a multiple of 11."""
     weights = (1, 2, 4, 8, 5, 10, 9, 7, 3, 6)
     return sum(int(digit) * weight for digit, weight in zip(reversed(digits), weights, strict=False)) % 11 == 0

@@ -1,7 +1,7 @@
-"""What an API key is answered that may create and change payouts and not read them: id and status.
+"""Receipts: the id and status of a payout, for an API key that may create and change payouts but not read them.
 
-The whole answer is stored with an Idempotency-Key, whichever key asked. It is reduced here on its way out, for the key
-that asks. So a key that may read is replayed the whole answer, byte for byte, of a request that another one has sent.
+The whole answer is stored with the Idempotency-Key. It is reduced here, on its way to an API key that may not read. So
+an API key that may read is replayed the whole answer, byte for byte, even if the other one sent the first request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from payouts.states import PayoutStatus
 
 FIELDS: Final = ("id", "status")
-#: What a change of a payout, or its creation, is answered with.
+#: Statuses of answers to a change or creation of a payout.
 _WITH_PAYOUT: Final = frozenset({200, 201})
 
 
@@ -33,12 +33,12 @@ class PayoutReceiptSerializer(serializers.Serializer[Any]):
 
 
 def shows_payout(request: Request, response: HttpResponseBase) -> bool:
-    """Tell whether this answers a change with the payout. Who may send a GET for one may read it."""
+    """Tell whether this is an answer to a change, with the payout. A caller that may send a GET may read payouts."""
     return request.method not in SAFE_METHODS and response.status_code in _WITH_PAYOUT
 
 
 def reduced(response: HttpResponseBase) -> HttpResponseBase:
-    """Return such an answer with no more than a receipt of its payout."""
+    """Return the answer with a receipt instead of the payout."""
     if isinstance(response, Response):
         response.data = _receipt(response.data)
     elif isinstance(response, HttpResponse):

@@ -1,4 +1,4 @@
-"""The shape of what comes in and goes out. Rules that need the database are in services.py."""
+"""The shape of requests and answers. Rules that need the database are in services.py."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CurrencyField(StrictCharField):
 
 class CountryField(serializers.RegexField):
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        # After the pattern, whose refusal comes alone.
+        # After the pattern: a text that does not match it gets no further error.
         code = super().run_validation(data)
         if isinstance(code, str) and (problem := countries.problem(code)):
             raise serializers.ValidationError(problem, code="unknown_country")

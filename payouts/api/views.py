@@ -54,7 +54,7 @@ class PayoutsAPIView(ObjectAPIView[Payout], APIKeyMixin):
         return Payout.objects.visible_to(self.api_key)
 
     def selection(self, known: Set[str], repeatable: Set[str] = frozenset()) -> Selection:
-        """Return what the filters select; `known` are the parameters that are no filters."""
+        """Return the selection of the filters. `known` names the other parameters."""
         filters = query.filters_in(self.request.query_params, known=known, repeatable=repeatable)
         return Selection.of(filters, merchant_id=self.api_key.merchant_id, mode=self.api_key.mode)
 
@@ -75,7 +75,7 @@ class PayoutsAPIView(ObjectAPIView[Payout], APIKeyMixin):
 
 
 def _from_primary(function: Callable[[], Any]) -> Any:
-    """Call what would be read from a replica otherwise, outside of a block that says so."""
+    """Call the function outside a `routing.read`, so that it reads from the primary."""
     return function()
 
 
@@ -106,16 +106,16 @@ class PayoutListView(ListModelMixin, PayoutsAPIView, ListAPIView[Payout]):
         return response
 
     def _answer_poll(self, selection: Selection, updated_after: datetime, *, with_total: bool) -> Response:
-        """Answer with what has changed, and from when on to ask next: the horizon of the first page of a walk.
+        """Answer with the changed payouts and the time to poll from next: the horizon at the first page of the walk.
 
-        From the primary. The horizon is of what it shows; a replica may not show it yet.
+        Both are read from the primary. A replica may lag behind the primary's horizon.
         """
         pages: Any = self.paginator
         if "cursor" not in self.request.query_params:
             following = polling.next_updated_after(updated_after=updated_after, updated_before=selection.updated_before)
             pages.carried = documents.format_time(following)
         response = self._answer_page(selection.payouts, read=_from_primary, with_total=with_total)
-        # A cursor of the version before carries none.
+        # A cursor of the previous version carries no time.
         response.data["next_updated_after"] = pages.carried or documents.format_time(polling.in_utc(updated_after))
         return response
 
