@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from django.conf import settings
+from django.db import connection
 
 from devstack.processes import children, identity, ports
 
@@ -33,6 +35,20 @@ _POLL_SECONDS = 0.01
 
 # A server is told everything that concerns it, and nothing else.
 _NOT_INHERITED = ("POSTGRES_", "CELERY_", "DJANGO_", "PAYOUTS_", "COV_", "PYTEST_", "PG")
+
+
+def environment() -> dict[str, str]:
+    """What a server must be told in order to share our database and broker."""
+    ours = connection.settings_dict
+    return {
+        **{f"POSTGRES_{name}": str(ours[name]) for name in ("USER", "PASSWORD", "HOST", "PORT")},
+        "POSTGRES_DB": str(ours["NAME"]),
+        "CELERY_BROKER_URL": settings.CELERY_BROKER_URL,
+        "DJANGO_SECRET_KEY": settings.SECRET_KEY,
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+        "PAYOUTS_BEHIND_HTTPS": "false",
+        "PAYOUTS_STATIC_FROM_SOURCE": "true",
+    }
 
 
 def wait_until(condition: Callable[[], bool], *, what: str) -> None:

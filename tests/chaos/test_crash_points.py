@@ -25,6 +25,7 @@ from devstack.processes import children, identity
 from idempotency.models import IdempotencyRecord
 from payouts.engine import processing, sweep
 from payouts.models import Payout, PayoutTransition
+from tests.chaos import crashing_servers
 from tests.chaos.crashing_servers import CRASHING_APPLICATION, HEADER, Crash, Server, wait_until
 from tests.support import database, factories
 from tests.support.doorbell import Doorbell
@@ -90,26 +91,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> It
     with ExitStack() as stack:
 
         def start(name: str, *applications: str) -> Server:
-            server = Server(name, directory, *applications, environment=environment())
+            server = Server(name, directory, *applications, environment=crashing_servers.environment())
             stack.callback(server.destroy)
             server.start()
             return server
 
         yield start
-
-
-def environment() -> dict[str, str]:
-    """What a server must be told in order to share our database and broker."""
-    ours = connection.settings_dict
-    return {
-        **{f"POSTGRES_{name}": str(ours[name]) for name in ("USER", "PASSWORD", "HOST", "PORT")},
-        "POSTGRES_DB": str(ours["NAME"]),
-        "CELERY_BROKER_URL": django_settings.CELERY_BROKER_URL,
-        "DJANGO_SECRET_KEY": django_settings.SECRET_KEY,
-        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
-        "PAYOUTS_BEHIND_HTTPS": "false",
-        "PAYOUTS_STATIC_FROM_SOURCE": "true",
-    }
 
 
 @pytest.fixture(scope="module")

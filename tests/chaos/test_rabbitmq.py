@@ -12,7 +12,7 @@ import pytest
 from payouts.engine.sweep import ENQUEUED_RECENTLY
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.rabbitmq import RabbitMQ, running_rabbitmq
-from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.backend import body, client_of, wait_for
 from tests.support.stack import STOP_SECONDS, Stack, wait_until_gone
 
 # What a merchant may wait for the answer to a POST, whatever the broker does; half a second of it is for a machine that

@@ -15,7 +15,7 @@ import pytest
 
 from devstack.processes import ports
 from devstack.servers import redis
-from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.backend import body, client_of, wait_for
 from tests.support.stack import Stack
 
 # What a merchant may wait for the answer to a POST, whatever the broker does.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.standby import Standby
-from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.backend import body, client_of, wait_for
 from tests.support.stack import STOP_SECONDS, Stack, wait_until_gone
 
 LAG_MAX_SECONDS = 4

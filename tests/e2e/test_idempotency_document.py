@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from tests.e2e.test_main_job import body
+from tests.support.backend import body
 from tests.support.stack import Stack
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "idempotency.md").read_text(encoding="utf-8")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.backend import body, client_of, statuses_of, wait_for
 from tests.support.stack import Stack
-
-_POLL_SECONDS = 0.1
-_ENDS_WITHIN_SECONDS = 25.0
 
 # Each token of the sandbox: the statuses that the payout goes through, and the code that it fails with.
 SENT = ["pending", "processing"]
@@ -37,36 +34,10 @@ TOKENS = {
 }
 
 
-def body(account: str = "sandbox_paid", **fields: str) -> dict[str, Any]:
-    recipient = {"name": "Jane Doe", "account": account}
-    return {"amount": "10.50", "currency": "EUR", "recipient_details": recipient, **fields}
-
-
 @pytest.fixture(scope="module")
 def acme(stack: Stack) -> Iterator[httpx.Client]:
     with client_of(stack, "acme") as client:
         yield client
-
-
-def client_of(stack: Stack, merchant: str, *options: str) -> httpx.Client:
-    """Return the merchant's backend; the options are those of the command issue_api_key."""
-    headers = {"Authorization": f"Api-Key {stack.issue_api_key(merchant, *options)}"}
-    return httpx.Client(base_url=stack.base_url, headers=headers, timeout=10)
-
-
-def wait_for(client: httpx.Client, location: str, status: str) -> dict[str, Any]:
-    """Return the payout once it has the status, or as it is when the patience ends."""
-    deadline = time.monotonic() + _ENDS_WITHIN_SECONDS
-    while True:
-        payout: dict[str, Any] = client.get(location).json()
-        if payout["status"] == status or time.monotonic() > deadline:
-            return payout
-        time.sleep(_POLL_SECONDS)
-
-
-def statuses_of(client: httpx.Client, location: str) -> list[str]:
-    """Return the statuses that the payout has gone through."""
-    return [transition["to_status"] for transition in client.get(f"{location}history/").json()["transitions"]]
 
 
 class TestMainJob:

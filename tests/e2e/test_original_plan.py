@@ -26,7 +26,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_main_job import client_of, statuses_of, wait_for
+from tests.support.backend import client_of, statuses_of, wait_for
 from tests.support.original_plan import BODY, FIELDS
 from tests.support.stack import CHECKOUT, Stack
 

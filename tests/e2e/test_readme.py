@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_main_job import client_of, wait_for
+from tests.support.backend import client_of, wait_for
 from tests.support.stack import Stack
 
 README = Path(__file__).parents[2] / "README.md"

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from payouts.models import Payout
 from payouts.states import PayoutStatus
+from tests.support import racing
 
 #: How a payout gets into each status by changes that are allowed.
 PATHS = {
@@ -109,3 +110,17 @@ def execute(sql: str, parameters: list[Any] | None = None) -> None:
     """Execute one statement behind the back of all of our code."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
+
+
+def end_connection_of_this_thread() -> None:
+    """Have the server end it, as it does when it restarts; nothing on our side notices yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+
+    def terminate() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+            assert cursor.fetchone() == (True,)
+
+    assert racing.run_together(terminate) == [None]

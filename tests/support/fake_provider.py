@@ -9,9 +9,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.db import connection
 
+from payouts.engine import processing
+from payouts.models import Payout
 from payouts.providers import base
+from tests.support import database
 
 Answer = base.Report | BaseException | Callable[[base.Instruction], base.Report]
 
@@ -117,3 +121,11 @@ def callback_body(
     """Return what the provider tells of a reference; the words are those of base.Report."""
     told = {"reference": reference, "kind": kind, "amount": amount, "currency": currency, "words": words}
     return json.dumps(told).encode()
+
+
+def abandon(provider: FakeProvider, payout: Payout) -> None:
+    """Let a worker die that was sending it, and its lease run out."""
+    provider.on_send(WorkerKilled())
+    with pytest.raises(WorkerKilled):
+        processing.process(payout.pk)
+    database.expire_lease(payout)

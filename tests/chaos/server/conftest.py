@@ -14,8 +14,8 @@ import pytest
 from accounts import services as accounts_services
 from accounts.models import Merchant
 from devstack.processes import ports
+from tests.chaos import crashing_servers
 from tests.chaos.crashing_servers import Server
-from tests.chaos.test_crash_points import environment
 
 #: What a client may take nothing for. By default it is a minute. A client at 20 kB/s takes 64 kB in 3 s.
 SEND_TIMEOUT_SECONDS = 5
@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> I
     started = Server(
         "served",
         tmp_path_factory.mktemp("server"),
-        environment={**environment(), "PAYOUTS_SEND_TIMEOUT_SECONDS": str(SEND_TIMEOUT_SECONDS)},
+        environment={**crashing_servers.environment(), "PAYOUTS_SEND_TIMEOUT_SECONDS": str(SEND_TIMEOUT_SECONDS)},
     )
     try:
         started.start()

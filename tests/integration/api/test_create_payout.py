@@ -12,25 +12,28 @@ from idempotency.models import IdempotencyRecord
 from payouts.models import Payout, PayoutTransition
 from tests.support import answers, factories
 
+#: Every field that a merchant may send.
+WHOLE_BODY = {
+    "amount": "10.5",
+    "currency": "EUR",
+    "recipient_details": {
+        "name": "Jane Doe",
+        "account": "DE89370400440532013000",
+        "bank_code": "COBADEFFXXX",
+        "country": "DE",
+        "address": "1 High Street, Berlin",
+    },
+    "comment": "Refund of\norder 4711",
+    "reference": "order-4711",
+    "metadata": {"department": "returns", "empty": ""},
+}
+
 
 class TestCreatePayout:
     def test_creates_payout(self, api: Client, acme: Merchant) -> None:
         response = factories.post_payout(
             api,
-            {
-                "amount": "10.5",
-                "currency": "EUR",
-                "recipient_details": {
-                    "name": "Jane Doe",
-                    "account": "DE89370400440532013000",
-                    "bank_code": "COBADEFFXXX",
-                    "country": "DE",
-                    "address": "1 High Street, Berlin",
-                },
-                "comment": "Refund of\norder 4711",
-                "reference": "order-4711",
-                "metadata": {"department": "returns", "empty": ""},
-            },
+            WHOLE_BODY,
             key="first",
         )
 
@@ -40,18 +43,8 @@ class TestCreatePayout:
             "id": str(payout.id),
             "status": "pending",
             "mode": "test",
+            **WHOLE_BODY,
             "amount": "10.50",
-            "currency": "EUR",
-            "recipient_details": {
-                "name": "Jane Doe",
-                "account": "DE89370400440532013000",
-                "bank_code": "COBADEFFXXX",
-                "country": "DE",
-                "address": "1 High Street, Berlin",
-            },
-            "comment": "Refund of\norder 4711",
-            "reference": "order-4711",
-            "metadata": {"department": "returns", "empty": ""},
             "idempotency_key": "first",
             "failure_code": "",
             "failure_message": "",

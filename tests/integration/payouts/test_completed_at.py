@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from importlib import import_module
 
 import pytest
-from django.core.management import call_command
 from django.db import connection, transaction
 
 from accounts.models import Merchant
@@ -15,8 +14,7 @@ from payouts import operators, services, states, transitions
 from payouts.engine import processing
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.integration.payouts.test_migrations import insert_payout, migrated  # noqa: F401 - A fixture.
-from tests.support import database
+from tests.support import database, upgrading
 
 MakePayout = Callable[..., Payout]
 
@@ -154,17 +152,13 @@ class TestDatabase:
         )
 
 
-def migrate(to: str) -> None:
-    call_command("migrate", "payouts", to, verbosity=0)
-
-
 @pytest.mark.usefixtures("migrated")
 class TestMigration:
     def test_fills_what_is_over_from_its_history(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        migrate(BEFORE)
-        ids = {status: insert_payout(acme, status) for status in PayoutStatus}
+        upgrading.migrate(BEFORE)
+        ids = {status: upgrading.insert_payout(acme, status) for status in PayoutStatus}
         # A failed one that was sent again, and failed again: the last time counts.
-        twice = insert_payout(acme, PayoutStatus.FAILED)
+        twice = upgrading.insert_payout(acme, PayoutStatus.FAILED)
         for before, after in (("failed", "pending"), ("pending", "processing"), ("processing", "failed")):
             database.execute(
                 "INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason) "
@@ -177,7 +171,7 @@ class TestMigration:
             as_it_was = {row[0]: row[1:] for row in cursor.fetchall()}
         monkeypatch.setattr(MIGRATION, "BATCH", 3)
 
-        migrate(AFTER)
+        upgrading.migrate(AFTER)
 
         payouts = Payout.objects.in_bulk()
         assert len(payouts) == len(PayoutStatus) + 1
@@ -196,24 +190,24 @@ class TestMigration:
         assert len(untouched) == len(PayoutStatus) - len(states.OVER)
 
     def test_of_one_without_history_is_its_last_change(self, acme: Merchant) -> None:
-        migrate(BEFORE)
-        payout_id = insert_payout(acme, PayoutStatus.PENDING)
+        upgrading.migrate(BEFORE)
+        payout_id = upgrading.insert_payout(acme, PayoutStatus.PENDING)
         database.execute("UPDATE payouts_payout SET status = 'canceled', updated_at = %s", [NOON])
 
-        migrate(AFTER)
+        upgrading.migrate(AFTER)
 
         assert Payout.objects.get(pk=payout_id).completed_at == NOON
 
     def test_can_be_run_again_when_it_was_interrupted(self, acme: Merchant) -> None:
         """It ended between two batches: some are filled, and those that ended since were filled by the guard."""
-        migrate(BEFORE)
-        early, late = [insert_payout(acme, PayoutStatus.PAID) for _ in range(2)]
+        upgrading.migrate(BEFORE)
+        early, late = [upgrading.insert_payout(acme, PayoutStatus.PAID) for _ in range(2)]
         MIGRATION.alter(MIGRATION.COLUMN, MIGRATION._completion.PAYOUT)(None, None)
         database.execute("UPDATE payouts_payout SET completed_at = %s WHERE id = %s", [NOON, early])
-        meanwhile = insert_payout(acme, PayoutStatus.CANCELED)
+        meanwhile = upgrading.insert_payout(acme, PayoutStatus.CANCELED)
         MIGRATION.alter(MIGRATION.DROP, MIGRATION.CHECK.replace("IS NOT NULL", "IS NOT NULL OR true"))(None, None)
 
-        migrate(AFTER)
+        upgrading.migrate(AFTER)
 
         payouts = Payout.objects.in_bulk()
         assert payouts[early].completed_at == NOON

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
 
 from payouts import dispatch, tasks
 from payouts.models import Payout
-from tests.support import database, factories, racing
+from tests.support import database, factories
 from tests.support.doorbell import Doorbell
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,22 +111,8 @@ class TestTask:
         first, second = make_payout(), make_payout()
         tasks.process_payout(str(first.id))
 
-        end_connection_of_this_thread()
+        database.end_connection_of_this_thread()
         tasks.process_payout(str(second.id))
 
         second.refresh_from_db()
         assert second.status == "paid"
-
-
-def end_connection_of_this_thread() -> None:
-    """Have the server end it, as it does when it restarts; nothing on our side notices yet."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (backend,) = cursor.fetchone()
-
-    def terminate() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
-            assert cursor.fetchone() == (True,)
-
-    assert racing.run_together(terminate) == [None]

@@ -3,126 +3,59 @@
 from __future__ import annotations
 
 import importlib
-import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
 
 from accounts.models import Merchant
-from payouts import migrations, operators
+from payouts import operators
 from payouts.engine import processing, sweep
 from payouts.models import Payout
 from payouts.states import PayoutStatus
-from tests.support import database
+from tests.support import database, upgrading
 
 V0_1 = "0003"
-LATEST = max(path.name[:4] for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
 
 COLUMNS_OF_0_1 = (
     "id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata, "
     "idempotency_key, provider, provider_reference, failure_code, failure_message, attempts_count, due_at, "
     "lease_token, lease_expires_at, first_sent_at, version, created_at, updated_at, deleted_at"
 )
-INSERT = """
-INSERT INTO payouts_payout (id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference,
-    metadata, provider, provider_reference, failure_code, failure_message, attempts_count, version)
-VALUES (%s, %s, 'test', 'pending', 10.50, 'EUR', %s, '', 'order-7', '{}', 'sandbox', '', '', '', 0, 1)
-"""
-ATTEMPT = """
-INSERT INTO payouts_payoutattempt (payout_id, number, kind, outcome, code, message)
-VALUES (%s, %s, %s, %s, '', '')
-"""
 ATTEMPTS_OF_0_1 = "SELECT id, payout_id, number, kind, outcome FROM payouts_payoutattempt ORDER BY id"
-TRANSITION = """
-INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason)
-VALUES (%s, %s, %s, 'worker', 'as version 0.1 wrote it')
-"""
-
-
-def migrate(to: str) -> None:
-    call_command("migrate", "payouts", to, verbosity=0)
-
-
-def rows(sql: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall())
 
 
 def payouts_of_0_1() -> list[tuple[Any, ...]]:
-    return rows(f"SELECT {COLUMNS_OF_0_1} FROM payouts_payout ORDER BY id")
+    return upgrading.rows(f"SELECT {COLUMNS_OF_0_1} FROM payouts_payout ORDER BY id")
 
 
 def indexes() -> dict[str, str]:
     """Return the definition of each index by its name."""
-    return dict(rows("SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'payouts_%'"))
-
-
-def insert_payout(merchant: Merchant, status: PayoutStatus) -> uuid.UUID:
-    """Write one as version 0.1 did, and take it to the status by the changes that it allowed."""
-    payout_id = uuid.uuid4()
-    recipient = {"name": "Jane Doe", "account": "sandbox_paid"}
-    database.execute(INSERT, [payout_id, merchant.pk, json.dumps(recipient)])
-    before = ""
-    for number, step in enumerate(["pending", *database.PATHS[status]]):
-        database.execute(TRANSITION, [payout_id, before, step])
-        if number:
-            database.execute(
-                "UPDATE payouts_payout SET status = %s, version = version + 1 WHERE id = %s", [step, payout_id]
-            )
-        before = step
-    if status not in {PayoutStatus.PENDING, PayoutStatus.CANCELED}:
-        outcome = {PayoutStatus.PAID: "paid", PayoutStatus.FAILED: "rejected", PayoutStatus.SUBMITTED: "accepted"}
-        database.execute(ATTEMPT, [payout_id, 1, "send", outcome.get(status, "")])
-        database.execute(
-            "UPDATE payouts_payout SET attempts_count = 1, first_sent_at = now() WHERE id = %s", [payout_id]
-        )
-    if status == PayoutStatus.PROCESSING:
-        # Its worker died in the upgrade.
-        database.execute(
-            "UPDATE payouts_payout SET lease_token = gen_random_uuid(), lease_expires_at = now() - interval '1 s', "
-            "due_at = now() - interval '1 s' WHERE id = %s",
-            [payout_id],
-        )
-    elif status in {PayoutStatus.CANCELED, PayoutStatus.FAILED, PayoutStatus.RETURNED}:
-        database.execute("UPDATE payouts_payout SET due_at = NULL WHERE id = %s", [payout_id])
-    return payout_id
-
-
-@pytest.fixture
-def migrated(transactional_db: None) -> Iterator[None]:
-    """Leave the schema as it was found, whatever the test does with it."""
-    try:
-        yield
-    finally:
-        migrate(LATEST)
+    return dict(upgrading.rows("SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'payouts_%'"))
 
 
 @pytest.mark.usefixtures("migrated")
 class TestUpgrade:
     def test_keeps_every_payout_and_goes_on_with_it(self, acme: Merchant) -> None:
-        migrate(V0_1)
-        ids = {status: insert_payout(acme, status) for status in PayoutStatus}
+        upgrading.migrate(V0_1)
+        ids = {status: upgrading.insert_payout(acme, status) for status in PayoutStatus}
         before = payouts_of_0_1()
-        history = rows("SELECT * FROM payouts_payouttransition ORDER BY id")
+        history = upgrading.rows("SELECT * FROM payouts_payouttransition ORDER BY id")
 
-        migrate(LATEST)
+        upgrading.migrate(upgrading.LATEST)
 
         assert payouts_of_0_1() == before
-        assert rows("SELECT * FROM payouts_payouttransition ORDER BY id") == history
+        assert upgrading.rows("SELECT * FROM payouts_payouttransition ORDER BY id") == history
         new_columns = ("reference_number", "rung_at", "turned_away_at", "contradicted_at")
         assert set(Payout.objects.values_list(*new_columns)) == {(1, None, None, None)}
         attempts = "SELECT DISTINCT reference_number, actor, finished_at IS NULL FROM payouts_payoutattempt"
-        assert rows(attempts) == [(1, "", True)]
+        assert upgrading.rows(attempts) == [(1, "", True)]
         # What had an end keeps it, and all else comes to one.
         Payout.objects.filter(due_at__isnull=False).update(due_at="2020-01-01T00:00Z")
         for _ in range(2):
@@ -149,26 +82,26 @@ class TestUpgrade:
 
     def test_can_be_run_again_when_it_was_interrupted(self) -> None:
         """An index that is made CONCURRENTLY is left behind, unfinished, by whatever interrupts it."""
-        migrate("0005")
+        upgrading.migrate("0005")
         database.execute("CREATE INDEX payout_leased ON payouts_payout (comment)")
 
-        migrate(LATEST)
+        upgrading.migrate(upgrading.LATEST)
 
         assert "(provider, lease_expires_at) WHERE (lease_expires_at IS NOT NULL)" in indexes()["payout_leased"]
 
     def test_can_be_undone(self, acme: Merchant) -> None:
         latest = indexes()
-        ids = {status: insert_payout(acme, status) for status in PayoutStatus}
+        ids = {status: upgrading.insert_payout(acme, status) for status in PayoutStatus}
         # What version 0.1 could not do.
         stuck = Payout.objects.get(pk=ids[PayoutStatus.REQUIRES_ATTENTION])
         operators.resolve_payout(stuck, target=PayoutStatus.PAID, actor="operator:ada", reason="on the statement")
         before = payouts_of_0_1()
-        attempts = rows(ATTEMPTS_OF_0_1)
+        attempts = upgrading.rows(ATTEMPTS_OF_0_1)
 
-        migrate(V0_1)
+        upgrading.migrate(V0_1)
 
         assert payouts_of_0_1() == before
-        assert rows(ATTEMPTS_OF_0_1) == attempts
+        assert upgrading.rows(ATTEMPTS_OF_0_1) == attempts
         assert latest.keys() - indexes().keys() >= {"payout_leased", "payout_turned_away", "payout_for_operator"}
         # It guards as version 0.1 did, ...
         change = partial(refused_by, ids[PayoutStatus.PAID])
@@ -178,19 +111,19 @@ class TestUpgrade:
         # ... which let attempts be changed.
         assert change("UPDATE payouts_payoutattempt SET code = 'x' WHERE payout_id = %s") is None
         # And forward once more.
-        migrate(LATEST)
+        upgrading.migrate(upgrading.LATEST)
         assert indexes() == latest
         assert payouts_of_0_1() == before
 
     def test_cannot_be_undone_once_a_second_reference_was_given(self, acme: Merchant) -> None:
         """Version 0.1 would send the payout under the first once more."""
-        payout_id = insert_payout(acme, PayoutStatus.FAILED)
+        payout_id = upgrading.insert_payout(acme, PayoutStatus.FAILED)
         Payout.objects.filter(pk=payout_id).update(status="pending", reference_number=2)
 
         with pytest.raises(IrreversibleError, match="second reference"):
-            migrate(V0_1)
+            upgrading.migrate(V0_1)
 
-        migrate(LATEST)
+        upgrading.migrate(upgrading.LATEST)
         assert Payout.objects.get().reference_number == 2
 
 
@@ -202,7 +135,7 @@ def refused_by(payout_id: uuid.UUID, sql: str) -> str | None:
 class TestBesideIt:
     def test_processes_of_0_1_go_on(self, acme: Merchant) -> None:
         """They name none of the new columns, neither when they write nor when they read."""
-        payout_id = insert_payout(acme, PayoutStatus.PROCESSING)
+        payout_id = upgrading.insert_payout(acme, PayoutStatus.PROCESSING)
         finish = "UPDATE payouts_payoutattempt SET outcome = 'paid', finished_at = now() WHERE payout_id = %s"
         database.execute(finish, [payout_id])
 

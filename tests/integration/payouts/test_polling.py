@@ -17,13 +17,8 @@ from django.test import Client
 from payouts import checks, services
 from payouts.api import polling
 from payouts.models import Payout
-from tests.integration.config.test_replica import (  # noqa: F401 - Fixtures.
-    Statements,
-    looks,
-    of_primary,
-    of_replica,
-)
 from tests.support import database, racing, rolling
+from tests.support.replica import Statements
 
 MakePayout = Callable[..., Payout]
 
@@ -239,7 +234,7 @@ class TestAnswer:
         self,
         api: Client,
         make_payout: MakePayout,
-        of_replica: Statements,  # noqa: F811
+        of_replica: Statements,
     ) -> None:
         make_payout()
 

@@ -10,15 +10,12 @@ from django.db import transaction
 from accounts.models import MerchantAPIKey
 from payouts import services
 from payouts.models import Payout, RollupCell, RollupMark
-from tests.integration.payouts import test_migrations
-from tests.support import database, rolling
+from tests.support import database, rolling, upgrading
 from tests.support.rolling import at, day_ago
 
 MakePayout = Callable[..., Payout]
 
 BEFORE = "0008"
-
-migrated = test_migrations.migrated
 
 
 def cancel(payout: Payout) -> None:
@@ -33,7 +30,7 @@ def cancel_on_the_old_schema(payout: Payout) -> None:
 
 
 def relations() -> set[str]:
-    found = test_migrations.rows(
+    found = upgrading.rows(
         "SELECT relname FROM pg_class WHERE relname LIKE 'payouts_rollup%' AND relkind = 'r' UNION "
         "SELECT tgname FROM pg_trigger WHERE tgname LIKE '%rollup%' UNION "
         "SELECT proname FROM pg_proc WHERE proname LIKE '%rollup%'"
@@ -45,9 +42,9 @@ def relations() -> set[str]:
 class TestMigration:
     def test_finds_the_payouts_that_there_are(self, acme_key: MerchantAPIKey, make_payout: MakePayout) -> None:
         payouts = [make_payout(created_at=at(day_ago(number))) for number in (2, 1, 0)]
-        test_migrations.migrate(BEFORE)
+        upgrading.migrate(BEFORE)
 
-        test_migrations.migrate(test_migrations.LATEST)
+        upgrading.migrate(upgrading.LATEST)
 
         assert rolling.count(acme_key) == 3
         assert RollupMark.objects.count() == 0
@@ -70,12 +67,12 @@ class TestMigration:
             "payouts_mark_rollup_updated",
         }
 
-        test_migrations.migrate(BEFORE)
+        upgrading.migrate(BEFORE)
 
         assert relations() == set()
         # Nobody marks it, ...
         cancel_on_the_old_schema(payouts[0])
-        test_migrations.migrate(test_migrations.LATEST)
+        upgrading.migrate(upgrading.LATEST)
         # ... and nobody needs to: the roll-up begins anew.
         assert relations() == there
         assert (RollupCell.objects.count(), RollupMark.objects.count()) == (0, 0)
@@ -87,7 +84,7 @@ class TestMigration:
     def test_waits_for_whoever_is_writing_payouts(self, acme_key: MerchantAPIKey, make_payout: MakePayout) -> None:
         """A change that no trigger has seen must have been committed before any day can be closed."""
         payout = make_payout(created_at=at(day_ago(1)))
-        test_migrations.migrate(BEFORE)
+        upgrading.migrate(BEFORE)
 
         with rolling.others() as other:
             with transaction.atomic():
@@ -103,7 +100,7 @@ class TestMigration:
 
 
 def migrate() -> None:
-    test_migrations.migrate(test_migrations.LATEST)
+    upgrading.migrate(upgrading.LATEST)
 
 
 @pytest.mark.django_db

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from tests.storm import report
-from tests.unit.storm import test_verdict as cases
+from tests.unit.storm import observations
 
 
 class TestStory:
     def test_tells_what_happened_to_one_payout(self) -> None:
-        told = report.story(cases.well(), cases.PAID_ID)
+        told = report.story(observations.well(), observations.PAID_ID)
 
-        assert told[0] == f"-- {cases.PAID_ID}"
+        assert told[0] == f"-- {observations.PAID_ID}"
         assert told[1].startswith("   Payout(id=")
         assert told[2:-1] == [
             "   new -> pending: reason",
@@ -21,7 +21,7 @@ class TestStory:
         assert told[-1].startswith("   Transfer(reference=")
 
     def test_is_empty_where_it_is_about_no_payout(self) -> None:
-        assert report.story(cases.well(), "client") == []
+        assert report.story(observations.well(), "client") == []
 
 
 class TestTable:

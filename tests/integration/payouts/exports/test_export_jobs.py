@@ -19,7 +19,6 @@ from accounts.models import Merchant
 from payouts import tasks
 from payouts.exports import cursor, jobs, lifecycle
 from payouts.models import Export, ExportChunk, Payout
-from tests.integration.payouts.test_doorbell import end_connection_of_this_thread
 from tests.support import database, exporting, racing
 from tests.support.doorbell import Doorbell
 
@@ -363,7 +362,7 @@ class TestRaces:
     ) -> None:
         made = [make_payout() for _ in range(3)]
         export = exporting.make_job(acme, ordering="created_at")
-        during(1, end_connection_of_this_thread)
+        during(1, database.end_connection_of_this_thread)
 
         jobs.run(export.pk)
         abandoned = Export.objects.abandoned().count()
