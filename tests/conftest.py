@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import Client
+from django.test import Client, TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 
 from accounts import services as accounts_services
@@ -21,7 +21,7 @@ from payouts import services as payouts_services
 from payouts.engine import processing
 from payouts.models import Payout
 from tests import parallel
-from tests.support import factories
+from tests.support import factories, flushing
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
@@ -70,6 +70,21 @@ def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
 def pytest_configure_node(node: WorkerController) -> None:
     """Let each process know the brokers of all (test_isolation.py)."""
     node.workerinput["brokers"] = [spec.env["CELERY_BROKER_URL"] for spec in node.nodemanager.specs]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_teardown() -> Iterator[None]:
+    """Have no more tables emptied behind a test than it has filled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", flushing.tear_down)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """A password of the admin is hashed for a quarter of a second, which is not what these tests are about."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,13 @@ pytest-django gives each of them a database. The broker is divided here: tests l
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 # One core is shared as well as it goes, for much of the time goes by in waiting. Over four, PostgreSQL is the limit.
 PROCESSES_MIN, PROCESSES_MAX = 2, 4
@@ -52,6 +56,14 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget a piece of work that is done: xdist counts all that a process ever had, after each test."""
+        done = self.registered_collections[node][item_index]
+        super().mark_test_complete(node, item_index, duration)
+        work = self.assigned_work[node]
+        if all(work[unit_of(done)].values()):
+            del work[unit_of(done)]
 
 
 def unit_of(nodeid: str) -> str:
