@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, User
 from django.test import Client, TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 
@@ -156,6 +157,43 @@ def make_processed_payout(make_payout: Callable[..., Payout]) -> Callable[..., P
         return payout
 
     return make
+
+
+@pytest.fixture
+def superuser(db: None) -> Client:
+    """Somebody who may do everything in the admin. Below are a member of each group that the migration makes."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+@pytest.fixture
+def member_of(db: None) -> Callable[[str], Client]:
+    """Log in a new staff user who is in this group and may do nothing else."""
+
+    def log_in(group: str) -> Client:
+        user = User.objects.create_user(f"member of {group}", is_staff=True)
+        user.groups.add(Group.objects.get(name=group))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def operator(member_of: Callable[[str], Client]) -> Client:
+    return member_of("Operators")
+
+
+@pytest.fixture
+def key_manager(member_of: Callable[[str], Client]) -> Client:
+    return member_of("Key managers")
+
+
+@pytest.fixture
+def auditor(member_of: Callable[[str], Client]) -> Client:
+    return member_of("Auditors")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ _NUMBER_MAX = 15
 # The tests in here share one running stack, which takes seconds to start and half of a machine to run ...
 STACK_FOLDER = "tests/e2e/"
 # ... except for these, which start what they need themselves.
-BY_THEMSELVES = ("tests/e2e/test_demo.py", "tests/e2e/test_on_commit.py")
+BY_THEMSELVES = ("tests/e2e/test_on_commit.py",)
 # These commit, and the database is emptied behind them: of what migrations have put there as well. So they come when
 # pytest-django has them come, behind all tests that undo what they do.
 COMMITTING = ("tests/e2e/test_on_commit.py",)

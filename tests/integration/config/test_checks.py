@@ -10,7 +10,7 @@ import pytest
 
 from payouts import checks, provider_settings
 from payouts.providers import registry
-from tests.integration.config import processes
+from tests.support import processes
 
 
 class TestLiveProvider:

@@ -15,8 +15,7 @@ from django.test import Client
 from payouts.engine import heartbeats, pauses
 from payouts.models import Heartbeat, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
-from tests.integration.config import processes
-from tests.support import database, rolling
+from tests.support import database, processes, rolling
 
 READYZ = """
 import django

@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
-from tests.integration.config import processes
+from tests.support import processes
 
 PRINT_SECRET_KEY = "from config import settings; print(settings.SECRET_KEY)"
 PRINT_BROKER = "from config import settings; print(settings.CELERY_BROKER_URL)"
-
-
-def live_database() -> dict[str, str]:
-    """Return the settings of the database that the tests run on."""
-    names = {"HOST": "POSTGRES_HOST", "PORT": "POSTGRES_PORT", "USER": "POSTGRES_USER", "PASSWORD": "POSTGRES_PASSWORD"}
-    return {variable: str(connection.settings_dict[name]) for name, variable in names.items()}
 
 
 # What is given, and how the refusal begins.
@@ -73,17 +66,6 @@ class TestSettings:
         assert "Traceback" not in ended.stderr
 
 
-class TestChecks:
-    @pytest.mark.parametrize("process", ["web", "worker"])
-    def test_a_provider_that_there_is_not_is_refused(self, tmp_path: Path, process: str) -> None:
-        ended = processes.run(processes.COMMANDS[process], tmp_path, PAYOUTS_LIVE_PROVIDER="nonsense")
-
-        assert ended.exit_code == 1
-        (sentence,) = ended.sentences
-        assert sentence.startswith("PAYOUTS_LIVE_PROVIDER names 'nonsense', which is no provider of this version.")
-        assert "Traceback" not in ended.stderr
-
-
 class TestFiles:
     def test_a_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "key"
@@ -103,31 +85,3 @@ class TestFiles:
 
     def test_a_broker_inside_the_process_is_one(self, tmp_path: Path) -> None:
         assert processes.python(PRINT_BROKER, tmp_path, CELERY_BROKER_URL="memory://").stdout == "memory://\n"
-
-
-class TestDatabase:
-    @pytest.mark.parametrize("process", list(processes.COMMANDS))
-    def test_every_process_refuses_without_it(self, tmp_path: Path, process: str) -> None:
-        ended = processes.run(processes.COMMANDS[process], tmp_path)
-
-        assert ended.exit_code == 1
-        assert len(ended.sentences) == 1
-        assert ended.sentences[0].startswith(
-            "POSTGRES_HOST, POSTGRES_PORT, POSTGRES_DB, POSTGRES_USER or POSTGRES_PASSWORD: "
-            "the database 127.0.0.1:1/payouts cannot be reached ("
-        )
-        assert "Traceback" not in ended.stderr
-
-    @pytest.mark.parametrize(
-        ("given", "words"),
-        [
-            ({"POSTGRES_DB": "nowhere"}, 'database "nowhere" does not exist'),
-            ({"POSTGRES_PASSWORD": "wrong"}, "password authentication failed"),
-        ],
-    )
-    def test_the_reason_is_told(self, tmp_path: Path, given: dict[str, str], words: str) -> None:
-        ended = processes.run(processes.COMMANDS["manage.py"], tmp_path, **(live_database() | given))
-
-        assert ended.exit_code == 1
-        assert [words in sentence for sentence in ended.sentences] == [True]
-        assert ended.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from payouts import checks
-from tests.integration.config import processes
+from tests.support import processes
 
 DATABASES = """
 import json

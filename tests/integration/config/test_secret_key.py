@@ -11,8 +11,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.test import Client
 
-from tests.integration.config import processes
-from tests.support import answers, factories
+from tests.support import answers, factories, processes
 
 OLD: Final = "o" * 60
 NEW: Final = "n" * 60

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
 # Patience for a machine that is busy; each of them ends within a few.
 _ENDS_WITHIN_SECONDS = 60
