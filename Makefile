@@ -25,6 +25,9 @@ run: setup ## start the platform on this machine [PORT=8000] [REPLICA=1], until 
 demo: setup ## play the main job from end to end in a temporary place
 	@$(DEVSTACK) demo
 
+# The suite starts many processes, and pytest rewrites thousands of assertions: what is compiled is kept, for all of them.
+test test-chaos: export PYTHONDONTWRITEBYTECODE =
+
 test: setup-test ## run the tests beside throw-away PostgreSQL and Redis [ARGS="-k name", or "-n 0" for one process]
 	@$(DEVSTACK) exec -- $(VENV) -m pytest -n auto $(ARGS)
 
