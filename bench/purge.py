@@ -74,7 +74,7 @@ def milliseconds(action: Callable[[], object], *, times: int) -> list[float]:
 
 def purge_batch() -> None:
     batch = retention.purge_batch(OLDER_THAN, None)
-    assert len(batch) == retention.BATCH, "The records do not last for the measurement."
+    assert len(batch) == retention.LIMITS.batch, "The records do not last for the measurement."
 
 
 def sequential_scans() -> int:
@@ -122,7 +122,7 @@ def main() -> None:
         headers = {"Idempotency-Key": f"key-{next(numbers)}"}
         assert client.post("/api/payouts/", BODY, content_type="application/json", headers=headers).status_code == 201
 
-    seed(merchant, 2 * BATCHES * retention.BATCH)
+    seed(merchant, 2 * BATCHES * retention.LIMITS.batch)
     small = milliseconds(purge_batch, times=BATCHES)
     seed(merchant, records)
     scans = sequential_scans()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -17,29 +19,35 @@ from idempotency.models import IdempotencyRecord
 
 logger = logging.getLogger(__name__)
 
-# Rows of one transaction. They are locked for some tens of milliseconds, and a retry with one of the keys waits.
-BATCH = 500
 
-# Limit for one round of the sweeper, which also handles payouts. At a round each 5 s this is 86 million answers a day,
-# more than one PostgreSQL can store.
-BATCHES_MAX = 10
+@dataclass(frozen=True)
+class Limits:
+    """How much is erased at once."""
 
-# Time limit of a round, for a slow database. No batch begins after it.
-ROUND_SECONDS = 1.0
+    #: Rows of one transaction. They are locked for some tens of milliseconds, and a retry with one of the keys waits.
+    batch: int = 500
+    #: Limit for one round of the sweeper, which also handles payouts. At a round each 5 s this is 86 million answers a
+    #: day, more than one PostgreSQL can store.
+    batches_max: int = 10
+    #: Time limit of a round, for a slow database. No batch begins after it.
+    round_seconds: float = 1.0
 
 
-def purge_responses(*, older_than: timedelta) -> int:
-    """Erase older answers, oldest first, and return their number, at most BATCH * BATCHES_MAX.
+LIMITS: Final = Limits()
+
+
+def purge_responses(*, older_than: timedelta, limits: Limits = LIMITS) -> int:
+    """Erase older answers, oldest first and within the limits, and return their number.
 
     Each batch is one transaction. It reads only the index of kept answers, so that the number of keys does not matter.
     Concurrent purges share the work.
     """
     purged, oldest = 0, None
-    ends_at = time.monotonic() + ROUND_SECONDS
-    for _ in range(BATCHES_MAX):
-        batch = purge_batch(older_than, oldest)
+    ends_at = time.monotonic() + limits.round_seconds
+    for _ in range(limits.batches_max):
+        batch = purge_batch(older_than, oldest, size=limits.batch)
         purged += len(batch)
-        if len(batch) < BATCH or time.monotonic() > ends_at:
+        if len(batch) < limits.batch or time.monotonic() > ends_at:
             break
         # While a backup or a report holds an old snapshot, purged entries stay in PostgreSQL's index. The next batch
         # skips them: measured, 400,000 of them cost 150 ms.
@@ -49,7 +57,7 @@ def purge_responses(*, older_than: timedelta) -> int:
     return purged
 
 
-def purge_batch(older_than: timedelta, oldest: datetime | None) -> list[datetime]:
+def purge_batch(older_than: timedelta, oldest: datetime | None, *, size: int = LIMITS.batch) -> list[datetime]:
     """Erase one batch, no older than `oldest`, and return when its records were created, in order."""
     # Every record has a resource (migration 0002 adds it to those of version 0.1). A record without one would block the
     # batch, because the database refuses to erase its answer.
@@ -61,7 +69,7 @@ def purge_batch(older_than: timedelta, oldest: datetime | None) -> list[datetime
     with transaction.atomic():
         # Skip rows that others have locked. Ids first, so that PostgreSQL uses the primary key for the UPDATE.
         unlocked = old.order_by("created_at").select_for_update(skip_locked=True)
-        batch = list(unlocked.values_list("id", "created_at")[:BATCH])
+        batch = list(unlocked.values_list("id", "created_at")[:size])
         IdempotencyRecord.objects.filter(id__in=[record_id for record_id, _ in batch]).update(
             response_body=None, response_headers={}, response_purged_at=Now()
         )

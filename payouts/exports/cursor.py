@@ -23,6 +23,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
@@ -37,10 +38,6 @@ from payouts.models import Payout
 
 logger = logging.getLogger(__name__)
 
-#: Rows per fetch: more were not faster. With every field at its limit they have 25 MB.
-ROWS: Final = 500
-#: Size of a piece. A process that sends an export holds one or two of them.
-PIECE_BYTES: Final = 1_000_000
 #: Time limit of a cancellation.
 CANCEL_SECONDS: Final = 5.0
 
@@ -49,6 +46,19 @@ CANCEL_SECONDS: Final = 5.0
 _TEXTS: Final = ("uuid", "timestamptz", "jsonb")
 # The owner of a row: read behind the file's columns, and not written.
 _OWNER: Final = ("merchant_id", "mode")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of an export is in memory."""
+
+    #: Rows per fetch: more were not faster. With every field at its limit they have 25 MB.
+    rows: int = 500
+    #: Size of a piece. A process that sends an export holds one or two of them.
+    piece_bytes: int = 1_000_000
+
+
+LIMITS: Final = Limits()
 
 
 class QueryTimeout(Exception):
@@ -62,16 +72,17 @@ class ForeignRows(Exception):
 class ExportCursor:
     """The result of an export's query, to be fetched."""
 
-    def __init__(self, cursor: Any, *, merchant_id: uuid.UUID, mode: str) -> None:
+    def __init__(self, cursor: Any, *, merchant_id: uuid.UUID, mode: str, limits: Limits) -> None:
         self._cursor = cursor
+        self._limits = limits
         self._owner = {(str(merchant_id), mode)}
 
     def pieces(self, writer: formats.ExportWriter) -> Iterator[bytes]:
-        """Yield the whole export, in pieces of about PIECE_BYTES. Raises ForeignRows."""
+        """Yield the whole export, in pieces of about the size that the limits say. Raises ForeignRows."""
         piece = bytearray(writer.header())
         while rows := self._fetch():
             piece += writer.rows(rows)
-            if len(piece) >= PIECE_BYTES:
+            if len(piece) >= self._limits.piece_bytes:
                 yield bytes(piece)
                 piece.clear()
         # Before the last piece: a session that does not know the cursor refuses.
@@ -87,13 +98,15 @@ class ExportCursor:
                 pass
 
     def _fetch(self) -> list[Row]:
-        rows = [] if self._cursor is None else self._cursor.fetchmany(ROWS)
+        rows = [] if self._cursor is None else self._cursor.fetchmany(self._limits.rows)
         if rows and {row[-2:] for row in rows} != self._owner:
             raise ForeignRows
         return [row[:-2] for row in rows]
 
 
-def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float) -> ExportCursor:
+def read(
+    payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, seconds_max: float, limits: Limits = LIMITS
+) -> ExportCursor:
     """Run an export's query for this merchant and mode, and return its cursor. Raises QueryTimeout.
 
     See Note [One moment, no transaction] and Note [A cursor that is ours].
@@ -103,9 +116,9 @@ def read(payouts: QuerySet[Payout], *, merchant_id: uuid.UUID, mode: str, second
     try:
         sql, parameters = selected.query.get_compiler(payouts.db).as_sql()
     except EmptyResultSet:
-        return ExportCursor(None, merchant_id=merchant_id, mode=mode)
+        return ExportCursor(None, merchant_id=merchant_id, mode=mode, limits=limits)
     cursor = _open_cursor(connection)
-    export_cursor = ExportCursor(cursor, merchant_id=merchant_id, mode=mode)
+    export_cursor = ExportCursor(cursor, merchant_id=merchant_id, mode=mode, limits=limits)
     try:
         with _at_most(seconds_max, connection.connection):
             cursor.execute(sql, parameters)

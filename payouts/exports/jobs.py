@@ -10,6 +10,7 @@ import gzip
 import logging
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Final
 
 from payouts.exports import cursor, formats, lifecycle
@@ -21,26 +22,36 @@ from rest.parameters import ParametersRefused
 
 logger = logging.getLogger(__name__)
 
-#: Time limit of the query: less than a lease. Ten million rows take half a minute.
-READING_SECONDS: Final = 240.0
-#: Time limit of a job. Celery ends a task after half an hour (tasks.py).
-JOB_SECONDS: Final = 25 * 60.0
 #: As in exports/streams.py.
 GZIP_LEVEL: Final = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may take."""
+
+    #: Time limit of the query: less than a lease. Ten million rows take half a minute.
+    reading_seconds: float = 240.0
+    #: Time limit of a job. Celery ends a task after half an hour (tasks.py).
+    job_seconds: float = 25 * 60.0
+    pieces: cursor.Limits = cursor.LIMITS
+
+
+LIMITS: Final = Limits()
 
 
 class ExportFailed(Exception):
     """The export fails, and a retry would not help. The message is for the merchant."""
 
 
-def run(export_id: uuid.UUID) -> uuid.UUID | None:
+def run(export_id: uuid.UUID, *, limits: Limits = LIMITS) -> uuid.UUID | None:
     """Make this export unless another worker does, and return the next pending export, if any."""
     export = lifecycle.claim(export_id)
     if export is None:
         return None
     extra = {"export_id": str(export_id)}
     try:
-        _make(export)
+        _make(export, limits)
         logger.info("export.completed", extra=extra)
     except ExportFailed as error:
         logger.warning("export.failed", extra={**extra, "error": str(error)})
@@ -55,31 +66,37 @@ def run(export_id: uuid.UUID) -> uuid.UUID | None:
     return lifecycle.next_pending()
 
 
-def _make(export: Export) -> None:
-    rows = _read(export)
+def _make(export: Export, limits: Limits) -> None:
+    rows = _read(export, limits)
     try:
-        _store(export, rows)
+        _store(export, rows, limits)
     finally:
         rows.close()
 
 
-def _read(export: Export) -> ExportCursor:
+def _read(export: Export, limits: Limits) -> ExportCursor:
     try:
         selection = Selection.of(export.filters, merchant_id=export.merchant_id, mode=export.mode)
         payouts = selection.in_order(export.ordering)
-        return routing.read(lambda: _find(export, payouts))
+        return routing.read(lambda: _find(export, payouts, limits))
     except ParametersRefused as error:
         raise ExportFailed("Its filters are no longer understood. Ask for it again.") from error
     except cursor.QueryTimeout as error:
         raise ExportFailed("To find these payouts takes too long. Ask for those of a shorter time.") from error
 
 
-def _find(export: Export, payouts: PayoutQuerySet) -> ExportCursor:
-    return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
+def _find(export: Export, payouts: PayoutQuerySet, limits: Limits) -> ExportCursor:
+    return cursor.read(
+        payouts,
+        merchant_id=export.merchant_id,
+        mode=export.mode,
+        seconds_max=limits.reading_seconds,
+        limits=limits.pieces,
+    )
 
 
-def _store(export: Export, rows: ExportCursor) -> None:
-    ends_at = time.monotonic() + JOB_SECONDS
+def _store(export: Export, rows: ExportCursor, limits: Limits) -> None:
+    ends_at = time.monotonic() + limits.job_seconds
     writer = formats.FORMATS[export.format](bom=export.bom)
     stored_bytes = 0
     for number, piece in enumerate(rows.pieces(writer)):

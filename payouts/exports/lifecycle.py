@@ -20,7 +20,7 @@ from payouts import errors
 from payouts.exports import formats
 from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
 
-#: Longer than the query of a job may take (jobs.READING_SECONDS), and than a client may take for a part of a stream:
+#: Longer than the query of a job may take (jobs.Limits), and than a client may take for a part of a stream:
 #: 64 kB at a quarter of a kilobyte a second.
 LEASE: Final = timedelta(minutes=5)
 

@@ -15,14 +15,20 @@ from payouts.models import Export
 
 
 def stream(
-    spec: ExportSpec, selection: Selection, *, api_key: MerchantAPIKey, compressed: bool
+    spec: ExportSpec,
+    selection: Selection,
+    *,
+    api_key: MerchantAPIKey,
+    compressed: bool,
+    limits: streams.Limits = streams.LIMITS,
 ) -> tuple[Export, Iterator[bytes]]:
     """Start to stream the selection, and return the export with its bytes.
 
     Raises TooManyExports or ExportTooLarge.
     """
     export = lifecycle.create_stream(spec, api_key=api_key, actor=services.actor_of(api_key))
-    return export, streams.stream(export, selection.in_order(spec.ordering), compressed=compressed)
+    payouts = selection.in_order(spec.ordering)
+    return export, streams.stream(export, payouts, compressed=compressed, limits=limits)
 
 
 def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey) -> Export:

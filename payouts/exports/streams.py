@@ -6,6 +6,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
@@ -19,11 +20,6 @@ from postgres.replica import routing
 
 logger = logging.getLogger(__name__)
 
-#: Limit of the other statements of a web process, too (deploy/gunicorn.conf.py). A million rows take 2 s.
-READING_SECONDS: Final = 15.0
-#: Interval between renewals, a fraction of lifecycle.LEASE.
-RENEWAL_SECONDS: Final = 15.0
-
 #: The fastest level saves five sixths. The slowest saves a tenth more in four times the time.
 GZIP_LEVEL: Final = 1
 #: The largest window of zlib; plus 16 selects the gzip format.
@@ -36,34 +32,54 @@ FAILED: Final = "It could not be read to its end."
 WENT_AWAY: Final = "The client went away before the end."
 
 
-def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Limits:
+    """What a stream may take."""
+
+    #: Limit of the other statements of a web process, too (deploy/gunicorn.conf.py). A million rows take 2 s.
+    reading_seconds: float = 15.0
+    #: Interval between renewals, a fraction of lifecycle.LEASE.
+    renewal_seconds: float = 15.0
+    pieces: cursor.Limits = cursor.LIMITS
+
+
+LIMITS: Final = Limits()
+
+
+def stream(export: Export, payouts: PayoutQuerySet, *, compressed: bool, limits: Limits = LIMITS) -> Iterator[bytes]:
     """Query the payouts and return the bytes of the export. Closing the iterator early cancels the export.
 
     Raises ExportTooLarge if the query takes too long.
     """
     try:
-        rows = routing.read(lambda: _find(export, payouts))
+        rows = routing.read(lambda: _find(export, payouts, limits))
     except cursor.QueryTimeout as error:
         lifecycle.fail(export, errors.ExportTooLarge().message)
         raise errors.ExportTooLarge from error
     except Exception:
         _note(lambda: lifecycle.fail(export, FAILED))
         raise
-    body = _body(export, rows, compressed=compressed)
+    body = _body(export, rows, compressed=compressed, renewal_seconds=limits.renewal_seconds)
     # Advance to the first yield: a generator that has not started does not notice its close.
     next(body)
     return body
 
 
-def _find(export: Export, payouts: PayoutQuerySet) -> ExportCursor:
-    return cursor.read(payouts, merchant_id=export.merchant_id, mode=export.mode, seconds_max=READING_SECONDS)
+def _find(export: Export, payouts: PayoutQuerySet, limits: Limits) -> ExportCursor:
+    return cursor.read(
+        payouts,
+        merchant_id=export.merchant_id,
+        mode=export.mode,
+        seconds_max=limits.reading_seconds,
+        limits=limits.pieces,
+    )
 
 
-def _body(export: Export, rows: ExportCursor, *, compressed: bool) -> Generator[bytes]:
+def _body(export: Export, rows: ExportCursor, *, compressed: bool, renewal_seconds: float) -> Generator[bytes]:
     writer = formats.FORMATS[export.format](bom=export.bom)
     try:
         yield b""
-        pieces = _renewing(export, writer, rows.pieces(writer))
+        pieces = _renewing(export, writer, rows.pieces(writer), seconds=renewal_seconds)
         yield from _gzipped(pieces) if compressed else pieces
         # Before the end of the response: a full response means a completed export. If this fails, the response is cut.
         lifecycle.complete(export, writer)
@@ -94,12 +110,14 @@ def _record_early_end(export: Export, writer: formats.ExportWriter, reason: Base
             lifecycle.fail(export, FAILED)
 
 
-def _renewing(export: Export, writer: formats.ExportWriter, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _renewing(
+    export: Export, writer: formats.ExportWriter, pieces: Iterator[bytes], *, seconds: float
+) -> Iterator[bytes]:
     """Yield the pieces and renew the lease. Raises LeaseLost after a cancellation."""
     renewed_at = time.monotonic()
     for piece in _parts(pieces):
         yield piece
-        if time.monotonic() - renewed_at >= RENEWAL_SECONDS:
+        if time.monotonic() - renewed_at >= seconds:
             lifecycle.renew(export, rows_count=writer.rows_count)
             renewed_at = time.monotonic()
 

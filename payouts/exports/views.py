@@ -17,7 +17,7 @@ from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors
 from payouts.api.views import REPORT, PayoutsAPIView
-from payouts.exports import downloads, lifecycle, links, openapi, responses, services
+from payouts.exports import downloads, lifecycle, links, openapi, responses, services, streams
 from payouts.exports.lifecycle import ExportSpec
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.filters import query
@@ -34,6 +34,7 @@ STREAM_PARAMETERS: Final = frozenset({"format", "ordering", "bom"})
 class PayoutExportView(PayoutsAPIView):
     scopes: Scopes = {"GET": REPORT}
     filter_backends = (FilterParameters,)
+    limits: streams.Limits = streams.LIMITS
 
     @openapi.export_payouts
     def get(self, request: Request) -> HttpResponseBase:
@@ -47,7 +48,7 @@ class PayoutExportView(PayoutsAPIView):
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
             return self._file_response((), spec, compressed=compressed)
-        export, body = services.stream(spec, selection, api_key=self.api_key, compressed=compressed)
+        export, body = services.stream(spec, selection, api_key=self.api_key, compressed=compressed, limits=self.limits)
         response = self._file_response(body, spec, compressed=compressed)
         response.headers["Link"] = f'<{reverse("export", args=[export.pk])}>; rel="describedby"'
         response.headers["Payouts-Export-Id"] = str(export.pk)

@@ -13,7 +13,7 @@ from django.test import Client
 from psycopg.errors import QueryCanceled
 
 from accounts.models import Merchant
-from payouts.exports import cursor, lifecycle, streams
+from payouts.exports import cursor, lifecycle, streams, views
 from payouts.models import Export, Payout
 from tests.support import answers, exporting, factories, racing
 
@@ -28,7 +28,7 @@ class TestTooLarge:
         self, api: Client, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make_payout()
-        monkeypatch.setattr(streams, "READING_SECONDS", 0.2)
+        monkeypatch.setattr(views.PayoutExportView, "limits", streams.Limits(reading_seconds=0.2))
         with holding("payouts_payout"):
             response = api.get(URL)
 

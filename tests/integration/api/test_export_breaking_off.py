@@ -9,11 +9,13 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from payouts.exports import cursor, lifecycle, streams
+from payouts.exports import cursor, lifecycle, streams, views
 from payouts.models import Export, Payout
 from tests.support import exporting
 
 URL = "/api/payouts/export/"
+#: A piece for each payout.
+ONE_EACH = cursor.Limits(rows=1, piece_bytes=1)
 
 MakePayout = Callable[..., Payout]
 
@@ -26,8 +28,7 @@ def status_of(response: Any) -> tuple[str, str]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece for each payout."""
-    monkeypatch.setattr(cursor, "ROWS", 1)
-    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
+    monkeypatch.setattr(views.PayoutExportView, "limits", streams.Limits(pieces=ONE_EACH))
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -152,8 +153,8 @@ class TestBreakingOff:
 
 
 @pytest.fixture
-def _renewed_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RENEWAL_SECONDS", 0.0)
+def _renewed_always(small_pieces: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views.PayoutExportView, "limits", streams.Limits(renewal_seconds=0.0, pieces=ONE_EACH))
 
 
 def broken(*_: Any) -> None:

@@ -20,14 +20,12 @@ from tests.support.listing import MakePayout
 
 
 @pytest.fixture
-def export(acme: Merchant, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> Export:
+def export(acme: Merchant, make_payout: MakePayout) -> Export:
     """A completed export of five payouts, in three chunks."""
-    monkeypatch.setattr(cursor, "ROWS", 2)
-    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
     for _ in range(5):
         make_payout()
     made = exporting.make_job(acme)
-    jobs.run(made.pk)
+    jobs.run(made.pk, limits=jobs.Limits(pieces=cursor.Limits(rows=2, piece_bytes=1)))
     made.refresh_from_db()
     return made
 

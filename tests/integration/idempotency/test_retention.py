@@ -92,54 +92,47 @@ class TestPurge:
         assert retention.purge_responses(older_than=30 * DAY) == 0
         assert IdempotencyRecord.objects.values().get() == before
 
-    def test_takes_the_oldest_first_and_no_more_than_it_may(
-        self, acme: Merchant, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(retention, "BATCH", 3)
-        monkeypatch.setattr(retention, "BATCHES_MAX", 2)
+    def test_takes_the_oldest_first_and_no_more_than_it_may(self, acme: Merchant) -> None:
+        limits = retention.Limits(batch=3, batches_max=2)
         add_records(acme, 4, days_old=31)
         add_records(acme, 5, days_old=32)
 
-        purged = [retention.purge_responses(older_than=30 * DAY) for _ in range(3)]
+        purged = [retention.purge_responses(older_than=30 * DAY, limits=limits) for _ in range(3)]
 
         assert purged == [6, 3, 0]
         assert kept() == 0
 
-    def test_begins_with_the_oldest(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(retention, "BATCH", 1)
-        monkeypatch.setattr(retention, "BATCHES_MAX", 1)
+    def test_begins_with_the_oldest(self, acme: Merchant) -> None:
+        limits = retention.Limits(batch=1, batches_max=1)
         for days_old in (31, 33, 32):
             add_records(acme, 1, days_old=days_old)
 
-        retention.purge_responses(older_than=30 * DAY)
+        retention.purge_responses(older_than=30 * DAY, limits=limits)
 
         assert IdempotencyRecord.objects.get(response_purged_at__isnull=False).key == "old-33-0"
 
-    def test_begins_no_batch_after_its_time(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_begins_no_batch_after_its_time(self, acme: Merchant) -> None:
         """The sweeper has payouts to look after."""
-        monkeypatch.setattr(retention, "BATCH", 1)
-        monkeypatch.setattr(retention, "ROUND_SECONDS", 0.0)
+        limits = retention.Limits(batch=1, round_seconds=0.0)
         add_records(acme, 3, days_old=31)
 
-        assert [retention.purge_responses(older_than=30 * DAY) for _ in range(4)] == [1, 1, 1, 0]
+        assert [retention.purge_responses(older_than=30 * DAY, limits=limits) for _ in range(4)] == [1, 1, 1, 0]
 
-    def test_misses_none_that_was_created_at_the_same_moment(
-        self, acme: Merchant, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(retention, "BATCH", 2)
+    def test_misses_none_that_was_created_at_the_same_moment(self, acme: Merchant) -> None:
+        limits = retention.Limits(batch=2)
         # One statement, so one moment.
         add_records(acme, 7, days_old=31)
 
         assert IdempotencyRecord.objects.values("created_at").distinct().count() == 1
-        assert retention.purge_responses(older_than=30 * DAY) == 7
+        assert retention.purge_responses(older_than=30 * DAY, limits=limits) == 7
 
-    def test_walks_over_what_is_purged_once(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(retention, "BATCH", 2)
+    def test_walks_over_what_is_purged_once(self, acme: Merchant) -> None:
+        limits = retention.Limits(batch=2)
         for days_old in (33, 32, 31):
             add_records(acme, 2, days_old=days_old)
 
         with CaptureQueriesContext(connection) as queries:
-            retention.purge_responses(older_than=30 * DAY)
+            retention.purge_responses(older_than=30 * DAY, limits=limits)
 
         looked = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
         assert ['"created_at" >= ' in sql for sql in looked] == [False, True, True, True]
@@ -163,15 +156,17 @@ class TestPurge:
     def test_reads_no_table_from_end_to_end(self, acme: Merchant) -> None:
         database.execute(MANY, [acme.pk])
         database.execute("ANALYZE idempotency_idempotencyrecord")
+        # However busy the machine is.
+        limits = retention.Limits(round_seconds=60.0)
         with CaptureQueriesContext(connection) as queries:
-            purged = retention.purge_responses(older_than=30 * DAY)
+            purged = retention.purge_responses(older_than=30 * DAY, limits=limits)
         statements = [query["sql"] for query in queries if "idempotency" in query["sql"]]
 
         plans = [plan_of(statement) for statement in statements]
 
-        assert purged == retention.BATCH * retention.BATCHES_MAX
+        assert purged == limits.batch * limits.batches_max
         looking = [plan for sql, plan in zip(statements, plans, strict=True) if "FOR UPDATE" in sql]
-        assert len(looking) == retention.BATCHES_MAX
+        assert len(looking) == limits.batches_max
         assert [plan for plan in looking if "idempotency_record_kept" not in plan] == []
         assert [plan for plan in plans if "Seq Scan" in plan or "Sort" in plan] == []
 
@@ -245,14 +240,14 @@ class TestRetryAfterwards:
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrently:
-    def test_two_at_once_share_the_work(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(retention, "BATCH", 5)
+    def test_two_at_once_share_the_work(self, acme: Merchant) -> None:
+        limits = retention.Limits(batch=5)
         add_records(acme, 50, days_old=31)
 
-        purged = racing.run_together(*[lambda: retention.purge_responses(older_than=30 * DAY)] * 2)
+        purged = racing.run_together(*[lambda: retention.purge_responses(older_than=30 * DAY, limits=limits)] * 2)
 
         assert sum(purged) == 50 - kept()
-        retention.purge_responses(older_than=30 * DAY)
+        retention.purge_responses(older_than=30 * DAY, limits=limits)
         assert kept() == 0
 
     def test_does_not_wait_for_a_row_that_somebody_holds(self, acme: Merchant) -> None:

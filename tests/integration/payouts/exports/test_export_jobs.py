@@ -23,6 +23,8 @@ from tests.support import database, exporting, racing
 from tests.support.doorbell import Doorbell
 
 URL = "/api/exports/"
+#: A chunk for each payout.
+ONE_EACH = jobs.Limits(pieces=cursor.Limits(rows=1, piece_bytes=1))
 
 MakePayout = Callable[..., Payout]
 
@@ -34,13 +36,6 @@ def post(client: Client, body: Any = None, *, key: str | None = None) -> Any:
 
 def chunks(export: Export) -> list[int]:
     return list(export.chunks.order_by("number").values_list("number", flat=True))
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chunk for each payout."""
-    monkeypatch.setattr(cursor, "ROWS", 1)
-    monkeypatch.setattr(cursor, "PIECE_BYTES", 1)
 
 
 @pytest.fixture
@@ -70,13 +65,11 @@ def dies() -> None:
 
 @pytest.mark.django_db
 class TestRun:
-    def test_makes_the_file_and_says_what_is_in_it(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None
-    ) -> None:
+    def test_makes_the_file_and_says_what_is_in_it(self, acme: Merchant, make_payout: MakePayout) -> None:
         made = [make_payout(amount=Decimal("0.10")), make_payout(amount=Decimal(7), currency="JPY")]
         export = exporting.make_job(acme, format="ndjson", ordering="created_at")
 
-        assert jobs.run(export.pk) is None
+        assert jobs.run(export.pk, limits=ONE_EACH) is None
 
         export.refresh_from_db()
         data = exporting.stored(export)
@@ -166,26 +159,23 @@ class TestRun:
             "To find these payouts takes too long. Ask for those of a shorter time.",
         )
 
-    def test_gives_up_what_takes_longer_than_a_task_may(self, acme: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(jobs, "JOB_SECONDS", -1.0)
+    def test_gives_up_what_takes_longer_than_a_task_may(self, acme: Merchant) -> None:
         export = exporting.make_job(acme)
 
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=jobs.Limits(job_seconds=-1.0))
 
         export.refresh_from_db()
         assert (export.status, chunks(export)) == ("failed", [])
 
     def test_ends_before_celery_ends_it_and_reads_for_less_than_a_lease(self) -> None:
-        assert jobs.JOB_SECONDS < tasks.EXPORT_SOFT_SECONDS == tasks.run_export.soft_time_limit
+        assert jobs.LIMITS.job_seconds < tasks.EXPORT_SOFT_SECONDS == tasks.run_export.soft_time_limit
         assert tasks.EXPORT_SOFT_SECONDS < tasks.EXPORT_SECONDS == tasks.run_export.time_limit
-        assert lifecycle.LEASE.total_seconds() > jobs.READING_SECONDS
+        assert lifecycle.LEASE.total_seconds() > jobs.LIMITS.reading_seconds
 
 
 @pytest.mark.django_db
 class TestFailure:
-    def test_lets_another_try_at_once(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During
-    ) -> None:
+    def test_lets_another_try_at_once(self, acme: Merchant, make_payout: MakePayout, during: During) -> None:
         made = [make_payout() for _ in range(3)]
         export = exporting.make_job(acme, ordering="created_at")
 
@@ -193,9 +183,9 @@ class TestFailure:
             raise OperationalError("the connection is lost")
 
         during(1, breaks)
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
         between = Export.objects.abandoned().count(), chunks(export)
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         export.refresh_from_db()
         assert between == (1, [0])
@@ -219,38 +209,38 @@ class TestFailure:
         assert (export.status, export.error) == ("failed", "It could not be finished.")
 
     def test_of_a_worker_that_dies_leaves_nothing_twice(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During
+        self, acme: Merchant, make_payout: MakePayout, during: During
     ) -> None:
         made = [make_payout() for _ in range(3)]
         export = exporting.make_job(acme, ordering="created_at")
         during(2, dies)
         with pytest.raises(SystemExit):
-            jobs.run(export.pk)
+            jobs.run(export.pk, limits=ONE_EACH)
         assert chunks(export) == [0, 1]
 
         # Nobody else may take it as long as the dead one's time has not run out.
-        assert jobs.run(export.pk) is None
+        assert jobs.run(export.pk, limits=ONE_EACH) is None
         assert chunks(export) == [0, 1]
         exporting.run_out(export)
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         export.refresh_from_db()
         assert (export.status, export.attempts_count, chunks(export)) == ("completed", 2, [0, 1, 2])
         assert exporting.ids(exporting.stored(export)) == [payout.id for payout in made]
 
     def test_of_a_lease_ends_the_work_of_who_lost_it(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During
+        self, acme: Merchant, make_payout: MakePayout, during: During
     ) -> None:
         made = [make_payout() for _ in range(3)]
         export = exporting.make_job(acme, ordering="created_at")
 
         def another_takes_over() -> None:
             exporting.run_out(export)
-            jobs.run(export.pk)
+            jobs.run(export.pk, limits=ONE_EACH)
 
         # A worker that was frozen for longer than its lease, and wakes up.
         during(1, another_takes_over)
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         export.refresh_from_db()
         assert (export.status, export.attempts_count, chunks(export)) == ("completed", 2, [0, 1, 2])
@@ -258,14 +248,14 @@ class TestFailure:
 
     @pytest.mark.parametrize("number", [0, 2])
     def test_to_be_wanted_any_longer_ends_it(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During, number: int
+        self, acme: Merchant, make_payout: MakePayout, during: During, number: int
     ) -> None:
         for _ in range(3):
             make_payout()
         export = exporting.make_job(acme)
         during(number, lambda: lifecycle.cancel(export))
 
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         export.refresh_from_db()
         assert (export.status, export.error) == ("canceled", "")
@@ -341,7 +331,7 @@ class TestRaces:
                 assert (type(canceled).__name__, export.status) == ("ExportNotCancelable", "completed")
 
     def test_what_changes_while_it_is_made_is_not_in_it(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During
+        self, acme: Merchant, make_payout: MakePayout, during: During
     ) -> None:
         before = [make_payout(comment="before") for _ in range(4)]
         export = exporting.make_job(acme, ordering="created_at")
@@ -351,22 +341,22 @@ class TestRaces:
             make_payout(comment="after")
 
         during(1, lambda: racing.run_together(change))
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         rows = exporting.csv_rows(exporting.stored(export))
         assert [row["id"] for row in rows] == [str(payout.id) for payout in before]
         assert {row["comment"] for row in rows} == {"before"}
 
     def test_the_database_going_away_costs_an_attempt(
-        self, acme: Merchant, make_payout: MakePayout, small_pieces: None, during: During
+        self, acme: Merchant, make_payout: MakePayout, during: During
     ) -> None:
         made = [make_payout() for _ in range(3)]
         export = exporting.make_job(acme, ordering="created_at")
         during(1, database.end_connection_of_this_thread)
 
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
         abandoned = Export.objects.abandoned().count()
-        jobs.run(export.pk)
+        jobs.run(export.pk, limits=ONE_EACH)
 
         export.refresh_from_db()
         assert abandoned == 1

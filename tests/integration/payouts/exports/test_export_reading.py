@@ -27,6 +27,8 @@ from tests.support import database, exporting, racing
 
 MakePayout = Callable[..., Payout]
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+#: A piece for two payouts.
+TWO_EACH = export_reading.Limits(rows=2, piece_bytes=1)
 NASTY = 'a "quoted", Zo\u00eb\r\n\u6771\u4eac \U0001f600; \\ \u2028 \x01'
 
 
@@ -34,10 +36,12 @@ def everything() -> QuerySet[Payout]:
     return Payout.objects.order_by("id")
 
 
-def find(payouts: QuerySet[Payout], *, seconds_max: float = 30) -> export_reading.ExportCursor:
+def find(
+    payouts: QuerySet[Payout], *, seconds_max: float = 30, limits: export_reading.Limits = export_reading.LIMITS
+) -> export_reading.ExportCursor:
     """Find them for the one merchant that there is."""
     merchant_id = Merchant.objects.values_list("id", flat=True).first() or uuid.uuid4()
-    return export_reading.read(payouts, merchant_id=merchant_id, mode="test", seconds_max=seconds_max)
+    return export_reading.read(payouts, merchant_id=merchant_id, mode="test", seconds_max=seconds_max, limits=limits)
 
 
 def read(payouts: QuerySet[Payout], file_format: str = "ndjson") -> bytes:
@@ -111,14 +115,10 @@ class TestRows:
 
 @pytest.mark.django_db
 class TestPieces:
-    def test_are_as_large_as_they_may_be_and_together_the_whole(
-        self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_are_as_large_as_they_may_be_and_together_the_whole(self, make_payout: MakePayout) -> None:
         for _ in range(25):
             make_payout(comment="x" * 400)
-        monkeypatch.setattr(export_reading, "ROWS", 4)
-        monkeypatch.setattr(export_reading, "PIECE_BYTES", 4000)
-        reading = find(everything())
+        reading = find(everything(), limits=export_reading.Limits(rows=4, piece_bytes=4000))
 
         pieces = list(reading.pieces(formats.CsvWriter()))
 
@@ -155,16 +155,18 @@ def cursors() -> int:
 class TestOwner:
     """A session of PostgreSQL may be another one than it was, and know a cursor of somebody else."""
 
-    def test_is_looked_at_for_each_row(
-        self, make_payout: MakePayout, globex: Merchant, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(export_reading, "ROWS", 2)
-        monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    def test_is_looked_at_for_each_row(self, make_payout: MakePayout, globex: Merchant) -> None:
         api_key, _ = accounts_services.issue_api_key(globex, name="test")
         own = [make_payout() for _ in range(3)]
         make_payout(api_key=api_key)
         writer = formats.NdjsonWriter()
-        reading = export_reading.read(everything(), merchant_id=own[0].merchant_id, mode="test", seconds_max=30)
+        reading = export_reading.read(
+            everything(),
+            merchant_id=own[0].merchant_id,
+            mode="test",
+            seconds_max=30,
+            limits=TWO_EACH,
+        )
         pieces = reading.pieces(writer)
 
         assert next(pieces).count(b"\n") == 2
@@ -196,14 +198,10 @@ class TestOwner:
         assert [name.version for name in names] == [4, 4]
         assert len(set(names)) == 2
 
-    def test_of_a_cursor_that_is_gone_gets_an_error(
-        self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(export_reading, "ROWS", 1)
-        monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    def test_of_a_cursor_that_is_gone_gets_an_error(self, make_payout: MakePayout) -> None:
         make_payout()
         make_payout()
-        reading = find(everything())
+        reading = find(everything(), limits=export_reading.Limits(rows=1, piece_bytes=1))
         pieces = reading.pieces(formats.CsvWriter())
         next(pieces)
 
@@ -217,13 +215,9 @@ class TestOwner:
 
 @pytest.mark.django_db(transaction=True)
 class TestOneMoment:
-    def test_shows_nothing_that_is_committed_while_it_is_read(
-        self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(export_reading, "ROWS", 2)
-        monkeypatch.setattr(export_reading, "PIECE_BYTES", 1)
+    def test_shows_nothing_that_is_committed_while_it_is_read(self, make_payout: MakePayout) -> None:
         before = [make_payout(comment="before") for _ in range(9)]
-        reading = find(everything())
+        reading = find(everything(), limits=TWO_EACH)
         pieces = reading.pieces(formats.CsvWriter())
         data = next(pieces)
 
