@@ -14,7 +14,6 @@ from accounts import services as accounts_services
 from accounts.models import Merchant, MerchantAPIKey, Mode
 from payouts.models import Payout
 from payouts.providers import registry
-from tests.support import upgrading
 from tests.support.doorbell import Doorbell, forget_connections
 from tests.support.fake_provider import FakeProvider
 
@@ -87,12 +86,3 @@ def silent_broker(point_broker_to: Callable[[str], None]) -> Iterator[None]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         point_broker_to(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         yield
-
-
-@pytest.fixture
-def migrated(transactional_db: None) -> Iterator[None]:
-    """Leave the schema as it was found, whatever the test does with it."""
-    try:
-        yield
-    finally:
-        upgrading.migrate(upgrading.LATEST)
