@@ -41,14 +41,20 @@ _DAY: Final = timedelta(days=1)
 # failover.
 GRACE_MINUTES: Final = 5
 
-# After this time a round starts nothing more, because payouts wait for the sweeper.
-ROUND_SECONDS: Final = 1.0
 
-# Marks per transaction. Many are of the same merchant and day.
-MARKS: Final = 200
+@dataclass(frozen=True)
+class Limits:
+    """How much is done and counted at once."""
 
-# Enough for a dashboard.
-COUNT_MAX: Final = 100_000
+    #: After this time a round starts nothing more, because payouts wait for the sweeper.
+    round_seconds: float = 1.0
+    #: Marks per transaction. Many are of the same merchant and day.
+    marks: int = 200
+    #: Marks counted for a dashboard.
+    count_max: int = 100_000
+
+
+LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class NotYetEnded(Exception):
     """A transaction that may have left no mark is still running."""
 
 
-def maintain(horizon: Horizon | None) -> Horizon | None:
+def maintain(horizon: Horizon | None, *, limits: Limits = LIMITS) -> Horizon | None:
     """Do one round, and return the horizon for the next round.
 
     1. Rebuild the cells of the days with the oldest marks.
@@ -72,9 +78,9 @@ def maintain(horizon: Horizon | None) -> Horizon | None:
 
     Does nothing if another process holds the lock.
     """
-    ends_at = time.monotonic() + ROUND_SECONDS
+    ends_at = time.monotonic() + limits.round_seconds
     try:
-        _refresh_until(ends_at)
+        _refresh_until(ends_at, limits)
         return _close_until(ends_at, horizon)
     except OperationalError as error:
         if not is_locked(error):
@@ -82,19 +88,19 @@ def maintain(horizon: Horizon | None) -> Horizon | None:
         return horizon
 
 
-def _refresh_until(ends_at: float) -> None:
-    while refresh_marked_days() == MARKS and time.monotonic() < ends_at:
+def _refresh_until(ends_at: float, limits: Limits) -> None:
+    while refresh_marked_days(limits=limits) == limits.marks and time.monotonic() < ends_at:
         pass
 
 
-def refresh_marked_days() -> int:
+def refresh_marked_days(*, limits: Limits = LIMITS) -> int:
     """Rebuild the cells of the closed days with the oldest marks, and return the number of marks read.
 
     Marks of open days stay: closing the day deletes them.
     """
     with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK_NOWAIT):
         marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
-        seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[:MARKS]]
+        seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[: limits.marks]]
         days = list(dict.fromkeys(seen))
         if days:
             rollup_sql.write_some(days)
@@ -179,19 +185,19 @@ def closed_days(first: date | None, last: date | None) -> list[date]:
 class Lag:
     """How far the roll-up is behind. Summaries stay exact but take longer."""
 
-    #: Pending marks, up to COUNT_MAX.
+    #: Pending marks, up to a limit.
     marks: int
     #: Days that are over and open; 1 for some minutes after midnight. None: no day is closed yet.
     days: int | None
 
 
-def lag() -> Lag:
+def lag(*, limits: Limits = LIMITS) -> Lag:
     """Return how far the roll-up is behind."""
     open_from = closed_before()
     with connection.cursor() as cursor:
         cursor.execute("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
         (today,) = cursor.fetchone()
-    marks = RollupMark.objects.order_by()[:COUNT_MAX].count()
+    marks = RollupMark.objects.order_by()[: limits.count_max].count()
     return Lag(marks=marks, days=None if open_from is None else max(0, (today - open_from).days))
 
 

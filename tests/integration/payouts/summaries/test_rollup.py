@@ -243,14 +243,11 @@ class TestRefreshing:
         told: list[Any] = [record for record in caplog.records if record.message == "rollup.days.refreshed"]
         assert [record.days for record in told] == [1]
 
-    def test_takes_the_oldest_first(
-        self, payout: Payout, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(rollup, "MARKS", 2)
+    def test_takes_the_oldest_first(self, payout: Payout, make_payout: MakePayout) -> None:
         for number in (9, 3, 7):
             make_payout(created_at=at(day_ago(number)))
 
-        assert rollup.refresh_marked_days() == 2
+        assert rollup.refresh_marked_days(limits=rollup.Limits(marks=2)) == 2
 
         assert [mark[2] for mark in marks()] == [day_ago(7)]
         assert [len(cells(day_ago(number))) for number in (9, 3, 7)] == [1, 1, 0]
@@ -295,14 +292,13 @@ class TestMaintaining:
         assert [row.day for row in RollupCell.objects.all()] == [day_ago(4)]
         assert rolling.count(acme_key) == 2
 
-    def test_ends_its_round_in_time(self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rollup, "ROUND_SECONDS", 0.0)
+    def test_ends_its_round_in_time(self, make_payout: MakePayout) -> None:
         make_payout(created_at=at(day_ago(9)))
         horizon: Horizon | None = replace(rollup.take_horizon(), transaction_id=0)
 
         before = []
         for _ in range(3):
-            horizon = rollup.maintain(horizon)
+            horizon = rollup.maintain(horizon, limits=rollup.Limits(round_seconds=0.0))
             before.append(rollup.closed_before())
 
         assert before == [day_ago(8), day_ago(7), day_ago(6)]
@@ -350,11 +346,10 @@ class TestLag:
 
         assert rollup.lag() == rollup.Lag(marks=1, days=None)
 
-    def test_counts_days_and_marks(self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_counts_days_and_marks(self, make_payout: MakePayout) -> None:
         for number in (5, 2, 1):
             make_payout(created_at=at(day_ago(number)))
         rolling.close(day_ago(4))
 
         assert rollup.lag() == rollup.Lag(marks=2, days=3)
-        monkeypatch.setattr(rollup, "COUNT_MAX", 1)
-        assert rollup.lag().marks == 1
+        assert rollup.lag(limits=rollup.Limits(count_max=1)).marks == 1
