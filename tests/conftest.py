@@ -5,6 +5,7 @@ acme is an active merchant. globex is another, which must never see anything of 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -45,6 +46,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: not parallel.is_long(item.nodeid))
 
 
+def pytest_collection_finish() -> None:
+    """Take what was collected out of Python's garbage collections, which would walk through all of it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Say what `-n auto` means."""
@@ -82,22 +89,16 @@ def _quick_teardown() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_passwords() -> Iterator[None]:
-    """A password of the admin is hashed for a quarter of a second, which is not what these tests are about."""
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+def _settings_of_all_tests() -> Iterator[None]:
+    with override_settings(
+        # Tests send more than a merchant would. The throttle's own tests switch it on.
+        THROTTLE_REQUESTS_PER_MINUTE=0,
+        # Each client of a test makes the middleware anew, which would read all static files: 20 ms that nobody needs.
+        WHITENOISE_AUTOREFRESH=True,
+        # A password of the admin is hashed for a quarter of a second otherwise.
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    ):
         yield
-
-
-@pytest.fixture(autouse=True)
-def _without_throttle(settings: Any) -> None:
-    """Tests send more than a merchant would. The throttle's own tests switch it on."""
-    settings.THROTTLE_REQUESTS_PER_MINUTE = 0
-
-
-@pytest.fixture(autouse=True)
-def _without_looking_for_static_files(settings: Any) -> None:
-    """Each client of a test makes the middleware anew, which would read all static files: 20 ms that nobody needs."""
-    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture

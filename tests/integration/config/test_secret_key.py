@@ -65,14 +65,12 @@ class TestTwoProcesses:
                     read, tmp_path, DJANGO_SECRET_KEY=NEW, DJANGO_SECRET_KEY_FALLBACKS=fallbacks, **environment
                 ).stdout
             )
-            for fallbacks in (OLD, f"{'x' * 60}, {OLD}", "", "x" * 60)
+            for fallbacks in (f"{'x' * 60}, {OLD}", "x" * 60)
         }
 
         every = ("link", "session", "cookie", "value")
         assert found == {
-            OLD: dict.fromkeys(every, True),
             f"{'x' * 60}, {OLD}": dict.fromkeys(every, True),
-            "": dict.fromkeys(every, False),
             "x" * 60: dict.fromkeys(every, False),
         }
 
