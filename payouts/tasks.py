@@ -17,9 +17,16 @@ EXPORT_SOFT_SECONDS: Final = 30 * 60
 EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 
 
+@shared_task(name=dispatch.PROCESS_PAYOUTS, ignore_result=True)
+def process_payouts(payout_ids: list[str]) -> None:
+    """Take the payouts one step further."""
+    for payout_id in payout_ids:
+        process_payout(payout_id)
+
+
 @shared_task(name=dispatch.PROCESS_PAYOUT, ignore_result=True)
 def process_payout(payout_id: str) -> None:
-    """Take the payout one step further."""
+    """Take the payout one step further. Messages of the previous version have this name."""
     # Connections are kept between tasks (CELERY_DB_REUSE_MAX). So each task checks its own first, as a request does:
     # after a restart of PostgreSQL the next task must not use the old connection.
     close_old_connections()
@@ -43,10 +50,10 @@ def run_export(export_id: str) -> None:
     close_old_connections()
     next_id = jobs.run(uuid.UUID(export_id))
     if next_id is not None:
-        dispatch.enqueue_export(next_id)
+        dispatch.send_export(next_id)
 
 
 def _enqueue_waiting(payout_id: uuid.UUID) -> None:
     """Enqueue the payout of `admission.take_next_waiting`. It waits on if the broker does not accept the message."""
-    if not dispatch.enqueue_payout(payout_id):
+    if not dispatch.send_payouts([payout_id]):
         admission.keep_waiting(payout_id)

@@ -92,7 +92,7 @@ class _Round:
 
     def enqueue(self, payout_id: uuid.UUID) -> bool:
         """Enqueue until the first failure: each further failure would take half a second."""
-        self._broker_works = self._broker_works and dispatch.enqueue_payout(payout_id)
+        self._broker_works = self._broker_works and dispatch.send_payouts([payout_id])
         return self._broker_works
 
     @property

@@ -61,7 +61,7 @@ def _enqueue_due() -> int:
     rung = 0
     for export_id in _claim_due():
         # Stop at the first failure: each takes half a second.
-        if not dispatch.enqueue_export(export_id):
+        if not dispatch.send_export(export_id):
             break
         rung += 1
     return rung

@@ -48,7 +48,7 @@ class TestTasks:
 
     def test_keep_no_results(self) -> None:
         assert app.conf.task_ignore_result is True
-        assert tasks.process_payout.ignore_result is True
+        assert tasks.process_payouts.ignore_result is True
 
     def test_deadlines_nest(self) -> None:
         """A worker is killed before anybody may conclude from its lease that it is gone."""
@@ -62,12 +62,13 @@ class TestTasks:
 
 class TestNames:
     def test_of_messages_are_those_of_the_tasks(self) -> None:
-        enqueued = {dispatch.PROCESS_PAYOUT, dispatch.APPLY_CALLBACK, dispatch.RUN_EXPORT}
+        enqueued = {dispatch.PROCESS_PAYOUTS, dispatch.PROCESS_PAYOUT, dispatch.APPLY_CALLBACK, dispatch.RUN_EXPORT}
 
         assert {name for name in app.tasks if not name.startswith("celery.")} == enqueued
 
     def test_are_an_interface(self) -> None:
         """Messages of the version before are in the queue while a new one starts."""
         assert tasks.process_payout.name == "payouts.process_payout"
+        assert tasks.process_payouts.name == "payouts.process_payouts"
         assert tasks.apply_callback.name == "payouts.apply_callback"
         assert tasks.run_export.name == "payouts.run_export"

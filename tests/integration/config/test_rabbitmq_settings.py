@@ -47,7 +47,7 @@ def point_broker_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str],
 def ring() -> tuple[bool, bool]:
     """Ring once; return whether it was heard, and whether that was known soon enough."""
     started = time.monotonic()
-    heard = dispatch.enqueue_payout(uuid.uuid4())
+    heard = dispatch.send_payouts([uuid.uuid4()])
     return heard, time.monotonic() - started < PATIENCE_SECONDS
 
 
