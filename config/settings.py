@@ -151,6 +151,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # counts as gone. By default 30, 45, 60 and 90.
 PROVIDER_TIMEOUT_SECONDS = env.integer("PAYOUTS_PROVIDER_TIMEOUT_SECONDS", default=30, minimum=2, maximum=300)
 LEASE_SECONDS = PROVIDER_TIMEOUT_SECONDS * 3
+# Calls of providers that one worker process makes at the same time, each in a thread.
+WORKER_CALLS = env.integer("PAYOUTS_WORKER_CALLS", default=16, minimum=1, maximum=256)
 
 # Celery over Redis is the doorbell; PostgreSQL is the queue (docs/adr/0003).
 CELERY_BROKER_URL = env.url(

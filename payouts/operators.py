@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import models, transaction
 from django.db.models.functions import Now
 
-from payouts import attempts, dispatch, errors, transitions
+from payouts import attempts, dispatch, errors, states, transitions
 from payouts.engine import claims
 from payouts.models import Payout
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
@@ -61,7 +61,6 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             actor=actor,
             reason=reason,
             due_at=Now(),
-            rung_at=None,
             # A failed payout is evidence that nothing moved: the provider's window restarts. If that is not known, the
             # window runs on from the first send.
             first_sent_at=None if current.status == PayoutStatus.FAILED else current.first_sent_at,
@@ -133,10 +132,10 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
-        if current.status not in claims.ASKABLE or current.lease_token is not None:
+        if current.status not in states.ASKABLE or current.lease_token is not None:
             raise errors.of_payout(errors.PayoutNotAskable, current)
         attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
-        Payout.objects.filter(pk=current.pk).update(due_at=Now(), rung_at=None)
+        Payout.objects.filter(pk=current.pk).update(due_at=Now())
         transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
         return Payout.objects.get(pk=current.pk)
 

@@ -53,6 +53,9 @@ TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
 #: Final for the merchant. But a paid payout may be returned, and an operator may retry a failed one.
 OVER: Final = frozenset({_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED})
 
+#: The provider can be asked about these. requires_attention: only if an operator asks.
+ASKABLE: Final = (_S.UNKNOWN, _S.SUBMITTED, _S.PAID, _S.REQUIRES_ATTENTION)
+
 #: The merchant may delete a payout in these: nothing was paid and nothing will be.
 DELETABLE: Final = frozenset({_S.FAILED, _S.CANCELED})
 

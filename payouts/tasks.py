@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import uuid
 from typing import Final
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 from django.db import close_old_connections
 
 from payouts import dispatch
-from payouts.engine import admission, inbox, processing
+from payouts.engine import inbox, rounds
 from payouts.exports import jobs
 
 #: An export stops by itself before that (exports/jobs.py, JOB_SECONDS). A call has less (settings.py).
@@ -17,22 +19,33 @@ EXPORT_SOFT_SECONDS: Final = 30 * 60
 EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 
 
+# One byte that all processes of a worker share: its main process alone hears that it is to stop.
+_stop: Final = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _claim_no_more(**_: object) -> None:
+    _stop[0] = 1
+
+
 @shared_task(name=dispatch.PROCESS_PAYOUTS, ignore_result=True)
 def process_payouts(payout_ids: list[str]) -> None:
-    """Take the payouts one step further."""
-    for payout_id in payout_ids:
-        process_payout(payout_id)
+    """Process what is due: these payouts, as a rule, and whatever else.
+
+    After some seconds the rest is left to another message, so that other tasks have their turn.
+    """
+    del payout_ids  # The database knows better what is due, and in which order.
+    # Connections are kept between tasks (CELERY_DB_REUSE_MAX). So each task checks its own first, as a request does:
+    # after a restart of PostgreSQL the next task must not use the old connection.
+    close_old_connections()
+    if rounds.run(is_stopping=lambda: bool(_stop[0])).has_more and not _stop[0]:
+        dispatch.send_payouts([])
 
 
 @shared_task(name=dispatch.PROCESS_PAYOUT, ignore_result=True)
 def process_payout(payout_id: str) -> None:
-    """Take the payout one step further. Messages of the previous version have this name."""
-    # Connections are kept between tasks (CELERY_DB_REUSE_MAX). So each task checks its own first, as a request does:
-    # after a restart of PostgreSQL the next task must not use the old connection.
-    close_old_connections()
-    next_id = processing.process(uuid.UUID(payout_id))
-    if next_id is not None:
-        _enqueue_waiting(next_id)
+    """Do the same: messages of the previous version have this name."""
+    process_payouts([payout_id])
 
 
 @shared_task(name=dispatch.APPLY_CALLBACK, ignore_result=True)
@@ -51,9 +64,3 @@ def run_export(export_id: str) -> None:
     next_id = jobs.run(uuid.UUID(export_id))
     if next_id is not None:
         dispatch.send_export(next_id)
-
-
-def _enqueue_waiting(payout_id: uuid.UUID) -> None:
-    """Enqueue the payout of `admission.take_next_waiting`. It waits on if the broker does not accept the message."""
-    if not dispatch.send_payouts([payout_id]):
-        admission.keep_waiting(payout_id)

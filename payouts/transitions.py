@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models, transaction
@@ -39,7 +40,7 @@ def move(
     """
     if not states.may_become(source, target):
         raise errors.TransitionNotAllowed(f"{source} -> {target}")
-    changes = {"lease_token": None, "lease_expires_at": None, "turned_away_at": None} | changes
+    changes = {"lease_token": None, "lease_expires_at": None} | changes
     # Migration 0012 has the same rule for the previous version, which lacks the column.
     changes["completed_at"] = Now() if target in states.OVER else None
     with transaction.atomic(savepoint=False):
@@ -50,6 +51,56 @@ def move(
             return None
         record(payout_id, from_status=source, to_status=target, actor=actor, reason=reason)
         return Payout.objects.get(pk=payout_id)
+
+
+def move_many(
+    wanted: str,
+    parameters: Mapping[str, Any],
+    *,
+    actor: str,
+    changes: Mapping[str, str],
+    also: str = "",
+    columns: str = "",
+    joins: str = "",
+) -> list[Payout]:
+    """Change the status of many payouts, and record it, in one statement. Return the payouts that were changed.
+
+    `wanted` are CTEs that end with `wanted(payout_id, from_status, to_status, reason, held_by)`. A payout is changed if
+    it still has `from_status`, and its lease is still `held_by` (NULL: no lease). `changes` are SQL values of further
+    columns, which may read `payout` and `wanted`. `also` are CTEs that read `moved`, the payouts as changed. `columns`
+    and `joins` add attributes to the payouts that are returned.
+    A change that the table of states.py does not have is refused by the trigger, with an IntegrityError.
+    """
+    assignments = ", ".join(f"{column} = {value}" for column, value in changes.items())
+    statement = f"""
+        WITH RECURSIVE {wanted},
+        moved AS (
+            UPDATE payouts_payout AS payout
+            SET status = wanted.to_status, version = payout.version + 1, updated_at = statement_timestamp(),
+                completed_at = CASE WHEN wanted.to_status = ANY(%(over)s) THEN statement_timestamp() END,
+                {assignments}
+            FROM wanted
+            WHERE payout.id = wanted.payout_id AND payout.status = wanted.from_status
+                AND payout.lease_token IS NOT DISTINCT FROM wanted.held_by
+            RETURNING {Payout.columns(of="payout")}, wanted.from_status, wanted.reason
+        ),
+        history AS (
+            INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason)
+            SELECT id, from_status, status, %(actor)s, reason FROM moved
+        )
+        {also}
+        SELECT {Payout.columns(of="moved")}, moved.from_status, moved.reason {columns} FROM moved {joins}"""
+    given = {**parameters, "actor": actor, "over": [status.value for status in states.OVER]}
+    moved = list(Payout.objects.raw(statement, given))
+    transaction.on_commit(lambda: _log(moved))
+    return moved
+
+
+def _log(moved: list[Payout]) -> None:
+    for payout in moved:
+        change: Any = payout
+        names = {"from_status": change.from_status, "to_status": payout.status, "reason": change.reason}
+        logger.info("payout.moved", extra={"payout_id": str(payout.pk), **names})
 
 
 def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str, reason: str) -> None:

@@ -9,7 +9,18 @@ import re
 from typing import Final
 
 from psycopg import Error
-from psycopg.errors import DeadlockDetected, IntegrityError, LockNotAvailable, QueryCanceled
+from psycopg.errors import (
+    DeadlockDetected,
+    IntegrityError,
+    InterfaceError,
+    LockNotAvailable,
+    OperationalError,
+    QueryCanceled,
+)
+
+# Connection exceptions, too many connections, and what a server says that is stopped or started
+# (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_OF_CONNECTIONS: Final = ("08", "53300", "57P")
 
 # REINDEX CONCURRENTLY builds an index beside the old one, which refuses duplicates under a name of its own.
 _REBUILT: Final = re.compile(r"_cc(?:new|old)\d*$")
@@ -36,6 +47,14 @@ def timed_out(error: BaseException) -> bool:
 def is_busy(error: BaseException) -> bool:
     """Tell whether others held what the statement needed, so that it may succeed in a moment."""
     return is_locked(error) or timed_out(error) or isinstance(_cause(error), DeadlockDetected)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Tell whether the connection was lost or could not be made, rather than a statement refused."""
+    cause = _cause(error)
+    if not isinstance(cause, OperationalError | InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(_OF_CONNECTIONS)
 
 
 def context_of(error: BaseException) -> str:

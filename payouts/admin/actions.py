@@ -23,8 +23,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.fields import LineField
 from backoffice.base import ReadOnlyModelAdmin
-from payouts import errors, limits, money, operators, recipient_details
-from payouts.engine import claims
+from payouts import errors, limits, money, operators, recipient_details, states
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from postgres.errors import is_busy
@@ -108,7 +107,7 @@ def _may_be_marked_failed(payout: Payout) -> bool:
 
 
 def _may_be_asked_about(payout: Payout) -> bool:
-    return payout.status in claims.ASKABLE and payout.lease_token is None
+    return payout.status in states.ASKABLE and payout.lease_token is None
 
 
 def _is_contradicted(payout: Payout) -> bool:

@@ -11,18 +11,19 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from django.db import OperationalError, connection, models, transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from payouts.engine import circuits
-from payouts.models import Pause, Payout
+from payouts.engine.lanes import Group
+from payouts.models import Pause
 from payouts.providers import registry
-from payouts.states import PayoutStatus
+from payouts.states import AttemptKind, PayoutStatus
 from postgres.errors import is_locked
 
 # The first halves of the numbers of our advisory locks. They keep our locks apart from all others.
 _PAUSE_LOCK: Final = 0x5041594F
 _CAPACITY_LOCK: Final = 0x50415950
+_PAUSES_SHARED: Final = f"pg_advisory_xact_lock_shared({_PAUSE_LOCK}, 0)"
 
 
 class WaitingReason(models.TextChoices):
@@ -67,7 +68,7 @@ def lock_pauses_shared() -> None:
     """Take the shared pause lock: a new pause waits for this transaction (`lock_pauses`), and the next statement sees
     every committed pause.
     """
-    _execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", _PAUSE_LOCK)
+    _execute(f"SELECT {_PAUSES_SHARED}")
 
 
 def lock_pauses(*, timeout_seconds: int) -> bool:
@@ -86,51 +87,31 @@ def lock_pauses(*, timeout_seconds: int) -> bool:
     return True
 
 
-def has_capacity(provider: str) -> bool:
-    """Tell whether the provider takes one more call. True holds until the end of the caller's transaction.
+def enter(group: Group) -> circuits.State:
+    """Take the locks under which payouts of this group are claimed, and return the state of the provider's circuit.
 
-    Calls are counted by their leases. A dead worker frees its place when its lease ends. A callback that overtakes the
-    answer to its call frees the place a moment early. The lock makes callers count one after the other: two at the same
-    time would both find the last place free.
+    The locks are held until the end of the caller's transaction. The shared pause lock is for sends alone. The
+    provider's lock makes callers count the calls under way one after the other: two at the same time would both find
+    the last place free.
     """
-    concurrency_max = registry.get(provider).capabilities.concurrency_max
-    if concurrency_max is None:
-        return True
-    _execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", _CAPACITY_LOCK, provider)
-    under_way = Payout.objects.filter(provider=provider, lease_expires_at__gt=Now())
-    return under_way.count() < concurrency_max
+    capabilities = registry.get(group.provider).capabilities
+    is_send = group.kind == AttemptKind.SEND
+    locks: list[str] = [_PAUSES_SHARED] if is_send else []
+    if capabilities.concurrency_max is not None:
+        locks.append(f"pg_advisory_xact_lock({_CAPACITY_LOCK}, hashtext(%(provider)s))")
+    judges = is_send and capabilities.fails_as_a_whole
+    columns = [*locks, *([circuits.STATE] if judges else [])]
+    if not columns:
+        return circuits.State.CLOSED
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(columns)}", {"provider": group.provider})
+        row = cursor.fetchone()
+    return circuits.State(row[-1]) if judges else circuits.State.CLOSED
 
 
 def _execute(sql: str, *parameters: int | str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-
-
-def mark_waiting(payout_id: uuid.UUID) -> None:
-    """Mark a payout whose call could not begin. Its turn comes when another call has ended."""
-    Payout.objects.due().filter(pk=payout_id, turned_away_at__isnull=True).update(turned_away_at=Now())
-
-
-def take_next_waiting(provider: str) -> uuid.UUID | None:
-    """Return the payout that has waited longest at this provider, or None. The caller enqueues it."""
-    waiting = Payout.objects.due().filter(provider=provider, turned_away_at__isnull=False).exclude(is_held())
-    with transaction.atomic(durable=True):
-        oldest = waiting.order_by("due_at").select_for_update(skip_locked=True)
-        payout_id = oldest.values_list("pk", flat=True).first()
-        if payout_id is not None:
-            Payout.objects.filter(pk=payout_id).update(turned_away_at=None, rung_at=Now())
-    return payout_id
-
-
-def keep_waiting(payout_id: uuid.UUID) -> None:
-    """Let a payout of `take_next_waiting` wait on, because it could not be enqueued."""
-    Payout.objects.due().filter(pk=payout_id).update(turned_away_at=Now(), rung_at=None)
-
-
-def providers_at_capacity() -> list[str]:
-    """Return the providers at which payouts wait for capacity."""
-    waiting = Payout.objects.filter(turned_away_at__isnull=False)
-    return list(waiting.order_by("provider").values_list("provider", flat=True).distinct())
 
 
 class Waiting(Protocol):

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from payouts.engine import retries
@@ -34,18 +34,31 @@ def open_now() -> models.QuerySet[ProviderCircuit]:
 
 class State(enum.Enum):
     #: Send.
-    CLOSED = enum.auto()
+    CLOSED = "closed"
+    #: Send. Failures have been counted, too few to stop.
+    FAILING = "failing"
     #: Send nothing.
-    OPEN = enum.auto()
+    OPEN = "open"
     #: The delay is over: the next send is a trial.
-    TO_BE_TRIED = enum.auto()
+    TO_BE_TRIED = "to_be_tried"
+
+
+#: The state of the circuit of the parameter `provider`, as a column.
+STATE: Final = """COALESCE((
+    SELECT CASE
+        WHEN retry_at > statement_timestamp() THEN 'open'
+        WHEN retry_at IS NOT NULL THEN 'to_be_tried'
+        WHEN failures_count > 0 THEN 'failing'
+    END
+    FROM payouts_providercircuit WHERE provider = %(provider)s
+), 'closed')"""
 
 
 def state_of(provider: str) -> State:
     """Return what may be done with this provider now."""
-    troubled = ProviderCircuit.objects.filter(provider=provider, retry_at__isnull=False)
-    is_open = troubled.annotate(is_open=models.Q(retry_at__gt=Now())).values_list("is_open", flat=True).first()
-    return {None: State.CLOSED, True: State.OPEN, False: State.TO_BE_TRIED}[is_open]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {STATE}", {"provider": provider})
+        return State(cursor.fetchone()[0])
 
 
 def begin_trial(provider: str, *, seconds: float) -> bool:

@@ -1,7 +1,8 @@
-"""Take the lease on a payout: step 1 of Note [Commit, call, commit] in payouts/engine/processing.py.
+"""Take the lease on payouts: step 1 of Note [Commit, call, commit] in payouts/engine/processing.py.
 
-Each function is one short transaction, which commits before the provider is called. Of several workers one gets the
-claim, and the others get None. Times are the database's, so the clocks of the machines do not matter.
+Each function is one short transaction, which commits before any provider is called, with a fixed number of statements
+for any number of payouts. Of several workers one gets a payout, and the others pass over it. Times are the database's,
+so the clocks of the machines do not matter.
 """
 
 from __future__ import annotations
@@ -9,30 +10,35 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import models, transaction
-from django.db.models.functions import Coalesce, Now
+from django.db import DatabaseError, models, transaction
+from django.db.models.functions import Now
 
 from payouts import transitions
-from payouts.engine import admission, circuits
+from payouts.engine import admission, circuits, lanes
+from payouts.engine.lanes import Group
 from payouts.models import Payout, PayoutAttempt
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, PayoutStatus
+from postgres.errors import is_connection_lost
 
 logger = logging.getLogger(__name__)
 
 ACTOR = "worker"
 
-#: Statuses that the provider can be asked about. requires_attention: only if an operator asks.
-ASKABLE = (PayoutStatus.UNKNOWN, PayoutStatus.SUBMITTED, PayoutStatus.PAID, PayoutStatus.REQUIRES_ATTENTION)
-
+#: How long a payout rests that the database refuses to have claimed.
+POSTPONED_SECONDS: Final = 60.0
 
 # A clock that counts on while the process is frozen and, if the platform allows it, while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+#: The merchant that was served last, for each group. Lost with the process, which costs a merchant one place.
+_served: Final[dict[Group, uuid.UUID]] = {}
 
 
 def _clock() -> float:
@@ -56,8 +62,13 @@ class Claim:
     claimed_at: datetime
     #: Time just before the claim, by this machine's clock.
     began: float
-    #: Whether this send is the trial of a provider that was in trouble.
-    is_trial: bool = False
+    #: Number of sends since the last act of an operator, with this one, and the start of the first.
+    sends_count: int = 1
+    tried_since: datetime | None = None
+    #: Time at which a payout that is asked about got its status.
+    status_since: datetime | None = None
+    #: The state of the provider's circuit before this send.
+    circuit: circuits.State = circuits.State.CLOSED
 
     @property
     def has_run_out(self) -> bool:
@@ -65,9 +76,9 @@ class Claim:
         return _clock() - self.began >= settings.LEASE_SECONDS
 
     @property
-    def leaves_time_for_another_call(self) -> bool:
-        """Whether one more whole call fits in before the task's soft limit."""
-        return _clock() - self.began < settings.CELERY_TASK_SOFT_TIME_LIMIT - settings.PROVIDER_TIMEOUT_SECONDS
+    def is_trial(self) -> bool:
+        """Whether this send is the trial of a provider that was in trouble."""
+        return self.circuit is circuits.State.TO_BE_TRIED
 
     @property
     def is_outside_window(self) -> bool:
@@ -88,28 +99,233 @@ class Claim:
         )
 
 
-def claim_send(payout: Payout) -> Claim | None:
-    """Claim a pending payout that is due, to send it."""
-    return _claim_send(payout, source=PayoutStatus.PENDING, reason="claimed", only_if=models.Q(due_at__lte=Now()))
+@dataclass(frozen=True)
+class Claimed:
+    """The result of one claim."""
+
+    claims: Sequence[Claim] = ()
+    #: Whether more payouts of the group may be due. False: the others that are due are held, or in other hands.
+    has_more: bool = False
 
 
-def claim_send_again(payout: Payout) -> Claim | None:
-    """Claim an unknown payout, to send it once more with the same reference.
+def claim_due(group: Group, *, places: int) -> Claimed:
+    """Claim at most `places` due payouts of the group, going round the merchants."""
+    parameters = {"after": _served.get(group, lanes.BEFORE_ALL)}
+    claimed = _claim(group, lanes.picked(group.kind, places=places), parameters, places=places)
+    if not claimed:
+        return Claimed()
+    row: Any = claimed[-1].payout
+    _served[group] = row.lane_last
+    # A lane that gave its whole share may have more.
+    share = -(-places // row.lanes_count)
+    merchants = [claim.payout.merchant_id for claim in claimed]
+    return Claimed(claimed, len(claimed) == places or any(merchants.count(one) >= share for one in set(merchants)))
+
+
+def claim_one(payout: Payout) -> Claim | None:
+    """Claim this payout, if it is due and not held, for the call that its status asks for."""
+    kind = AttemptKind.SEND if payout.status == PayoutStatus.PENDING else AttemptKind.ASK
+    paused = f"AND {lanes.unless_paused('payouts_payout.merchant_id')}" if kind == AttemptKind.SEND else ""
+    picked = f"""
+        lanes AS (SELECT NULL::uuid AS merchant_id, 1 AS turn),
+        picked AS MATERIALIZED (
+            SELECT id FROM payouts_payout WHERE id = %(only)s AND {lanes.waits(kind)} {paused}
+            FOR UPDATE SKIP LOCKED
+        )"""
+    claimed = _claim(Group(kind, payout.provider, payout.mode), picked, {"only": payout.pk}, places=1)
+    return claimed[0] if claimed else None
+
+
+def claim_each(group: Group, *, places: int) -> list[Claim]:
+    """Claim due payouts of the group one by one, after the database has refused to take them together.
+
+    One that cannot be claimed is postponed and reported, so that it holds up none behind it.
+    """
+    ids = lanes.due_ids(group, at_most=places, since=timedelta(0))
+    return [claim for payout_id in ids if (claim := _claim_or_postpone(payout_id)) is not None]
+
+
+def _claim_or_postpone(payout_id: uuid.UUID) -> Claim | None:
+    try:
+        return claim_one(Payout.objects.get(pk=payout_id))
+    except DatabaseError as error:
+        if is_connection_lost(error):
+            raise
+        logger.exception("payout.claim.failed", extra={"payout_id": str(payout_id)})
+        postponed = Now() + timedelta(seconds=POSTPONED_SECONDS)
+        Payout.objects.due().filter(pk=payout_id, lease_token__isnull=True).update(due_at=postponed)
+        return None
+
+
+def claim_again(claim: Claim) -> Claim | None:
+    """Claim an unknown payout that was just asked about, to send it once more with the same reference.
 
     Allowed only inside the window in which the provider promises that the same reference pays once. The window is
-    shortened by one lease: the send that is claimed now must end before the window does.
+    shortened by one lease: the send that is claimed now must end before the window does. A later attempt would make the
+    answer to the question out of date.
     """
-    # A later attempt would make the answer that we asked for out of date.
-    unchanged = models.Q(lease_token__isnull=True, attempts_count=payout.attempts_count)
-    reason = "sent again with the same reference"
-    return _claim_send(
-        payout, source=PayoutStatus.UNKNOWN, reason=reason, only_if=unchanged & _is_inside_window(payout.provider)
+    picked = f"""
+        lanes AS (SELECT NULL::uuid AS merchant_id, 1 AS turn),
+        picked AS MATERIALIZED (
+            SELECT id FROM payouts_payout AS payout
+            WHERE id = %(only)s AND status = 'unknown' AND provider = %(provider)s AND contradicted_at IS NULL
+                AND lease_token IS NULL AND attempts_count = %(attempts)s
+                AND first_sent_at > statement_timestamp() - %(window)s
+                AND NOT EXISTS (
+                    SELECT FROM payouts_payoutattempt AS sent
+                    WHERE sent.payout_id = payout.id AND sent.reference_number = payout.reference_number
+                        AND sent.kind = 'send' AND sent.outcome = 'rejected'
+                )
+                AND {lanes.unless_paused("payout.merchant_id")}
+            FOR UPDATE SKIP LOCKED
+        )"""
+    payout = claim.payout
+    window = timedelta(seconds=_window_seconds(payout.provider))
+    parameters = {"only": payout.pk, "attempts": payout.attempts_count, "window": window}
+    group = Group(AttemptKind.SEND, payout.provider, payout.mode)
+    claimed = _claim(group, picked, parameters, places=1, reason="sent again with the same reference")
+    return claimed[0] if claimed else None
+
+
+def _claim(
+    group: Group, picked: str, parameters: Mapping[str, Any], *, places: int, reason: str = "claimed"
+) -> list[Claim]:
+    """Claim what `picked(id)` finds, as far as the provider has capacity: at most four statements."""
+    given = {**parameters, "provider": group.provider, "mode": group.mode, "lease": _lease()}
+    given["concurrency_max"] = registry.get(group.provider).capabilities.concurrency_max
+    began = _clock()
+    try:
+        with transaction.atomic(durable=True):
+            circuit = admission.enter(group)
+            if circuit is circuits.State.OPEN:
+                return []
+            if circuit is circuits.State.TO_BE_TRIED:
+                places = 1
+            chosen = f"{picked}, {_chosen(places, is_limited=given['concurrency_max'] is not None)}"
+            take = _take_to_send if group.kind == AttemptKind.SEND else _take_to_ask
+            taken = take(chosen, {**given, "reason": reason})
+            if taken and circuit is circuits.State.TO_BE_TRIED:
+                _begin_trial(group.provider)
+            return [_claim_of(payout, group.kind, began=began, circuit=circuit) for payout in taken]
+    except _TrialTaken:
+        return []
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def _begin_trial(provider: str) -> None:
+    if not circuits.begin_trial(provider, seconds=settings.LEASE_SECONDS):
+        raise _TrialTaken
+
+
+def _chosen(places: int, *, is_limited: bool) -> str:
+    """Return the CTE of the picked payouts for which the provider has capacity. Calls are counted by their leases.
+
+    A dead worker frees its place when its lease ends. A callback that overtakes the answer to its call frees the place
+    a moment early.
+    """
+    free = """(
+        SELECT GREATEST(0, %(concurrency_max)s - count(*)) FROM payouts_payout
+        WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
+    )"""
+    limit = f"LEAST({places}, {free})" if is_limited else str(places)
+    return f"chosen AS MATERIALIZED (SELECT id FROM picked LIMIT {limit})"
+
+
+#: Nothing is due until the lease ends.
+_LEASED: Final = {
+    "lease_token": "gen_random_uuid()",
+    "lease_expires_at": "statement_timestamp() + %(lease)s",
+    "due_at": "statement_timestamp() + %(lease)s",
+    "attempts_count": "payout.attempts_count + 1",
+}
+
+_ROUND: Final = """,
+    (SELECT merchant_id FROM lanes ORDER BY turn DESC LIMIT 1) AS lane_last,
+    (SELECT count(*) FROM lanes) AS lanes_count,
+    statement_timestamp() AS claimed_at"""
+
+
+def _begun(kind: AttemptKind, *, of: str) -> str:
+    return f""", attempt AS (
+            INSERT INTO payouts_payoutattempt (payout_id, number, kind, reference_number, outcome, code, message)
+            SELECT id, attempts_count, '{kind.value}', reference_number, '', '', '' FROM {of}
+            RETURNING id AS attempt_id, payout_id
+        )"""
+
+
+def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
+    wanted = f"""{chosen}, wanted AS (
+            SELECT payout.id AS payout_id, payout.status AS from_status, 'processing' AS to_status,
+                %(reason)s AS reason, NULL::uuid AS held_by
+            FROM chosen JOIN payouts_payout AS payout USING (id)
+        )"""
+    # The statement does not see the attempts that it writes itself.
+    earlier = """
+        JOIN attempt ON attempt.payout_id = moved.id
+        LEFT JOIN LATERAL (
+            SELECT bool_or(sent.reference_number = moved.reference_number AND sent.outcome <> 'not_sent') AS maybe_sent,
+                count(*) FILTER (WHERE sent.number > acted.number) AS sends_before,
+                min(sent.started_at) FILTER (WHERE sent.number > acted.number) AS tried_since
+            FROM payouts_payoutattempt AS sent, (
+                SELECT COALESCE(max(number), 0) AS number FROM payouts_payoutattempt
+                WHERE payout_id = moved.id AND kind = 'operator'
+            ) AS acted
+            WHERE sent.payout_id = moved.id AND sent.kind = 'send'
+        ) AS earlier ON moved.attempts_count > 1"""
+    return transitions.move_many(
+        wanted,
+        parameters,
+        actor=ACTOR,
+        changes={**_LEASED, "first_sent_at": "COALESCE(payout.first_sent_at, statement_timestamp())"},
+        also=_begun(AttemptKind.SEND, of="moved"),
+        columns=f"{_ROUND}, attempt.attempt_id, earlier.maybe_sent, earlier.sends_before, earlier.tried_since",
+        joins=earlier,
+    )
+
+
+def _take_to_ask(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
+    """Take the lease to ask. Status, version and updated_at stay: asking changes nothing that the merchant sees."""
+    assignments = ", ".join(f"{column} = {value}" for column, value in _LEASED.items())
+    columns = Payout.columns(of="payout")
+    statement = f"""
+        WITH RECURSIVE {chosen},
+        taken AS (
+            UPDATE payouts_payout AS payout SET {assignments}
+            FROM chosen WHERE payout.id = chosen.id RETURNING {columns}
+        )
+        {_begun(AttemptKind.ASK, of="taken")}
+        SELECT taken.*, attempt.attempt_id {_ROUND}, (
+            SELECT max(created_at) FROM payouts_payouttransition
+            WHERE payout_id = taken.id AND to_status = taken.status
+        ) AS status_since
+        FROM taken JOIN attempt ON attempt.payout_id = taken.id"""
+    return list(Payout.objects.raw(statement, parameters))
+
+
+def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circuits.State) -> Claim:
+    row: Any = payout
+    if kind == AttemptKind.ASK:
+        return Claim(payout, row.attempt_id, kind, True, row.claimed_at, began, status_since=row.status_since)
+    return Claim(
+        payout,
+        row.attempt_id,
+        kind,
+        bool(row.maybe_sent),
+        row.claimed_at,
+        began,
+        sends_count=(row.sends_before or 0) + 1,
+        tried_since=row.tried_since,
+        circuit=circuit,
     )
 
 
 def may_send_again(payout: Payout) -> bool:
     """Tell whether a send with the present reference cannot pay twice: no earlier send, or a recent one."""
-    inside = Payout.objects.filter(_is_inside_window(payout.provider), pk=payout.pk)
+    window = timedelta(seconds=_window_seconds(payout.provider))
+    inside = Payout.objects.filter(pk=payout.pk, first_sent_at__gt=Now() - window)
     return not sends_maybe_arrived(payout).exists() or inside.exists()
 
 
@@ -118,106 +334,9 @@ def may_keep_reference(payout: Payout) -> bool:
     return _window_seconds(payout.provider) > 0 or not sends_maybe_arrived(payout).exists()
 
 
-def _is_inside_window(provider: str) -> models.Q:
-    return models.Q(first_sent_at__gt=Now() - timedelta(seconds=_window_seconds(provider)))
-
-
 def _window_seconds(provider: str) -> float:
     """Return how long after the first send another may begin: it must end inside the window."""
     return registry.get(provider).capabilities.idempotency_window_seconds - settings.LEASE_SECONDS
-
-
-def _claim_send(payout: Payout, *, source: PayoutStatus, reason: str, only_if: models.Q) -> Claim | None:
-    circuit = circuits.state_of(payout.provider) if _may_be_in_trouble(payout.provider) else circuits.State.CLOSED
-    if circuit is circuits.State.OPEN:
-        admission.mark_waiting(payout.pk)
-        return None
-    began = _clock()
-    try:
-        with transaction.atomic(durable=True):
-            # Lock the row first: a claim that waits for a row and holds the other locks would block all payouts.
-            _lock_row(payout)
-            admission.lock_pauses_shared()
-            if not admission.has_capacity(payout.provider):
-                admission.mark_waiting(payout.pk)
-                return None
-            taken = _take(payout, source=source, reason=reason, only_if=only_if)
-            return _begin_send(taken, began=began, circuit=circuit) if taken is not None else None
-    except _TrialTaken:
-        admission.mark_waiting(payout.pk)
-        return None
-
-
-def _lock_row(payout: Payout) -> None:
-    Payout.objects.filter(pk=payout.pk).select_for_update().values_list("pk", flat=True).first()
-
-
-def _may_be_in_trouble(provider: str) -> bool:
-    return registry.get(provider).capabilities.fails_as_a_whole
-
-
-def _take(payout: Payout, *, source: PayoutStatus, reason: str, only_if: models.Q) -> Payout | None:
-    """Take the lease to send a payout. A contradicted payout waits until a person has looked."""
-    may_go = admission.has_provider() & models.Q(contradicted_at__isnull=True) & ~models.Q(admission.is_paused())
-    return transitions.move(
-        payout.pk,
-        source=source,
-        target=PayoutStatus.PROCESSING,
-        actor=ACTOR,
-        reason=reason,
-        only_if=only_if & may_go,
-        **_lease(),
-        first_sent_at=Coalesce("first_sent_at", Now()),
-    )
-
-
-def _begin_send(payout: Payout, *, began: float, circuit: circuits.State) -> Claim:
-    is_trial = circuit is circuits.State.TO_BE_TRIED
-    if is_trial and not circuits.begin_trial(payout.provider, seconds=settings.LEASE_SECONDS):
-        raise _TrialTaken
-    maybe_sent = sends_maybe_arrived(payout).exists()
-    return _begin_attempt(payout, AttemptKind.SEND, began=began, maybe_sent=maybe_sent, is_trial=is_trial)
-
-
-def claim_ask(payout: Payout) -> Claim | None:
-    """Claim a due payout, to ask what became of it.
-
-    Status, version and updated_at stay: asking changes nothing that the merchant sees.
-    """
-    began = _clock()
-    with transaction.atomic(durable=True):
-        askable = Payout.objects.due().filter(admission.has_provider(), pk=payout.pk, status__in=ASKABLE)
-        _lock_row(payout)
-        if not askable.exists():
-            return None
-        if not admission.has_capacity(payout.provider):
-            admission.mark_waiting(payout.pk)
-            return None
-        if not askable.update(**_lease()):
-            return None
-        return _begin_attempt(Payout.objects.get(pk=payout.pk), AttemptKind.ASK, began=began, maybe_sent=True)
-
-
-def _lease() -> dict[str, Any]:
-    ends = Now() + timedelta(seconds=settings.LEASE_SECONDS)
-    # Nothing is due until the lease ends: the sweeper reads due_at.
-    return {
-        "lease_token": uuid.uuid4(),
-        "lease_expires_at": ends,
-        "due_at": ends,
-        "turned_away_at": None,
-        "attempts_count": models.F("attempts_count") + 1,
-    }
-
-
-def _begin_attempt(
-    payout: Payout, kind: AttemptKind, *, began: float, maybe_sent: bool, is_trial: bool = False
-) -> Claim:
-    attempt = PayoutAttempt.objects.create(
-        payout=payout, number=payout.attempts_count, kind=kind, reference_number=payout.reference_number
-    )
-    claimed_at = payout.updated_at if kind == AttemptKind.SEND else attempt.started_at
-    return Claim(payout, attempt.pk, kind, maybe_sent, claimed_at, began, is_trial)
 
 
 def sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:
@@ -225,18 +344,24 @@ def sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:
     return payout.attempts.maybe_sent().filter(reference_number=payout.reference_number)
 
 
-def expire_lease(payout_id: uuid.UUID) -> bool:
-    """Make a payout `unknown` if its worker's lease ran out. Return whether it did.
+def expire_leases(*, at_most: int, only: uuid.UUID | None = None) -> int:
+    """Make payouts `unknown` whose workers' leases ran out. Return how many.
 
-    An expired lease tells nothing about the money, so the payout becomes neither failed nor pending.
+    An expired lease tells nothing about the money, so a payout becomes neither failed nor pending. What others have
+    locked is passed over.
     """
-    expired = transitions.move(
-        payout_id,
-        source=PayoutStatus.PROCESSING,
-        target=PayoutStatus.UNKNOWN,
-        actor=ACTOR,
-        reason="the lease ran out: the worker may have sent it before it died",
-        only_if=models.Q(lease_expires_at__lte=Now()),
-        due_at=Now(),
-    )
-    return expired is not None
+    ended = f"""
+        wanted AS (
+            SELECT id AS payout_id, status AS from_status, 'unknown' AS to_status, %(reason)s AS reason,
+                lease_token AS held_by
+            FROM payouts_payout
+            WHERE status = 'processing' AND lease_expires_at <= statement_timestamp()
+                AND (%(only)s::uuid IS NULL OR id = %(only)s)
+            ORDER BY lease_expires_at LIMIT {at_most}
+            FOR UPDATE SKIP LOCKED
+        )"""
+    reason = "the lease ran out: the worker may have sent it before it died"
+    parameters = {"only": only, "reason": reason}
+    changes = {"lease_token": "NULL", "lease_expires_at": "NULL", "due_at": "statement_timestamp()"}
+    with transaction.atomic(durable=True):
+        return len(transitions.move_many(ended, parameters, actor=ACTOR, changes=changes))

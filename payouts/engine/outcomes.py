@@ -7,15 +7,19 @@ double payment.
 
 from __future__ import annotations
 
+import json
 import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
-from payouts import transitions
+from payouts import limits, transitions
 from payouts.engine import claims, evidence, retries
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence, Verdict
@@ -28,11 +32,149 @@ logger = logging.getLogger(__name__)
 #: Our own reason for `failed`, beside those of the providers.
 PROVIDER_UNAVAILABLE = "provider_unavailable"
 
-Decision = tuple[PayoutStatus | None, str, dict[str, Any]]
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows from one answer."""
+
+    #: None: the status stays.
+    target: PayoutStatus | None
+    reason: str = ""
+    #: Seconds until the next step; None: no step is left.
+    due_in_seconds: float | None = None
+    #: The provider's own id, or "" if it gave none.
+    provider_reference: str = ""
+    #: Code and message of a failure or return.
+    failure: tuple[str, str] | None = None
+    #: Nothing was sent, so the provider's windows start with the next attempt that may reach it.
+    was_not_sent: bool = False
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns that change, beside status and lease."""
+        due_in = self.due_in_seconds
+        columns: dict[str, Any] = {"due_at": None if due_in is None else Now() + timedelta(seconds=due_in)}
+        if self.provider_reference:
+            columns["provider_reference"] = self.provider_reference
+        if self.failure is not None:
+            columns["failure_code"], columns["failure_message"] = self.failure
+        if self.was_not_sent:
+            columns["first_sent_at"] = None
+        return columns
+
+
+def record_many(answers: Sequence[tuple[Claim, Evidence]]) -> None:
+    """Record the providers' answers, and change the statuses of which they are evidence.
+
+    The plain ones take at most four statements, however many they are. What is not plain is recorded one by one: a lost
+    lease, a contradiction, an answer that implies two changes.
+    """
+    decided = {claim.attempt_id: _decide(claim, found) for claim, found in answers if _is_plain(claim, found)}
+    plain = [(claim, found) for claim, found in answers if claim.attempt_id in decided]
+    moves = [_as_json(claim, found, decided[claim.attempt_id]) for claim, found in plain]
+    recorded = _record_plain(moves)
+    for claim, found in answers:
+        if claim.payout.pk not in recorded:
+            record(claim, found)
+
+
+def _is_plain(claim: Claim, found: Evidence) -> bool:
+    if _proves_nothing(claim, found):
+        return True
+    status, target = PayoutStatus(claim.payout.status), evidence.target_of(found.outcome)
+    verdict = evidence.judge(status, found.outcome)
+    return verdict is not Verdict.CONTRADICTS and (target is None or len(path_of_evidence(status, target)) <= 1)
+
+
+def _as_json(claim: Claim, found: Evidence, decision: Decision) -> dict[str, Any]:
+    failure_code, failure_message = decision.failure or (None, None)
+    return {
+        "payout_id": str(claim.payout.pk),
+        "held_by": str(claim.payout.lease_token),
+        "attempt_id": claim.attempt_id,
+        "from_status": claim.payout.status,
+        "to_status": decision.target,
+        "reason": decision.reason[: limits.MESSAGE_LENGTH_MAX],
+        "due_in": decision.due_in_seconds,
+        "provider_reference": decision.provider_reference or None,
+        "failure_code": failure_code,
+        "failure_message": failure_message,
+        "was_not_sent": decision.was_not_sent,
+        "outcome": found.outcome,
+        "code": found.code,
+        "message": found.message,
+    }
+
+
+_ANSWERS: Final = """answer AS (
+    SELECT * FROM jsonb_to_recordset(%(answers)s::jsonb) AS answer(
+        payout_id uuid, held_by uuid, attempt_id bigint, from_status text, to_status text, reason text, due_in float8,
+        provider_reference text, failure_code text, failure_message text, was_not_sent boolean,
+        outcome text, code text, message text
+    )
+)"""
+
+_DUE: Final = "statement_timestamp() + make_interval(secs => {of}.due_in)"
+
+_CHANGES: Final = {
+    "lease_token": "NULL",
+    "lease_expires_at": "NULL",
+    "due_at": _DUE.format(of="wanted"),
+    "provider_reference": "COALESCE(wanted.provider_reference, payout.provider_reference)",
+    "failure_code": "COALESCE(wanted.failure_code, payout.failure_code)",
+    "failure_message": "COALESCE(wanted.failure_message, payout.failure_message)",
+    "first_sent_at": "CASE WHEN NOT wanted.was_not_sent THEN payout.first_sent_at END",
+}
+
+
+def _finished(*, of: str) -> str:
+    return f""", finished AS (
+        UPDATE payouts_payoutattempt AS attempt
+        SET finished_at = statement_timestamp(), outcome = answer.outcome, code = answer.code, message = answer.message
+        FROM answer JOIN {of} ON {of}.id = answer.payout_id
+        WHERE attempt.id = answer.attempt_id AND attempt.payout_id = answer.payout_id AND attempt.finished_at IS NULL
+    )"""
+
+
+def _record_plain(answers: Sequence[Mapping[str, Any]]) -> set[uuid.UUID]:
+    """Record answers of payouts that are still under their leases, and return them. Others stay as they are."""
+    recorded: set[uuid.UUID] = set()
+    moves = [answer for answer in answers if answer["to_status"]]
+    stays = [answer for answer in answers if not answer["to_status"]]
+    with transaction.atomic(durable=True):
+        if moves:
+            wanted = f"{_ANSWERS}, wanted AS (SELECT * FROM answer)"
+            parameters = {"answers": json.dumps(moves)}
+            moved = transitions.move_many(
+                wanted, parameters, actor=claims.ACTOR, changes=_CHANGES, also=_finished(of="moved")
+            )
+            recorded |= {payout.pk for payout in moved}
+        if stays:
+            recorded |= _reschedule_many(stays)
+    return recorded
+
+
+def _reschedule_many(answers: Sequence[Mapping[str, Any]]) -> set[uuid.UUID]:
+    """Release the leases and set the times of the next questions."""
+    statement = f"""
+        WITH {_ANSWERS},
+        stayed AS (
+            UPDATE payouts_payout AS payout
+            SET lease_token = NULL, lease_expires_at = NULL, due_at = {_DUE.format(of="answer")}
+            FROM answer
+            WHERE payout.id = answer.payout_id AND payout.status = answer.from_status
+                AND payout.lease_token = answer.held_by
+            RETURNING payout.id
+        )
+        {_finished(of="stayed")}
+        SELECT id FROM stayed"""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"answers": json.dumps(answers)})
+        return {payout_id for (payout_id,) in cursor.fetchall()}
 
 
 def record(claim: Claim, found: Evidence) -> None:
-    """Record the provider's answer, and change the status if the answer is evidence of another one.
+    """Record one answer, and change the status if the answer is evidence of another one.
 
     If the lease was lost, the evidence is applied to the payout's current state.
     """
@@ -41,56 +183,67 @@ def record(claim: Claim, found: Evidence) -> None:
         if not under_way.update(finished_at=Now(), outcome=found.outcome, code=found.code, message=found.message):
             # Recorded before: the COMMIT succeeded, and only its confirmation got lost.
             return
-        target, reason, changes = _decide(claim, found)
         source = PayoutStatus(claim.payout.status)
+        if not _proves_nothing(claim, found) and evidence.judge(source, found.outcome) is Verdict.CONTRADICTS:
+            flag_contradiction(claim.payout, found)
+        decision = _decide(claim, found)
         mine = models.Q(lease_token=claim.payout.lease_token)
-        if target is None:
-            recorded = _reschedule(claim.payout, mine, changes)
+        if decision.target is None:
+            recorded = _reschedule(claim.payout, mine, decision)
         else:
-            recorded = _move(claim.payout, source, target, actor=claims.ACTOR, reason=reason, only_if=mine, **changes)
+            recorded = _move(
+                claim.payout,
+                source,
+                decision.target,
+                actor=claims.ACTOR,
+                reason=decision.reason,
+                only_if=mine,
+                **decision.columns,
+            )
         if not recorded:
             _apply_late_evidence(claim, found)
 
 
 def _decide(claim: Claim, found: Evidence) -> Decision:
-    """Return the next status (None: unchanged), the reason, and the columns that change."""
+    """Return what follows from the answer, if the lease still holds."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
     verdict = Verdict.INCONCLUSIVE if _proves_nothing(claim, found) else evidence.judge(status, found.outcome)
     target = evidence.target_of(found.outcome)
     if verdict is Verdict.ADVANCES and target is not None:
-        return target, str(found), _columns(target, found, payout)
-    if verdict is Verdict.CONTRADICTS:
-        flag_contradiction(payout, found)
+        return _decide_advance(target, found, payout, reason=str(found))
     if status == PayoutStatus.PROCESSING:
         return _decide_inconclusive_send(claim, found)
     return _decide_next_ask(claim, status, found)
 
 
+def _decide_advance(target: PayoutStatus, found: Evidence, payout: Payout, *, reason: str) -> Decision:
+    due_in_seconds, failure = None, None
+    if target in {PayoutStatus.FAILED, PayoutStatus.RETURNED}:
+        failure = (found.code, found.message)
+    elif target == PayoutStatus.SUBMITTED or _may_come_back(payout, found):
+        # The payout is not final, or the money may come back: ask again.
+        due_in_seconds = _ask_delay(1)
+    return Decision(target, reason, due_in_seconds, found.provider_reference, failure)
+
+
+def _may_come_back(payout: Payout, found: Evidence) -> bool:
+    return not found.is_final and registry.get(payout.provider).capabilities.return_window_seconds > 0
+
+
 def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
     if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
-        return PayoutStatus.UNKNOWN, str(found), {"due_at": _in(_ask_delay(1))}
-    sends_count, tried_for_seconds = _tries(claim)
-    if tried_for_seconds >= retries.NOT_SENT_GIVE_UP_SECONDS:
+        return Decision(PayoutStatus.UNKNOWN, str(found), _ask_delay(1))
+    tried_since = claim.tried_since or claim.claimed_at
+    if (claim.claimed_at - tried_since).total_seconds() >= retries.NOT_SENT_GIVE_UP_SECONDS:
         # Evidence that no money moved: no attempt reached the provider.
-        failure = {"failure_code": PROVIDER_UNAVAILABLE, "failure_message": found.message}
-        return PayoutStatus.FAILED, str(found), {"due_at": None, **failure}
-    delay_seconds = retries.send_delay_seconds(sends_count, delay_max=settings.RETRY_DELAY_MAX_SECONDS)
-    # Nothing was sent, so the provider's windows start with the next attempt that may reach it.
-    return PayoutStatus.PENDING, str(found), {"due_at": _in(delay_seconds), "first_sent_at": None}
-
-
-def _tries(claim: Claim) -> tuple[int, float]:
-    """Return the number of sends since the last act of an operator, and their age in seconds."""
-    attempts = claim.payout.attempts
-    last_act = attempts.filter(kind=AttemptKind.OPERATOR).order_by("-number").values_list("number", flat=True).first()
-    sends = attempts.filter(kind=AttemptKind.SEND, number__gt=last_act or 0)
-    began_at = list(sends.order_by("number").values_list("started_at", flat=True))
-    return len(began_at), (claim.claimed_at - began_at[0]).total_seconds()
+        return Decision(PayoutStatus.FAILED, str(found), failure=(PROVIDER_UNAVAILABLE, found.message))
+    delay_seconds = retries.send_delay_seconds(claim.sends_count, delay_max=settings.RETRY_DELAY_MAX_SECONDS)
+    return Decision(PayoutStatus.PENDING, str(found), delay_seconds, was_not_sent=True)
 
 
 def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Decision:
     if status == PayoutStatus.REQUIRES_ATTENTION:
-        return None, "", {"due_at": None}
+        return Decision(None)
     capabilities = registry.get(claim.payout.provider).capabilities
     patience_seconds = {
         PayoutStatus.UNKNOWN: retries.UNKNOWN_GIVE_UP_SECONDS,
@@ -100,10 +253,10 @@ def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Dec
     is_settled = status == PayoutStatus.PAID and found.is_final
     if _waited_seconds(claim, status) < patience_seconds and not is_settled:
         rarer = retries.ASK_PAID_RARER if status == PayoutStatus.PAID else 1
-        return None, "", {"due_at": _in(_ask_delay(claim.payout.attempts_count, rarer=rarer))}
+        return Decision(None, due_in_seconds=_ask_delay(claim.payout.attempts_count, rarer=rarer))
     if status == PayoutStatus.PAID:
-        return None, "", {"due_at": None}
-    return PayoutStatus.REQUIRES_ATTENTION, "the provider did not say in time how it ended", {"due_at": None}
+        return Decision(None)
+    return Decision(PayoutStatus.REQUIRES_ATTENTION, "the provider did not say in time how it ended")
 
 
 def _ask_delay(attempt: int, *, rarer: int = 1) -> float:
@@ -112,37 +265,16 @@ def _ask_delay(attempt: int, *, rarer: int = 1) -> float:
 
 def _waited_seconds(claim: Claim, status: PayoutStatus) -> float:
     """Return the seconds since the payout was accepted or paid, or else since it was sent."""
-    if status == PayoutStatus.UNKNOWN:
+    if status == PayoutStatus.UNKNOWN or claim.status_since is None:
         return claim.instruction.age_seconds
-    since = claim.payout.transitions.filter(to_status=status).order_by("-id").values_list("created_at", flat=True)[0]
-    return (claim.claimed_at - since).total_seconds()
+    return (claim.claimed_at - claim.status_since).total_seconds()
 
 
-def _columns(target: PayoutStatus, found: Evidence, payout: Payout) -> dict[str, Any]:
-    columns: dict[str, Any] = {"due_at": None}
-    if found.provider_reference:
-        columns["provider_reference"] = found.provider_reference
-    if target in {PayoutStatus.FAILED, PayoutStatus.RETURNED}:
-        columns |= {"failure_code": found.code, "failure_message": found.message}
-    elif target == PayoutStatus.SUBMITTED or _may_come_back(payout, found):
-        # The payout is not final, or the money may come back: ask again.
-        columns["due_at"] = _in(_ask_delay(1))
-    return columns
-
-
-def _may_come_back(payout: Payout, found: Evidence) -> bool:
-    return not found.is_final and registry.get(payout.provider).capabilities.return_window_seconds > 0
-
-
-def _in(seconds: float) -> models.Expression | models.F:
-    return Now() + timedelta(seconds=seconds)
-
-
-def _reschedule(payout: Payout, mine: models.Q, changes: dict[str, Any]) -> bool:
+def _reschedule(payout: Payout, mine: models.Q, decision: Decision) -> bool:
     """Release the lease and set the time of the next question."""
     return bool(
         Payout.objects.filter(mine, pk=payout.pk, status=payout.status).update(
-            lease_token=None, lease_expires_at=None, **changes
+            lease_token=None, lease_expires_at=None, due_at=decision.columns["due_at"]
         )
     )
 
@@ -173,7 +305,7 @@ def _apply_late_evidence(claim: Claim, found: Evidence) -> None:
     """Apply evidence of a worker without its lease to the payout's current state."""
     payout = Payout.objects.select_for_update().get(pk=claim.payout.pk)
     is_refused_send = claim.kind == AttemptKind.SEND and found.outcome == AttemptOutcome.REJECTED
-    if _proves_nothing(claim, found) or (is_refused_send and payout.status == PayoutStatus.SUBMITTED):
+    if _is_one_of_several_refused(claim, found) or (is_refused_send and payout.status == PayoutStatus.SUBMITTED):
         # The provider accepted the payout in another answer. We ask it later which answer holds.
         return
     verdict = apply(
@@ -200,7 +332,8 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
         verdict = Verdict.KNOWN
     target = evidence.target_of(found.outcome)
     if verdict is Verdict.ADVANCES and target is not None:
-        _move(payout, status, target, actor=actor, reason=reason, **_columns(target, found, payout))
+        decision = _decide_advance(target, found, payout, reason=reason)
+        _move(payout, status, target, actor=actor, reason=reason, **decision.columns)
     elif verdict is Verdict.CONTRADICTS:
         flag_contradiction(payout, found)
     return verdict
@@ -231,6 +364,11 @@ def _proves_nothing(claim: Claim, found: Evidence) -> bool:
     Such a refusal says nothing of the other sends, which may have moved the money or still will. A refusal for good, or
     in answer to a question about the reference, covers all of them.
     """
+    return claim.kind == AttemptKind.SEND and found.is_of_one_send and claim.maybe_sent
+
+
+def _is_one_of_several_refused(claim: Claim, found: Evidence) -> bool:
+    """Tell the same of a send whose lease was lost: others may have been made since."""
     refused_send = claim.kind == AttemptKind.SEND and found.is_of_one_send
     return refused_send and claims.sends_maybe_arrived(claim.payout).exclude(pk=claim.attempt_id).exists()
 

@@ -12,112 +12,117 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
-from payouts.engine import admission, circuits, claims, evidence, outcomes
+from payouts.engine import circuits, claims, evidence, outcomes
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence
 from payouts.models import Payout
-from payouts.providers import base, registry
+from payouts.providers import registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
+from postgres.errors import is_connection_lost
 
 logger = logging.getLogger(__name__)
 
 # PostgreSQL needs a second or two for a restart or a failover. The sum fits into a task's time.
 RECORD_PAUSES_SECONDS: Final = (0.1, 1.0, 3.0)
 
+LEASE_RAN_OUT: Final = Evidence(
+    AttemptOutcome.NOT_SENT, "lease_ran_out", "The lease ran out before the provider was called."
+)
+WINDOW_OVER: Final = Evidence(
+    AttemptOutcome.NOT_SENT, "window_over", "The provider may not know the reference any more."
+)
+#: Results of sends that were not made. They say nothing of the provider.
+NOT_CALLED: Final = (LEASE_RAN_OUT, WINDOW_OVER)
 
-def process(payout_id: uuid.UUID) -> uuid.UUID | None:
-    """Take the payout one step further if a step is due.
+Answer = tuple[Claim, Evidence]
+
+
+def process(payout_id: uuid.UUID) -> None:
+    """Take one payout one step further here and now, if a step is due. (Work in bulk: payouts/engine/rounds.py.)
 
     1. Pending: send it.
     2. Processing with an expired lease: the worker died and may have sent it, so the payout becomes unknown.
-    3. Unknown, submitted or recently paid: ask the provider.
+    3. Unknown, submitted or recently paid: ask the provider. If it does not know the payout, send again.
     Concurrent calls are safe: one of them gets the payout, and the others do nothing.
-    Returns a payout that waits for the freed capacity of this provider, for the caller to enqueue.
     """
     payout = Payout.objects.filter(pk=payout_id).first()
     if payout is None or payout.provider not in registry.PROVIDERS:
-        return None
-    if payout.status == PayoutStatus.PENDING:
-        claim = claims.claim_send(payout)
-    else:
-        claims.expire_lease(payout_id)
-        claim = claims.claim_ask(payout)
-    if claim is None:
-        return None
-    _step(claim, registry.get(payout.provider))
-    return _next_at(payout.provider)
-
-
-def _step(claim: Claim, provider: base.Provider) -> None:
-    if claim.kind == AttemptKind.SEND:
-        _send(claim, provider)
-    elif _attempt(claim, provider.ask).outcome == AttemptOutcome.NOT_FOUND and claim.leaves_time_for_another_call:
-        _send_again(claim.payout, provider)
-
-
-def _send(claim: Claim, provider: base.Provider) -> None:
-    held_back = _reason_not_to_send(claim)
-    if held_back is not None:
-        _record(claim, held_back)
         return
-    found = _attempt(claim, provider.send)
-    if provider.capabilities.fails_as_a_whole:
-        circuits.record(provider.name, found, payout_id=claim.payout.pk, is_trial=claim.is_trial)
+    if payout.status == PayoutStatus.PROCESSING and claims.expire_leases(at_most=1, only=payout_id):
+        payout.refresh_from_db()
+    claim = claims.claim_one(payout)
+    while claim is not None:
+        found = call(claim)
+        record([(claim, found)])
+        claim = next_claim(claim, found)
+
+
+def call(claim: Claim) -> Evidence:
+    """Make the call of a claim: step 2 of Note [Commit, call, commit]. Uses no database. Never raises an Exception."""
+    provider = registry.get(claim.payout.provider)
+    if claim.kind == AttemptKind.ASK:
+        return evidence.call_provider(provider.ask, claim.instruction)
+    return _reason_not_to_send(claim) or evidence.call_provider(provider.send, claim.instruction)
 
 
 def _reason_not_to_send(claim: Claim) -> Evidence | None:
     """Return the evidence to record instead of a call, if a send now could pay twice."""
     if claim.has_run_out:
         # This process was frozen before the call, and other workers may have gone on.
-        return Evidence(AttemptOutcome.NOT_SENT, "lease_ran_out", "The lease ran out before the provider was called.")
-    if claim.is_outside_window:
-        return Evidence(AttemptOutcome.NOT_SENT, "window_over", "The provider may not know the reference any more.")
-    return None
+        return LEASE_RAN_OUT
+    return WINDOW_OVER if claim.is_outside_window else None
 
 
-def _attempt(claim: Claim, call: Callable[[base.Instruction], base.Report]) -> Evidence:
-    """Call the provider and record: steps 2 and 3 of Note [Commit, call, commit]."""
-    found = evidence.call_provider(call, claim.instruction)
-    _record(claim, found)
-    return found
+def next_claim(claim: Claim, found: Evidence) -> Claim | None:
+    """Claim a payout again that its provider does not know, to send it once more with the same reference.
 
-
-def _record(claim: Claim, found: Evidence) -> None:
-    """Record the answer, with retries if the database is away: no other process has the answer."""
-    for pause_seconds in RECORD_PAUSES_SECONDS:
-        try:
-            outcomes.record(claim, found)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("payout.settle.failed", extra={"payout_id": str(claim.payout.pk), "error": str(error)})
-            connection.close()
-            time.sleep(pause_seconds)
-        else:
-            return
-    outcomes.record(claim, found)
-
-
-def _send_again(payout: Payout, provider: base.Provider) -> None:
-    """Send an unknown payout again with the same reference, because the provider does not know it.
-
-    "Not found" is no proof that the payout was not executed: see claims.claim_send_again.
+    "Not found" is no proof that the payout was not executed: see claims.claim_again.
     """
-    refused = claims.sends_maybe_arrived(payout).filter(outcome=AttemptOutcome.REJECTED)
-    if payout.status != PayoutStatus.UNKNOWN or refused.exists():
-        # The provider would refuse again. An answer or an operator has to end this payout.
+    is_lost = claim.kind == AttemptKind.ASK and found.outcome == AttemptOutcome.NOT_FOUND
+    return claims.claim_again(claim) if is_lost and claim.payout.status == PayoutStatus.UNKNOWN else None
+
+
+def record(answers: Sequence[Answer]) -> None:
+    """Record answers: step 3 of Note [Commit, call, commit]. No other process has them, so failures are retried."""
+    left = list(answers)
+    for pause_seconds in (*RECORD_PAUSES_SECONDS, 0.0):
+        left, error = _record_once(left)
+        if error is None:
+            break
+        ids = [str(claim.payout.pk) for claim, _ in left]
+        logger.warning("payout.settle.failed", extra={"payout_ids": ids, "error": str(error)})
+        connection.close()
+        time.sleep(pause_seconds)
+    for claim, found in answers:
+        _judge_provider(claim, found)
+    if error is not None:
+        raise error
+
+
+def _record_once(answers: list[Answer]) -> tuple[list[Answer], Exception | None]:
+    """Record the answers together, or else each by itself. Return those that failed, with the last error."""
+    try:
+        outcomes.record_many(answers)
+    except (DatabaseError, InterfaceError) as error:
+        if len(answers) == 1 or is_connection_lost(error):
+            return answers, error
+    else:
+        return [], None
+    # One that is locked, or that the database refuses, must not hold up the others.
+    results = [_record_once([answer]) for answer in answers]
+    failed = [(left, error) for left, error in results if error is not None]
+    return [answer for left, _ in failed for answer in left], failed[-1][1] if failed else None
+
+
+def _judge_provider(claim: Claim, found: Evidence) -> None:
+    """Count the result of a send for the provider's circuit."""
+    capabilities = registry.get(claim.payout.provider).capabilities
+    if claim.kind != AttemptKind.SEND or not capabilities.fails_as_a_whole or found in NOT_CALLED:
         return
-    claim = claims.claim_send_again(payout)
-    if claim is not None:
-        _send(claim, provider)
-
-
-def _next_at(provider: str) -> uuid.UUID | None:
-    """Return the payout that waits longest at this provider, if the provider can make payouts wait."""
-    capabilities = registry.get(provider).capabilities
-    if capabilities.concurrency_max is None and not capabilities.fails_as_a_whole:
-        return None
-    return admission.take_next_waiting(provider)
+    if found.is_trouble or claim.circuit is not circuits.State.CLOSED:
+        circuits.record(claim.payout.provider, found, payout_id=claim.payout.pk, is_trial=claim.is_trial)

@@ -6,7 +6,6 @@ Several sweepers share the work: each takes rows that no other has locked (SKIP 
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,19 +14,23 @@ from functools import partial
 from typing import Final, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, models, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from payouts import dispatch
-from payouts.engine import admission, claims, inbox, processing
+from payouts.engine import admission, circuits, claims, inbox, lanes, rounds
+from payouts.engine.lanes import Group
 from payouts.models import Payout, ProviderCallback
-from payouts.states import PayoutStatus
-from postgres.errors import is_locked
+from payouts.states import AttemptKind, PayoutStatus
+from postgres.errors import is_connection_lost, is_locked
 
 logger = logging.getLogger(__name__)
 
 # Payouts per round. A round ends soon enough to stop; after a full round the next one starts at once.
 BATCH: Final = 100
+
+# Due payouts for one message. Each message wakes one worker process.
+_OF_A_MESSAGE: Final = 25
 
 # A new payout or callback was enqueued at once. The sweeper takes those that still wait after this.
 ENQUEUED_RECENTLY: Final = timedelta(seconds=2)
@@ -36,9 +39,6 @@ ENQUEUED_RECENTLY: Final = timedelta(seconds=2)
 # Redis). The sweeper then enqueues again, and does the work itself. A shorter time limit for calls shortens this time
 # too, but not below 5 s: a queue that is only long must not look dead.
 REENQUEUE_AFTER: Final = timedelta(seconds=min(30, max(5, settings.PROVIDER_TIMEOUT_SECONDS)))
-
-# Tries per round and provider, for payouts that wait for capacity.
-CAPACITY_TRIES: Final = 10
 
 # No new call begins after this time in a round: a slow provider must not hold up the other work.
 INLINE_SECONDS: Final = 10.0
@@ -50,72 +50,87 @@ class Sweep:
 
     #: Expired leases.
     expired: int = 0
-    #: Due payouts taken up: not enqueued before, or no worker came.
+    #: Due payouts that were found: not enqueued before, or no worker came.
     due: int = 0
     rung: int = 0
+    #: Calls made here.
     processed: int = 0
     #: Callbacks applied.
     callbacks: int = 0
+    #: Whether more is due that has to be done here.
+    is_unfinished: bool = False
 
     @property
     def has_more(self) -> bool:
-        """Whether to go on at once. Rows that were taken up are marked, so no round finds them again."""
-        return BATCH in (self.expired, self.due, self.callbacks)
+        """Whether to go on at once."""
+        return self.is_unfinished or BATCH in (self.expired, self.callbacks)
 
 
 def sweep() -> Sweep:
-    """Do one round, each kind of work at most BATCH times, oldest first.
+    """Do one round, each kind of work at most BATCH times.
 
     1. Payouts with an expired lease become unknown, and due.
     2. Waiting callbacks are applied.
-    3. The first payouts that wait for capacity are enqueued: their turn may have been lost.
-    4. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
+    3. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
     expired = _expire_leases()
     callbacks = _sweep_callbacks()
-    this_round = _Round()
-    _sweep_waiting(this_round)
-    taken = _claim_due()
-    enqueued, processed = _sweep_payouts(taken, this_round)
-    done = Sweep(expired=expired, due=len(taken), rung=enqueued, processed=processed, callbacks=callbacks)
+    due = _overdue(ENQUEUED_RECENTLY)
+    is_enqueued = _enqueue(due)
+    here = _process_here() if due and (not is_enqueued or _overdue(REENQUEUE_AFTER)) else None
+    done = Sweep(
+        expired=expired,
+        due=len(due),
+        rung=len(due) if is_enqueued else 0,
+        processed=here.calls if here else 0,
+        callbacks=callbacks,
+        is_unfinished=here.has_more if here else False,
+    )
     if done != Sweep():
         logger.info("sweep.finished", extra=vars(done))
     return done
 
 
-class _Round:
-    """One round with its time budget: enqueues a payout, or processes it here."""
+def _overdue(since: timedelta) -> list[uuid.UUID]:
+    """Return payouts that have been due for so long and are not held, at most BATCH, from all lanes in turn."""
+    found: list[uuid.UUID] = []
+    for group in lanes.waiting_groups():
+        if not _is_held(group):
+            # Nobody enqueued a question when it became due.
+            least = since if group.kind == AttemptKind.SEND or since > ENQUEUED_RECENTLY else timedelta(0)
+            found += lanes.due_ids(group, at_most=BATCH - len(found), since=least)
+        if len(found) >= BATCH:
+            break
+    return found
 
-    def __init__(self) -> None:
-        self._broker_works = True
-        self._ends_at = time.monotonic() + INLINE_SECONDS
 
-    def enqueue(self, payout_id: uuid.UUID) -> bool:
-        """Enqueue until the first failure: each further failure would take half a second."""
-        self._broker_works = self._broker_works and dispatch.send_payouts([payout_id])
-        return self._broker_works
+def _is_held(group: Group) -> bool:
+    return group.kind == AttemptKind.SEND and circuits.state_of(group.provider) is circuits.State.OPEN
 
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at
 
-    def process(self, payout_id: uuid.UUID) -> bool:
-        """Process the payout, then those that wait for its capacity. Return whether that succeeded."""
-        following: uuid.UUID | None = payout_id
-        went_well = False
-        while following is not None:
-            if self.is_over:
-                admission.keep_waiting(following)
-                break
-            went_well, following = _guarded(partial(processing.process, following), "payout", following)
-        return went_well
+def _enqueue(due: list[uuid.UUID]) -> bool:
+    """Send messages for the payouts. Stop at the first failure: each takes half a second."""
+    parts = (due[start : start + _OF_A_MESSAGE] for start in range(0, len(due), _OF_A_MESSAGE))
+    return all(dispatch.send_payouts(part) for part in parts)
+
+
+def _process_here() -> rounds.Round:
+    return rounds.run(claim_seconds=INLINE_SECONDS)
 
 
 def _expire_leases() -> int:
-    ran_out = Payout.objects.due().filter(status=PayoutStatus.PROCESSING, lease_expires_at__lte=Now())
-    ids = list(ran_out.order_by("due_at").values_list("pk", flat=True)[:BATCH])
-    expired = (_guarded(partial(claims.expire_lease, payout_id), "payout", payout_id) for payout_id in ids)
-    return sum(bool(was_expired) for _, was_expired in expired)
+    try:
+        return claims.expire_leases(at_most=BATCH)
+    except DatabaseError as error:
+        if is_connection_lost(error):
+            raise
+    # Together they were refused, so one by one.
+    ran_out = Payout.objects.filter(status=PayoutStatus.PROCESSING, lease_expires_at__lte=Now())
+    ids = list(ran_out.order_by("lease_expires_at").values_list("pk", flat=True)[:BATCH])
+    expired = (
+        _guarded(partial(claims.expire_leases, at_most=1, only=payout_id), "payout", payout_id) for payout_id in ids
+    )
+    return sum(count or 0 for _, count in expired)
 
 
 def _sweep_callbacks() -> int:
@@ -133,59 +148,6 @@ def _claim_callbacks() -> list[int]:
         ids = list(locked.values_list("pk", flat=True)[:BATCH])
         ProviderCallback.objects.filter(pk__in=ids).update(tried_at=Now())
     return ids
-
-
-def _sweep_waiting(this_round: _Round) -> None:
-    """Keep the queue for capacity moving: the worker that should enqueue the next payout may have died.
-
-    Only the first few are tried: most of the others would have to wait again.
-    """
-    for provider in admission.providers_at_capacity():
-        for _ in range(CAPACITY_TRIES):
-            payout_id = admission.take_next_waiting(provider)
-            if payout_id is None:
-                break
-            if not this_round.enqueue(payout_id):
-                this_round.process(payout_id)
-
-
-@dataclass(frozen=True)
-class Due:
-    payout_id: uuid.UUID
-    #: Whether it was enqueued when it became due, and no worker came.
-    is_repeat: bool
-
-
-def _claim_due() -> list[Due]:
-    """Mark due payouts as enqueued, and return them. No other sweeper takes the same."""
-    repeat = models.Q(rung_at__isnull=False, rung_at__gte=models.F("due_at"))
-    with transaction.atomic(durable=True):
-        rows = list(_to_enqueue().annotate(is_repeat=repeat).order_by("due_at").values_list("pk", "is_repeat")[:BATCH])
-        Payout.objects.filter(pk__in=[payout_id for payout_id, _ in rows]).update(rung_at=Now())
-    return [Due(*row) for row in rows]
-
-
-def _to_enqueue() -> models.QuerySet[Payout]:
-    """Select due payouts that may be sent, do not wait for capacity, and were not enqueued lately."""
-    new = models.Q(status=PayoutStatus.PENDING, rung_at__isnull=True, due_at__gt=Now() - ENQUEUED_RECENTLY)
-    enqueued = models.Q(rung_at__gte=models.F("due_at"), rung_at__gt=Now() - REENQUEUE_AFTER)
-    due = Payout.objects.due().filter(admission.has_provider(), turned_away_at__isnull=True)
-    return due.exclude(new).exclude(enqueued).exclude(admission.is_held()).select_for_update(skip_locked=True)
-
-
-def _sweep_payouts(taken: list[Due], this_round: _Round) -> tuple[int, int]:
-    """Enqueue each payout, process repeats here, and return both counts."""
-    enqueued = {due.payout_id for due in taken if this_round.enqueue(due.payout_id)}
-    processed = 0
-    for due in taken:
-        if due.payout_id in enqueued and not due.is_repeat:
-            continue
-        if not this_round.is_over:
-            processed += this_round.process(due.payout_id)
-        elif due.payout_id not in enqueued:
-            # No message was sent, so the next round may take it.
-            Payout.objects.filter(pk=due.payout_id).update(rung_at=None)
-    return len(enqueued), processed
 
 
 Done = TypeVar("Done")

@@ -12,7 +12,7 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 
-from payouts.states import PayoutStatus
+from payouts.states import ASKABLE, PayoutStatus
 
 
 class SearchCode(models.Func):
@@ -107,8 +107,17 @@ OF_THE_ENGINE: Final = [
     models.Index(
         fields=["provider", "lease_expires_at"], condition=Q(lease_expires_at__isnull=False), name="payout_leased"
     ),
-    # The payout that waits longest at a provider.
-    models.Index(fields=["provider", "due_at"], condition=Q(turned_away_at__isnull=False), name="payout_turned_away"),
+    # The lanes of payouts to send and to ask about, and the order in each (payouts/engine/lanes.py).
+    models.Index(
+        fields=["provider", "mode", "merchant", "due_at"],
+        condition=Q(status=PayoutStatus.PENDING, contradicted_at__isnull=True),
+        name="payout_lane_of_sends",
+    ),
+    models.Index(
+        fields=["provider", "mode", "merchant", "due_at"],
+        condition=Q(status__in=ASKABLE, due_at__isnull=False),
+        name="payout_lane_of_asks",
+    ),
     # Payouts for an operator.
     models.Index(
         "updated_at",

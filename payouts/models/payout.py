@@ -70,11 +70,6 @@ class Payout(models.Model):
     #: Number of the current reference at the provider. A second one needs an operator's retry, after the provider has
     #: refused the first for good.
     reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
-    #: Last enqueued by the sweeper.
-    rung_at = models.DateTimeField(null=True)
-    #: Start of the wait for another call's end, because the provider is at capacity or in trouble. A worker that ends
-    #: a call enqueues the oldest.
-    turned_away_at = models.DateTimeField(null=True)
     #: Start of a contradiction between evidence and status. An operator clears it.
     contradicted_at = models.DateTimeField(null=True)
     #: Number of changes that the merchant can see; ETags are made of it (rest/etags.py).
@@ -126,6 +121,11 @@ class Payout(models.Model):
 
     def __str__(self) -> str:
         return f"{money.format_amount(self.amount, self.currency)} {self.currency} ({self.id})"
+
+    @classmethod
+    def columns(cls, *, of: str) -> str:
+        """Return the columns for a SQL statement that returns whole payouts, of this table or its alias."""
+        return ", ".join(f"{of}.{field.column}" for field in cls._meta.concrete_fields)
 
     @property
     def provider_key(self) -> str:

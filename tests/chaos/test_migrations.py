@@ -47,8 +47,8 @@ class TestUpgrade:
 
         assert payouts_of_0_1() == before
         assert upgrading.rows("SELECT * FROM payouts_payouttransition ORDER BY id") == history
-        new_columns = ("reference_number", "rung_at", "turned_away_at", "contradicted_at")
-        assert set(Payout.objects.values_list(*new_columns)) == {(1, None, None, None)}
+        new_columns = ("reference_number", "contradicted_at")
+        assert set(Payout.objects.values_list(*new_columns)) == {(1, None)}
         attempts = "SELECT DISTINCT reference_number, actor, finished_at IS NULL FROM payouts_payoutattempt"
         assert upgrading.rows(attempts) == [(1, "", True)]
         # What had an end keeps it, and all else comes to one.
@@ -97,7 +97,7 @@ class TestUpgrade:
 
         assert payouts_of_0_1() == before
         assert upgrading.rows(ATTEMPTS_OF_0_1) == attempts
-        assert latest.keys() - indexes().keys() >= {"payout_leased", "payout_turned_away", "payout_for_operator"}
+        assert latest.keys() - indexes().keys() >= {"payout_leased", "payout_lane_of_sends", "payout_for_operator"}
         # It guards as version 0.1 did, ...
         change = partial(refused_by, ids[PayoutStatus.PAID])
         assert change("UPDATE payouts_payout SET status = 'pending' WHERE id = %s") == "payout_transition_allowed"

@@ -135,8 +135,7 @@ _FINAL_BY: Final = """
 _LATECOMERS: Final = """
     SELECT to_char(now(), 'HH24:MI:SS') AS seen_at, id, status, attempts_count,
            to_char(created_at, 'HH24:MI:SS') AS created_at, to_char(updated_at, 'HH24:MI:SS') AS updated_at,
-           to_char(due_at, 'HH24:MI:SS') AS due_at, to_char(rung_at, 'HH24:MI:SS') AS rung_at,
-           to_char(turned_away_at, 'HH24:MI:SS') AS turned_away_at,
+           to_char(due_at, 'HH24:MI:SS') AS due_at,
            to_char(lease_expires_at, 'HH24:MI:SS') AS lease_expires_at
     FROM payouts_payout WHERE status IN ('pending', 'processing', 'submitted', 'unknown') OR lease_token IS NOT NULL
     ORDER BY created_at LIMIT 3

@@ -30,6 +30,10 @@ class Doorbell:
         assert dispatch.flush(seconds=FLUSH_SECONDS)
         return sum(_counted(message) for message in self._client.lrange(queue, 0, -1))
 
+    def messages(self, queue: str = "payouts") -> int:
+        assert dispatch.flush(seconds=FLUSH_SECONDS)
+        return len(self._client.lrange(queue, 0, -1))
+
 
 def _counted(message: bytes | str) -> int:
     argument: object = json.loads(base64.b64decode(json.loads(message)["body"]))[0][0]

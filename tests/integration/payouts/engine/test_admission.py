@@ -1,22 +1,20 @@
-"""How many calls a provider takes at once, who is next when one has ended, and what a payout says while it waits."""
+"""How many calls a provider takes at once, and what a payout says while it waits."""
 
 from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.db.models.functions import Now
 from django.test import Client
 
 from accounts.models import Merchant
 from payouts import services
-from payouts.engine import admission, pauses, processing, sweep
+from payouts.engine import admission, pauses, processing, rounds
 from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCircuit
 from payouts.providers import base
@@ -51,13 +49,6 @@ class Crowd:
         return fake_provider.PAID
 
 
-def work(payout_id: uuid.UUID) -> None:
-    """Do as a worker does that is rung for this payout, and for whom it rings then."""
-    next_id: uuid.UUID | None = payout_id
-    while next_id is not None:
-        next_id = processing.process(next_id)
-
-
 @pytest.mark.django_db(transaction=True)
 class TestCap:
     PAYOUTS = 12
@@ -69,14 +60,10 @@ class TestCap:
         provider.promise(concurrency_max=concurrency_max)
         payouts = [make_live_payout() for _ in range(self.PAYOUTS)]
 
-        results = racing.run_together(*[lambda payout=payout: work(payout.pk) for payout in payouts])
+        results = racing.run_together(*[rounds.run] * 4)
 
-        assert results == [None] * self.PAYOUTS
+        assert sum(done.calls for done in results) == self.PAYOUTS
         assert crowd.most == concurrency_max
-        # The sweeper finds a payout that was turned away when the last call had just ended.
-        while sweep.sweep() != sweep.Sweep() or admission.providers_at_capacity():
-            for payout in Payout.objects.filter(status="pending"):
-                work(payout.pk)
         assert set(Payout.objects.values_list("status", flat=True)) == {"paid"}
         sent = sorted(call.instruction.reference for call in provider.calls)
         assert sent == sorted(str(payout.pk) for payout in payouts)
@@ -113,12 +100,10 @@ class TestRoom:
     def test_there_is_none_while_the_lease_lasts(
         self, provider: FakeProvider, abandoned_payout: Payout, live_payout: Payout
     ) -> None:
-        following = processing.process(live_payout.pk)
+        processing.process(live_payout.pk)
 
         live_payout.refresh_from_db()
-        assert following is None
         assert (live_payout.status, live_payout.version, live_payout.attempts_count) == ("pending", 1, 0)
-        assert live_payout.turned_away_at is not None
         assert provider.kinds == ["send"]
 
     def test_a_dead_worker_leaves_it_with_its_lease(
@@ -129,7 +114,7 @@ class TestRoom:
         processing.process(live_payout.pk)
 
         live_payout.refresh_from_db()
-        assert (live_payout.status, live_payout.turned_away_at) == ("paid", None)
+        assert live_payout.status == "paid"
 
     def test_is_needed_for_questions_too(
         self, provider: FakeProvider, abandoned_payout: Payout, live_payout: Payout
@@ -142,7 +127,6 @@ class TestRoom:
         live_payout.refresh_from_db()
         assert provider.kinds == ["send"]
         assert (live_payout.status, live_payout.lease_token) == ("submitted", None)
-        assert live_payout.turned_away_at is not None
 
     def test_is_taken_by_questions_too(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         provider.promise(concurrency_max=1)
@@ -156,10 +140,10 @@ class TestRoom:
 
         provider.on_ask(ask)
 
-        following = processing.process(asked.pk)
+        processing.process(asked.pk)
 
         assert provider.kinds == ["ask"]
-        assert following == waiting.pk
+        assert database.statuses(waiting) == ["pending"]
 
     def test_of_one_provider_is_none_of_another(self, abandoned_payout: Payout, make_payout: MakePayout) -> None:
         payout = make_payout()
@@ -168,144 +152,6 @@ class TestRoom:
 
         payout.refresh_from_db()
         assert payout.status == "paid"
-
-    def test_what_is_not_due_is_not_turned_away(
-        self, provider: FakeProvider, abandoned_payout: Payout, live_payout: Payout
-    ) -> None:
-        database.make_due(live_payout, seconds=-60)
-
-        processing.process(live_payout.pk)
-
-        live_payout.refresh_from_db()
-        assert live_payout.turned_away_at is None
-
-
-@pytest.mark.django_db
-class TestNext:
-    @pytest.fixture
-    def waiting(self, provider: FakeProvider, make_live_payout: MakePayout) -> list[Payout]:
-        """Three that were turned away, the one that has been due for longest first."""
-        payouts = [make_live_payout() for _ in range(3)]
-        for number, payout in enumerate(payouts):
-            database.make_due(payout, seconds=100 - number)
-        for payout in reversed(payouts):
-            admission.mark_waiting(payout.pk)
-        return payouts
-
-    def test_is_the_one_that_has_been_due_for_longest(self, waiting: list[Payout]) -> None:
-        taken = [admission.take_next_waiting("fake") for _ in range(4)]
-
-        assert taken == [*(payout.pk for payout in waiting), None]
-
-    def test_is_marked_as_rung_for(self, waiting: list[Payout]) -> None:
-        """So that the sweeper does not ring for it as well."""
-        admission.take_next_waiting("fake")
-
-        waiting[0].refresh_from_db()
-        assert waiting[0].turned_away_at is None
-        assert waiting[0].rung_at is not None
-
-    def test_keeps_its_place_when_it_is_turned_away_again(self, waiting: list[Payout]) -> None:
-        admission.take_next_waiting("fake")
-        admission.mark_waiting(waiting[0].pk)
-
-        assert admission.take_next_waiting("fake") == waiting[0].pk
-
-    def test_keeps_its_place_when_nobody_could_be_rung(self, waiting: list[Payout]) -> None:
-        admission.take_next_waiting("fake")
-        admission.keep_waiting(waiting[0].pk)
-
-        waiting[0].refresh_from_db()
-        assert (waiting[0].turned_away_at is not None, waiting[0].rung_at) == (True, None)
-        assert admission.take_next_waiting("fake") == waiting[0].pk
-
-    def test_is_of_this_provider(self, waiting: list[Payout]) -> None:
-        assert admission.take_next_waiting("sandbox") is None
-
-    def test_is_none_that_an_operator_holds(self, waiting: list[Payout]) -> None:
-        pauses.pause(Scope(provider="fake"), **ADA)
-
-        assert admission.take_next_waiting("fake") is None
-
-    def test_is_none_that_is_under_review(self, waiting: list[Payout]) -> None:
-        Payout.objects.filter(pk=waiting[0].pk).update(contradicted_at=Now())
-
-        assert admission.take_next_waiting("fake") == waiting[1].pk
-
-    def test_is_none_that_is_gone(self, waiting: list[Payout]) -> None:
-        services.cancel_payout(waiting[0], actor="merchant:x")
-
-        assert admission.take_next_waiting("fake") == waiting[1].pk
-
-    def test_is_none_that_its_provider_has_settled(self, provider: FakeProvider, waiting: list[Payout]) -> None:
-        """It told us by itself, and will be asked about in its own time."""
-        telling.tell(waiting[0].pk, "accepted")
-        database.make_due(waiting[0], seconds=1000)
-
-        waiting[0].refresh_from_db()
-        assert waiting[0].turned_away_at is None
-        assert admission.take_next_waiting("fake") == waiting[1].pk
-
-    def test_is_none_that_is_due_later(self, waiting: list[Payout]) -> None:
-        database.make_due(waiting[0], seconds=-60)
-
-        assert admission.take_next_waiting("fake") == waiting[1].pk
-
-    def test_those_who_end_hand_on_to_the_end(self, provider: FakeProvider, waiting: list[Payout]) -> None:
-        provider.promise(concurrency_max=1)
-
-        work(waiting[2].pk)
-
-        sent = [call.instruction.reference for call in provider.calls]
-        assert sent == [str(waiting[number].pk) for number in (2, 0, 1)]
-
-    def test_there_is_none_where_nobody_is_ever_turned_away(
-        self, provider: FakeProvider, waiting: list[Payout]
-    ) -> None:
-        """A provider without a limit and without a circuit: nobody looks."""
-        provider.promise(fails_as_a_whole=False)
-
-        assert processing.process(waiting[2].pk) is None
-
-    def test_providers_at_capacity(self, waiting: list[Payout], make_payout: MakePayout) -> None:
-        assert admission.providers_at_capacity() == ["fake"]
-        admission.mark_waiting(make_payout().pk)
-
-        assert admission.providers_at_capacity() == ["fake", "sandbox"]
-
-
-@pytest.mark.django_db(transaction=True)
-class TestNextInRaces:
-    def test_each_is_taken_once(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
-        payouts = [make_live_payout() for _ in range(6)]
-        for payout in payouts:
-            admission.mark_waiting(payout.pk)
-
-        results = racing.run_together(*[lambda: admission.take_next_waiting("fake")] * 8)
-
-        assert results.count(None) == 2
-        assert {result for result in results if result is not None} == {payout.pk for payout in payouts}
-
-    def test_one_that_is_locked_holds_up_nobody(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
-        first, second = make_live_payout(), make_live_payout()
-        for payout in (first, second):
-            admission.mark_waiting(payout.pk)
-        locked, taken = threading.Event(), threading.Event()
-
-        def lock() -> None:
-            with transaction.atomic():
-                Payout.objects.select_for_update().get(pk=first.pk)
-                locked.set()
-                assert taken.wait(10)
-
-        def take() -> uuid.UUID | None:
-            assert locked.wait(10)
-            try:
-                return admission.take_next_waiting("fake")
-            finally:
-                taken.set()
-
-        assert racing.run_together(lock, take)[1] == second.pk
 
 
 def shown_by(api: Client, payout: Payout) -> str:

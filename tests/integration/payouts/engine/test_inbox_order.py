@@ -139,14 +139,14 @@ class TestOrder:
         @given(st.permutations([*told, "settle", "expire"]))
         def check(happens: list[str]) -> None:
             payout = make_live_payout()
-            claim = claims.claim_send(payout)
+            claim = claims.claim_one(payout)
             assert claim is not None
             for event in happens:
                 if event == "settle":
                     outcomes.record(claim, evidence_of(answer))
                 elif event == "expire":
                     database.expire_lease(payout)
-                    claims.expire_lease(payout.pk)
+                    claims.expire_leases(at_most=1, only=payout.pk)
                 else:
                     telling.tell(payout.pk, event)
 
@@ -288,7 +288,7 @@ class TestRaces:
         provider.on_send(replace(fake_provider.PAID, is_final=True))
         for _ in range(10):
             payout = make_live_payout()
-            claim = claims.claim_send(payout)
+            claim = claims.claim_one(payout)
             assert claim is not None
             callback_id = telling.store(payout.pk, "paid")
             assert callback_id is not None
@@ -296,7 +296,7 @@ class TestRaces:
             results = racing.run_together(
                 partial(outcomes.record, claim, evidence_of(fake_provider.PAID)),
                 partial(inbox.apply, callback_id),
-                partial(claims.expire_lease, payout.pk),
+                partial(claims.expire_leases, at_most=1, only=payout.pk),
             )
 
             payout.refresh_from_db()

@@ -316,7 +316,7 @@ class TestLateEvidence:
         self, provider: FakeProvider, live_payout: Payout, late: base.ProviderError
     ) -> None:
         """The later one is under way: given back as "not sent", the payout would be sent a third time."""
-        stalled = claims.claim_send(live_payout)
+        stalled = claims.claim_one(live_payout)
         assert stalled is not None
         database.expire_lease(live_payout)
         seen: list[tuple[str, bool]] = []

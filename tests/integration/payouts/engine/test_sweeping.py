@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db.models import F
 from django.db.models.functions import Now
 
 from payouts import services
@@ -26,11 +25,6 @@ REENQUEUE_SECONDS = sweeping.REENQUEUE_AFTER.total_seconds()
 MakePayout = Callable[..., Payout]
 
 
-def turn_back(*columns: str, seconds: float) -> None:
-    """Let these times of all payouts have been so many seconds earlier."""
-    Payout.objects.update(**{column: F(column) - timedelta(seconds=seconds) for column in columns})
-
-
 @pytest.mark.django_db
 class TestSweep:
     def test_rings_for_what_was_missed(self, doorbell: Doorbell, missed_payout: Payout) -> None:
@@ -40,34 +34,12 @@ class TestSweep:
         assert doorbell.rung() == 1
         missed_payout.refresh_from_db()
         assert (missed_payout.status, missed_payout.version) == ("pending", 1)
-        assert missed_payout.rung_at is not None
 
-    def test_does_not_ring_twice_for_the_same(self, doorbell: Doorbell, missed_payout: Payout) -> None:
-        sweeping.sweep()
-        turn_back("rung_at", "due_at", seconds=REENQUEUE_SECONDS - 15)
+    def test_rings_again_while_nobody_has_come(self, doorbell: Doorbell, missed_payout: Payout) -> None:
+        swept = [sweeping.sweep(), sweeping.sweep()]
 
-        swept = sweeping.sweep()
-
-        assert swept == sweeping.Sweep()
-        assert doorbell.rung() == 1
-
-    def test_rings_again_when_nobody_came_for_long(self, doorbell: Doorbell, missed_payout: Payout) -> None:
-        sweeping.sweep()
-        turn_back("rung_at", seconds=REENQUEUE_SECONDS)
-
-        swept = sweeping.sweep()
-
-        assert swept == sweeping.Sweep(due=1, rung=1)
+        assert swept == [sweeping.Sweep(due=1, rung=1)] * 2
         assert doorbell.rung() == 2
-
-    def test_rings_at_once_for_what_has_become_due_since_it_rang(
-        self, doorbell: Doorbell, missed_payout: Payout
-    ) -> None:
-        sweeping.sweep()
-        turn_back("rung_at", seconds=5)
-        database.make_due(missed_payout, seconds=4)
-
-        assert sweeping.sweep() == sweeping.Sweep(due=1, rung=1)
 
     def test_leaves_what_was_rung_for_just_now(self, doorbell: Doorbell, make_payout: MakePayout) -> None:
         make_payout()
@@ -117,28 +89,25 @@ class TestSweep:
 
         assert sweeping.sweep() == sweeping.Sweep(due=1, rung=1)
 
-    def test_takes_the_oldest_first_and_no_more_than_a_batch(self, doorbell: Doorbell, make_payout: MakePayout) -> None:
-        newest = make_payout()
-        for _ in range(sweeping.BATCH):
-            database.make_due(make_payout(), seconds=20)
-        database.make_due(newest, seconds=10)
+    def test_rings_a_few_times_for_many(self, doorbell: Doorbell, make_payout: MakePayout) -> None:
+        """Each message wakes one worker process, which does whatever is due."""
+        for _ in range(sweeping.BATCH + 1):
+            database.make_due(make_payout())
+        doorbell.silence()
 
         swept = sweeping.sweep()
 
         assert swept == sweeping.Sweep(due=sweeping.BATCH, rung=sweeping.BATCH)
-        assert doorbell.rung() == sweeping.BATCH
-        assert [payout.pk for payout in Payout.objects.filter(rung_at__isnull=True)] == [newest.pk]
-        # Nothing is found twice, so it may go on at once, and ends by itself.
-        assert swept.has_more is True
-        assert sweeping.sweep() == sweeping.Sweep(due=1, rung=1)
-        assert sweeping.sweep() == sweeping.Sweep()
+        assert (doorbell.messages(), doorbell.rung()) == (4, sweeping.BATCH)
+        assert swept.has_more is False
 
     @pytest.mark.parametrize(
         ("done", "has_more"),
         [
             (sweeping.Sweep(), False),
             (sweeping.Sweep(due=99, rung=99, processed=99, expired=99, callbacks=99), False),
-            (sweeping.Sweep(due=100), True),
+            (sweeping.Sweep(due=100), False),
+            (sweeping.Sweep(is_unfinished=True), True),
             (sweeping.Sweep(expired=100), True),
             (sweeping.Sweep(callbacks=100), True),
         ],

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db.models import F
 from django.db.models.functions import Now
 
 from payouts.engine import pauses, processing
 from payouts.engine import sweep as sweeping
 from payouts.models import Payout, ProviderCircuit
-from payouts.providers import base
 from tests.support import database, fake_provider
-from tests.support.doorbell import Doorbell
 from tests.support.fake_provider import FakeProvider
 
 REENQUEUE_SECONDS = sweeping.REENQUEUE_AFTER.total_seconds()
@@ -40,7 +37,7 @@ class TestHeld:
 
         held_payout.refresh_from_db()
         assert swept == sweeping.Sweep(due=1, processed=1)
-        assert (held_payout.status, held_payout.rung_at) == ("pending", None)
+        assert held_payout.status == "pending"
         assert database.statuses(free)[-1] == "paid"
         assert provider.calls == []
 
@@ -82,58 +79,3 @@ def open_circuit(*, seconds: float) -> None:
         provider="fake",
         defaults={"failures_count": 5, "opened_at": Now(), "retry_at": Now() + timedelta(seconds=seconds)},
     )
-
-
-@pytest.mark.django_db
-class TestTurnedAway:
-    """Those that wait for room at their provider are tried a few at a time."""
-
-    def test_are_rung_for_in_their_order_and_a_few_at_a_time(
-        self, doorbell: Doorbell, provider: FakeProvider, make_live_payout: MakePayout
-    ) -> None:
-        payouts = [make_live_payout() for _ in range(sweeping.CAPACITY_TRIES + 1)]
-        for number, payout in enumerate(payouts):
-            Payout.objects.filter(pk=payout.pk).update(turned_away_at=Now() - timedelta(seconds=100 - number))
-        doorbell.silence()
-
-        swept = sweeping.sweep()
-
-        assert swept == sweeping.Sweep()
-        assert doorbell.rung() == sweeping.CAPACITY_TRIES
-        waiting = Payout.objects.filter(turned_away_at__isnull=False)
-        assert [payout.pk for payout in waiting] == [payouts[-1].pk]
-
-    def test_are_processed_here_where_nobody_can_be_rung(
-        self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout
-    ) -> None:
-        payout = make_live_payout()
-        Payout.objects.update(turned_away_at=Now() - timedelta(seconds=100))
-
-        sweeping.sweep()
-
-        payout.refresh_from_db()
-        assert (payout.status, payout.turned_away_at) == ("paid", None)
-
-    def test_whoever_follows_one_that_was_processed_here_is_processed_too(
-        self, doorbell: Doorbell, provider: FakeProvider, make_live_payout: MakePayout
-    ) -> None:
-        provider.promise(concurrency_max=1)
-        old, following = make_live_payout(), make_live_payout()
-        database.make_due(old, seconds=REENQUEUE_SECONDS)
-        Payout.objects.filter(pk=old.pk).update(rung_at=F("due_at"))
-
-        def send(instruction: base.Instruction) -> base.Report:
-            # Another worker comes for the second one while the first has the only place.
-            processing.process(following.pk)
-            return fake_provider.PAID
-
-        provider.on_send(send)
-        doorbell.silence()
-
-        swept = sweeping.sweep()
-
-        following.refresh_from_db()
-        assert swept == sweeping.Sweep(due=1, rung=1, processed=1)
-        assert (following.status, following.turned_away_at) == ("paid", None)
-        assert provider.kinds == ["send", "send"]
-        assert doorbell.rung() == 1

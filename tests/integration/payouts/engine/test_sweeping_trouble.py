@@ -48,7 +48,8 @@ class TestPoison:
         # It is tried again, and not at once.
         assert swept == [sweeping.Sweep(due=2, processed=1), sweeping.Sweep()]
         assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["pending", "paid"]
-        assert caplog.messages.count("sweep.row.failed") == 1
+        assert caplog.messages.count("payout.claim.failed") == 1
+        assert 50 < (database.due_in_seconds(bad) or 0) <= 60
 
     @pytest.mark.django_db(transaction=True)
     def test_a_lease(self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout) -> None:
@@ -108,18 +109,10 @@ class TestTwoSweepers:
             database.make_due(payout)
         return payouts
 
-    def test_share_the_ringing(self, doorbell: Doorbell, payouts: list[Payout]) -> None:
-        doorbell.silence()
-
-        results = racing.run_together(sweeping.sweep, sweeping.sweep)
-
-        assert sum(swept.rung for swept in results) == self.PAYOUTS
-        assert doorbell.rung() == self.PAYOUTS
-
     def test_share_the_work(self, dead_broker: None, provider: FakeProvider, payouts: list[Payout]) -> None:
         results = racing.run_together(sweeping.sweep, sweeping.sweep)
 
-        assert [sum(swept.due for swept in results), sum(swept.processed for swept in results)] == [self.PAYOUTS] * 2
+        assert sum(swept.processed for swept in results) == self.PAYOUTS
         sent = sorted(call.instruction.reference for call in provider.calls)
         assert sent == sorted(str(payout.pk) for payout in payouts)
         assert set(Payout.objects.values_list("status", flat=True)) == {"paid"}
@@ -132,7 +125,7 @@ class TestTwoSweepers:
 
         results = racing.run_together(sweeping.sweep, sweeping.sweep)
 
-        assert sum(swept.rung for swept in results) == self.PAYOUTS
+        assert sum(swept.expired for swept in results) == self.PAYOUTS
         assert {tuple(database.statuses(payout)) for payout in payouts} == {("pending", "processing", "unknown")}
 
     def test_apply_each_callback_once(self, payouts: list[Payout]) -> None:
@@ -158,7 +151,7 @@ class TestLockedRow:
 
         swept = sweep_while_somebody_holds(locked)
 
-        assert swept == sweeping.Sweep(due=1, processed=1)
+        assert swept == sweeping.Sweep(due=2, processed=1)
         assert [database.statuses(payout)[-1] for payout in (locked, free)] == ["pending", "paid"]
 
     @pytest.mark.parametrize("what", ["lease", "callback"])
@@ -216,11 +209,11 @@ class TestDatabaseNotWell:
         """The connection breaks while the provider is called: what it said is written down over another one."""
         for seconds in (20, 10):
             database.make_due(make_live_payout(), seconds=seconds)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (backend,) = cursor.fetchone()
 
         def send(instruction: base.Instruction) -> base.Report:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_backend_pid()")
-                (backend,) = cursor.fetchone()
             ended = racing.run_together(lambda: database.execute("SELECT pg_terminate_backend(%s, 5000)", [backend]))
             assert ended == [None]
             return fake_provider.PAID

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.db.models import F
 
 from payouts.engine import sweep as sweeping
 from payouts.models import Payout
@@ -37,24 +37,16 @@ class TestDeadBell:
         assert sweeping.sweep() == sweeping.Sweep(due=3, processed=3)
         assert caplog.messages.count("enqueue.failed") == 1
 
-    def test_oldest_first(self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout) -> None:
-        payouts = [make_live_payout() for _ in range(3)]
-        for payout, seconds in zip(payouts, (10, 30, 20), strict=True):
-            database.make_due(payout, seconds=seconds)
-
-        sweeping.sweep()
-
-        sent = [call.instruction.reference for call in provider.calls]
-        assert sent == [str(payouts[number].pk) for number in (1, 2, 0)]
-
-    def test_begins_no_new_call_after_a_while(
+    def test_claims_no_more_after_a_while(
         self,
         dead_broker: None,
         provider: FakeProvider,
         make_live_payout: MakePayout,
         monkeypatch: pytest.MonkeyPatch,
+        settings: Any,
     ) -> None:
         """What else the sweeper does must not wait for a slow provider. The next round goes on where this one ended."""
+        settings.WORKER_CALLS = 1
         clock, passed = time.monotonic, [0.0]
         monkeypatch.setattr(time, "monotonic", lambda: clock() + passed[0])
 
@@ -69,23 +61,21 @@ class TestDeadBell:
 
         first, second = sweeping.sweep(), sweeping.sweep()
 
-        assert (first, second) == (sweeping.Sweep(due=3, processed=2), sweeping.Sweep(due=1, processed=1))
+        assert first == sweeping.Sweep(due=3, processed=2, is_unfinished=True)
+        assert second == sweeping.Sweep(due=1, processed=1)
         assert provider.kinds == ["send"] * 3
 
-    def test_does_not_ring_or_keep_what_it_cannot_begin(
+    def test_leaves_what_finds_no_place(
         self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout
     ) -> None:
-        """Its room is taken: it waits on, and is tried again when that may have changed."""
         provider.promise(concurrency_max=0)
         database.make_due(make_live_payout())
 
         swept = [sweeping.sweep(), sweeping.sweep()]
 
-        assert swept == [sweeping.Sweep(due=1, processed=1), sweeping.Sweep()]
+        assert swept == [sweeping.Sweep(due=1)] * 2
         assert provider.calls == []
-        waiting = Payout.objects.get()
-        assert waiting.status == "pending"
-        assert waiting.turned_away_at is not None
+        assert Payout.objects.get().status == "pending"
 
 
 @pytest.mark.django_db
@@ -93,30 +83,24 @@ class TestNobodyCame:
     """The bell works, and there is nobody to hear it: a dead worker beside a Redis that is well."""
 
     def test_processes_what_has_waited_for_long(
-        self, doorbell: Doorbell, provider: FakeProvider, make_live_payout: MakePayout
+        self, doorbell: Doorbell, provider: FakeProvider, live_payout: Payout
     ) -> None:
-        old, young = make_live_payout(), make_live_payout()
-        for payout in (old, young):
-            database.make_due(payout, seconds=REENQUEUE_SECONDS)
-        # Rung for when it became due, which the other never was: its ring may be heard yet.
-        Payout.objects.filter(pk=old.pk).update(rung_at=F("due_at"))
-        doorbell.silence()
+        database.make_due(live_payout, seconds=REENQUEUE_SECONDS - 1)
+        early = sweeping.sweep()
+        database.make_due(live_payout, seconds=REENQUEUE_SECONDS)
 
         swept = sweeping.sweep()
 
-        assert swept == sweeping.Sweep(due=2, rung=2, processed=1)
-        assert [database.statuses(payout)[-1] for payout in (old, young)] == ["paid", "pending"]
-        assert [call.instruction.reference for call in provider.calls] == [str(old.pk)]
-        # A worker that comes after all finds nothing to do for the first.
-        assert doorbell.rung() == 2
+        assert early == sweeping.Sweep(due=1, rung=1)
+        assert swept == sweeping.Sweep(due=1, rung=1, processed=1)
+        assert database.statuses(live_payout)[-1] == "paid"
 
-    def test_rings_and_processes_again_after_as_long(
+    def test_processes_again_after_as_long(
         self, doorbell: Doorbell, provider: FakeProvider, live_payout: Payout
     ) -> None:
         provider.on_send(fake_provider.UNAVAILABLE, fake_provider.PAID)
         for _ in range(2):
             database.make_due(live_payout, seconds=REENQUEUE_SECONDS)
-            Payout.objects.update(rung_at=F("due_at"))
 
             swept = sweeping.sweep()
 

@@ -34,7 +34,7 @@ class TestRetry:
         retried = operators.retry_payout(unreached_payout, actor="operator:ada", reason=" the bank is back ")
 
         assert (retried.status, retried.failure_code, retried.failure_message) == ("pending", "", "")
-        assert (retried.first_sent_at, retried.rung_at, retried.version) == (None, None, unreached_payout.version + 1)
+        assert (retried.first_sent_at, retried.version) == (None, unreached_payout.version + 1)
         assert database.history(retried)[-1] == ("failed", "pending", "operator:ada", "the bank is back")
         attempt = retried.attempts.get(kind="operator")
         assert (attempt.number, attempt.outcome, attempt.actor) == (3, "retried", "operator:ada")

@@ -1,0 +1,145 @@
+"""Which due payouts are claimed next. A lane is the queue of one merchant, in one mode, at one provider.
+
+Claims go round the lanes that have something due, beginning behind the lane that was served last, and take a few
+payouts from each, the longest due first. So a merchant with a million waiting payouts costs another merchant one place
+in the round. A paused lane is left out as a whole: its payouts are not read.
+
+The lanes are found by a loose index scan (https://wiki.postgresql.org/wiki/Loose_indexscan): one look into the index
+`payout_lane_of_sends` or `payout_lane_of_asks` for each lane, however many payouts it has.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import connection
+
+from accounts.models import Mode
+from payouts.providers import registry
+from payouts.states import ASKABLE, AttemptKind, PayoutStatus
+
+#: The conditions of the two indexes, word for word.
+_SENDS: Final = f"status = '{PayoutStatus.PENDING.value}' AND contradicted_at IS NULL"
+_ASKS: Final = f"status IN {tuple(status.value for status in ASKABLE)} AND due_at IS NOT NULL"
+_WAITS: Final = {AttemptKind.SEND: _SENDS, AttemptKind.ASK: _ASKS}
+
+# No merchant has this id.
+BEFORE_ALL: Final = uuid.UUID(int=0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """All lanes of one kind of call, at one provider, in one mode."""
+
+    kind: AttemptKind
+    provider: str
+    mode: str
+
+    @property
+    def order(self) -> tuple[bool, bool]:
+        """Live before test, and sends before questions."""
+        return self.mode != Mode.LIVE, self.kind != AttemptKind.SEND
+
+
+def waiting_groups() -> list[Group]:
+    """Return the groups with payouts, due now or later, in the order in which to serve them. One statement."""
+    found = " UNION ALL ".join(f"SELECT '{kind.value}', provider, mode FROM {kind.value}s" for kind in _WAITS)
+    scans = ", ".join(_scan_of_groups(kind) for kind in _WAITS)
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH RECURSIVE {scans} {found}")
+        groups = [Group(AttemptKind(kind), provider, mode) for kind, provider, mode in cursor.fetchall()]
+    # During a rollout, another version may have a provider that this one lacks.
+    return sorted((group for group in groups if group.provider in registry.PROVIDERS), key=lambda group: group.order)
+
+
+def _scan_of_groups(kind: AttemptKind) -> str:
+    name, waits = f"{kind.value}s", _WAITS[kind]
+    return f"""
+        {name} AS (
+            (SELECT provider, mode FROM payouts_payout WHERE {waits} ORDER BY provider, mode LIMIT 1)
+            UNION ALL
+            SELECT following.provider, following.mode FROM {name} AS last CROSS JOIN LATERAL (
+                SELECT provider, mode FROM payouts_payout
+                WHERE {waits} AND (provider, mode) > (last.provider, last.mode)
+                ORDER BY provider, mode LIMIT 1
+            ) AS following
+        )"""
+
+
+def waits(kind: AttemptKind) -> str:
+    """Return the SQL condition for a payout of a group that is due. It takes the parameters `provider` and `mode`."""
+    return f"provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]} AND due_at <= statement_timestamp()"
+
+
+def due_ids(group: Group, *, at_most: int, since: timedelta) -> list[uuid.UUID]:
+    """Return payouts of the group that have been due for so long, going round the merchants."""
+    statement = f"""
+        WITH RECURSIVE {picked(group.kind, places=at_most, lock="")}
+        SELECT id FROM picked JOIN payouts_payout USING (id) WHERE due_at <= statement_timestamp() - %(since)s"""
+    given: dict[str, Any] = {"provider": group.provider, "mode": group.mode, "after": BEFORE_ALL, "since": since}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        return [payout_id for (payout_id,) in cursor.fetchall()]
+
+
+def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKED") -> str:
+    """Return the CTEs that end with `picked(id)`: at most `places` due payouts of a group, locked.
+
+    They belong into a WITH RECURSIVE, and take the parameters `provider`, `mode`, and `after`, the merchant that was
+    served last. `lanes(merchant_id, turn)` has the lanes of this round. What others have locked is passed over.
+    """
+    return f"""
+        {_scan_of_lanes(kind, "ahead", behind="%(after)s", until="")},
+        {_scan_of_lanes(kind, "around", behind=f"'{BEFORE_ALL}'", until="AND merchant_id <= %(after)s")},
+        lanes AS MATERIALIZED (
+            SELECT merchant_id, row_number() OVER () AS turn
+            FROM (SELECT * FROM ahead UNION ALL SELECT * FROM around) AS lane
+            WHERE due_at <= statement_timestamp() {_unless_paused(kind)}
+            LIMIT {places}
+        ),
+        picked AS MATERIALIZED (
+            SELECT due.id FROM lanes CROSS JOIN LATERAL (
+                SELECT id FROM payouts_payout
+                WHERE {waits(kind)} AND merchant_id = lanes.merchant_id
+                ORDER BY due_at
+                LIMIT {_share(places)}
+                {lock}
+            ) AS due
+            LIMIT {places}
+        )"""
+
+
+def _scan_of_lanes(kind: AttemptKind, name: str, *, behind: str, until: str) -> str:
+    lane = f"""
+        SELECT merchant_id, due_at FROM payouts_payout
+        WHERE provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]}
+            AND merchant_id > {{}} {until}
+        ORDER BY merchant_id, due_at LIMIT 1"""
+    return f"""
+        {name} AS (
+            ({lane.format(behind)})
+            UNION ALL
+            SELECT following.merchant_id, following.due_at
+            FROM {name} AS last CROSS JOIN LATERAL ({lane.format("last.merchant_id")}) AS following
+        )"""
+
+
+def _share(places: int) -> str:
+    return f"(SELECT ({places} + count(*) - 1) / GREATEST(count(*), 1) FROM lanes)"
+
+
+def _unless_paused(kind: AttemptKind) -> str:
+    return f"AND {unless_paused('lane.merchant_id')}" if kind == AttemptKind.SEND else ""
+
+
+def unless_paused(merchant: str) -> str:
+    """Return the SQL condition that no pause covers this merchant and the parameter `provider`."""
+    return f"""
+        NOT EXISTS (
+            SELECT FROM payouts_pause
+            WHERE ended_at IS NULL
+                AND (merchant_id = {merchant} OR provider = %(provider)s OR (merchant_id IS NULL AND provider = ''))
+        )"""
