@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-cards bench-purge bench-reports compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ states: setup ## draw the table of statuses into docs/states.md
 
 bench: setup ## measure throughput and latency [ARGS=...]
 	@$(DEVSTACK) exec -- $(VENV) -m bench $(ARGS)
+
+bench-engine: setup ## measure payouts a second beside a worker of one's own making [ARGS="--payouts 5000"]
+	@$(DEVSTACK) exec -- $(VENV) -m bench.engine $(ARGS)
 
 bench-purge: setup ## measure the purge of old answers on a large table [ARGS="--records N"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.purge $(ARGS)

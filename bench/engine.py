@@ -1,0 +1,177 @@
+"""Payouts a second, and what each costs, beside the worker that people write themselves.
+
+    make bench-engine [ARGS="--payouts 5000"]
+
+A backlog of sandbox payouts is drained by two processes of a Celery worker, ours and the plain one in turn, as whole
+processes on the PostgreSQL and Redis of the environment. Processor time is that of the workers, PostgreSQL and Redis.
+Only ratios within one run are worth comparing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("PAYOUTS_LOG_LEVEL", "WARNING")
+django.setup()
+
+from django.core.management import call_command
+from django.db import connection
+from rich.console import Console
+from rich.table import Table
+
+from accounts import services as accounts_services
+from bench import plain_worker
+from payouts import dispatch
+
+_POLL_SECONDS = 0.05
+_TIMEOUT_SECONDS = 600.0
+_WORKER = ("worker", "--concurrency", "2", "--loglevel", "WARNING", "--without-gossip", "--without-mingle")
+
+
+@dataclass(frozen=True)
+class Drained:
+    payouts: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.payouts / self.seconds
+
+    @property
+    def cpu_milliseconds(self) -> float:
+        return 1000 * self.cpu_seconds / self.payouts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.engine")
+    parser.add_argument("--payouts", type=int, default=5_000, help="of each backlog (default 5000)")
+    parser.add_argument("--rounds", type=int, default=3, help="of both in turn; the medians count (default 3)")
+    options = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    connection.cursor().execute(plain_worker.TABLE)
+    merchant = accounts_services.create_merchant(f"bench {uuid.uuid4()}")
+    plain, ours = [], []
+    for _ in range(options.rounds):
+        plain.append(drain_plain(options.payouts))
+        ours.append(drain_ours(merchant.pk, options.payouts))
+    _print(plain, ours)
+
+
+def drain_plain(payouts: int) -> Drained:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO bench_plain (id, amount, account, status)"
+            " SELECT gen_random_uuid(), 10.5, 'sandbox_paid', 'pending' FROM generate_series(1, %s) RETURNING id",
+            [payouts],
+        )
+        ids = [str(payout_id) for (payout_id,) in cursor.fetchall()]
+    for payout_id in ids:
+        plain_worker.process.delay(payout_id)
+    return _drain("bench.plain_worker", "plain", payouts, "SELECT count(*) FROM bench_plain WHERE status = 'pending'")
+
+
+def drain_ours(merchant_id: uuid.UUID, payouts: int) -> Drained:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH made AS (
+                INSERT INTO payouts_payout (
+                    id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata,
+                    provider, provider_reference, failure_code, failure_message, attempts_count, version
+                )
+                SELECT gen_random_uuid(), %s, 'test', 'pending', 10.5, 'EUR',
+                    '{"name": "Jane Doe", "account": "sandbox_paid"}', '', '', '{}', 'sandbox', '', '', '', 0, 1
+                FROM generate_series(1, %s) RETURNING id
+            )
+            INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason)
+            SELECT id, '', 'pending', 'merchant:bench', 'created' FROM made
+            """,
+            [merchant_id, payouts],
+        )
+    for _ in range(2):
+        dispatch.send_payouts([])
+    return _drain("config", "payouts", payouts, "SELECT count(*) FROM payouts_payout WHERE status <> 'paid'")
+
+
+def _drain(app: str, queue: str, payouts: int, left: str) -> Drained:
+    """Let a worker process the backlog. The time begins when its first payout is taken: starting is not measured."""
+    worker = subprocess.Popen([sys.executable, "-m", "celery", "--app", app, *_WORKER, "--queues", queue])
+    try:
+        _wait(left, lambda waiting: waiting < payouts)
+        began, cpu = time.monotonic(), _cpu_seconds()
+        waiting = _count(left)
+        _wait(left, lambda waiting: waiting == 0)
+        return Drained(waiting, time.monotonic() - began, _cpu_seconds() - cpu)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+
+
+def _wait(left: str, is_reached: Callable[[int], bool]) -> None:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while not is_reached(_count(left)):
+        if time.monotonic() > deadline:
+            raise SystemExit("The backlog is not drained.")
+        time.sleep(_POLL_SECONDS)
+
+
+def _count(left: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(left)
+        return int(cursor.fetchone()[0])
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of all processes that the environment's launcher started, but this one."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        # With the children that have ended.
+        ticks[pid] = sum(int(field) for field in fields[11:15])
+    top = os.getppid()
+    own = os.getpid()
+    counted = [pid for pid in ticks if pid not in {own, top} and _descends(pid, top, parents)]
+    return sum(ticks[pid] for pid in counted) / os.sysconf("SC_CLK_TCK")
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents:
+        if pid == ancestor:
+            return True
+        pid = parents[pid]
+    return False
+
+
+def _print(plain: list[Drained], ours: list[Drained]) -> None:
+    table = Table("worker", "payouts/s", "x plain", "CPU of a payout, ms", "x plain", title="A backlog, two processes")
+    rate = statistics.median(one.rate for one in plain)
+    cost = statistics.median(one.cpu_milliseconds for one in plain)
+    for name, drained in (("plain: one task, two updates", plain), ("ours", ours)):
+        one_rate = statistics.median(one.rate for one in drained)
+        one_cost = statistics.median(one.cpu_milliseconds for one in drained)
+        table.add_row(name, f"{one_rate:,.0f}", f"{one_rate / rate:.2f}", f"{one_cost:.2f}", f"{one_cost / cost:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
