@@ -312,6 +312,8 @@ LIVE_PROVIDER = env.text("PAYOUTS_LIVE_PROVIDER")
 # address there is no such provider. payouts/apps.py makes the provider from these settings.
 HTTP_BANK: dict[str, Any] = {
     "base_url": env.text("PAYOUTS_HTTP_BANK_URL"),
+    # Which bank it is. Payouts that one bank may have executed are never asked about, or sent again, at another.
+    "identity": env.text("PAYOUTS_HTTP_BANK_ID"),
     "bearer_token": env.text("PAYOUTS_HTTP_BANK_TOKEN"),
     "signing_secret": env.text("PAYOUTS_HTTP_BANK_SECRET"),
     # At most two, during a change of the secret: a callback may be signed with either.

@@ -7,6 +7,7 @@ never change (a trigger refuses it).
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from django.db.models.functions import Now
 from accounts.models import MerchantAPIKey, Mode
 from payouts import dispatch, errors, money, recipient_needs, states, transitions
 from payouts.engine import claims, inbox
-from payouts.models import Payout, PayoutAttempt
+from payouts.models import Payout, PayoutAttempt, references
 from payouts.states import PayoutStatus
 from postgres.errors import violates
 from rest import texts
@@ -53,13 +54,24 @@ def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fie
 
 
 def _insert_payout(**columns: Any) -> Payout:
+    payout = Payout(**columns)
+    payout.own_reference = _own_reference(payout)
     try:
-        return Payout.objects.create(**columns)
+        payout.save(force_insert=True)
     except IntegrityError as error:
-        # The second guard. The idempotency record is the first, so this happens only if records were lost.
-        if violates(error, "payout_idempotency_key_unique_per_merchant"):
+        # The second guard. The idempotency record is the first, so this happens only if records were lost. The key's
+        # reference is unique as well, and the database may check either first.
+        if violates(error, "payout_idempotency_key_unique_per_merchant", "payout_own_reference_unique"):
             raise errors.PayoutExists from error
         raise
+    return payout
+
+
+def _own_reference(payout: Payout) -> uuid.UUID:
+    """Return the reference at the provider. Without a key nothing connects two requests, so the random id serves."""
+    if payout.idempotency_key is None:
+        return payout.pk
+    return references.derive(payout.merchant_id, payout.mode, payout.idempotency_key)
 
 
 def _provider_name(mode: str) -> str:

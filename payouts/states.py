@@ -68,9 +68,12 @@ def may_become(source: str, target: str) -> bool:
 def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
     """Return the statuses through which evidence of `target` takes a payout there; empty if there is no way.
 
-    An executed payout was processed first, and returned money was paid first.
+    An executed payout was processed first, and returned money was paid first. A payout that an operator has to look at
+    was unknown first.
     """
     path = [PayoutStatus(target)]
+    if target == PayoutStatus.REQUIRES_ATTENTION and source in {PayoutStatus.PENDING, PayoutStatus.PROCESSING}:
+        path.insert(0, PayoutStatus.UNKNOWN)
     if target == PayoutStatus.RETURNED and source != PayoutStatus.PAID:
         path.insert(0, PayoutStatus.PAID)
     if source == PayoutStatus.PENDING:

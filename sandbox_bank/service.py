@@ -106,9 +106,7 @@ def _known(connection: sqlite3.Connection, reference: str, request: TransferRequ
     if row is None:
         return None
     if not transfers.request_of(row).matches(request):
-        return responses.problem(
-            HTTPStatus.CONFLICT, "reference_conflict", "The reference was used for other terms. Nothing was done."
-        )
+        return _conflicting(row)
     return Response(status=HTTPStatus.OK, document=transfers.document(row))
 
 
@@ -116,6 +114,13 @@ def _refused(reference: str, refused: scenarios.Refused) -> Response:
     """Refuse with the reference, so that a caller detects the response to another request."""
     document = {"code": refused.code, "message": refused.message, "reference": reference}
     return Response(status=HTTPStatus.UNPROCESSABLE_ENTITY, document=document)
+
+
+def _conflicting(row: sqlite3.Row) -> Response:
+    """Refuse with the known transfer, so that people can compare the terms."""
+    message = "The reference was used for other terms. Nothing was done."
+    document = {"code": "reference_conflict", "message": message, "transfer": transfers.document(row)}
+    return Response(status=HTTPStatus.CONFLICT, document=document)
 
 
 def _error() -> Response:

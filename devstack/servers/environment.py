@@ -21,6 +21,7 @@ _LIVE_PROVIDER = ("PAYOUTS_LIVE_PROVIDER", "PAYOUTS_HTTP_BANK_URL")
 # The access to another bank. Limits such as the concurrency apply to any bank.
 _BANK = (
     "PAYOUTS_HTTP_BANK_URL",
+    "PAYOUTS_HTTP_BANK_ID",
     "PAYOUTS_HTTP_BANK_TOKEN",
     "PAYOUTS_HTTP_BANK_SECRET",
     "PAYOUTS_HTTP_BANK_CALLBACK_SECRET",
@@ -78,6 +79,8 @@ def with_bank(environment: Mapping[str, str], *, url: str, secret: str, callback
         **kept,
         "PAYOUTS_LIVE_PROVIDER": "http_bank",
         "PAYOUTS_HTTP_BANK_URL": url,
+        # The bank keeps its book from one start to the next, on whatever port.
+        "PAYOUTS_HTTP_BANK_ID": "sandbox-bank",
         "PAYOUTS_HTTP_BANK_SECRET": secret,
         "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": callback_secret,
     }

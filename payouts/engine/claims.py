@@ -192,7 +192,8 @@ def _claim(
 ) -> list[Claim]:
     """Claim what `picked(id)` finds, as far as the provider has capacity: at most four statements."""
     given = {**parameters, "provider": group.provider, "mode": group.mode, "lease": _lease()}
-    given["concurrency_max"] = registry.get(group.provider).capabilities.concurrency_max
+    provider = registry.get(group.provider)
+    given |= {"bank": provider.identity, "concurrency_max": provider.capabilities.concurrency_max}
     began = _clock()
     try:
         with transaction.atomic(durable=True):
@@ -250,8 +251,9 @@ _ROUND: Final = """,
 
 def _begun(kind: AttemptKind, *, of: str) -> str:
     return f""", attempt AS (
-            INSERT INTO payouts_payoutattempt (payout_id, number, kind, reference_number, outcome, code, message)
-            SELECT id, attempts_count, '{kind.value}', reference_number, '', '', '' FROM {of}
+            INSERT INTO payouts_payoutattempt
+                (payout_id, number, kind, reference_number, bank, lease_token, outcome, code, message)
+            SELECT id, attempts_count, '{kind.value}', reference_number, %(bank)s, lease_token, '', '', '' FROM {of}
             RETURNING id AS attempt_id, payout_id
         )"""
 

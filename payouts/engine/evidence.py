@@ -36,6 +36,8 @@ class Evidence:
     is_of_one_send: bool = False
     #: Whether the provider is in trouble, and not only this payout.
     is_trouble: bool = False
+    #: Whether no later answer can say what became of the payout, so that an operator has to look.
+    is_for_operator: bool = False
 
     def __str__(self) -> str:
         said = f"provider: {self.outcome.value}"
@@ -96,6 +98,11 @@ def judge(status: PayoutStatus, outcome: AttemptOutcome) -> Verdict:
     return Verdict.KNOWN if target in _OVERTAKEN.get(status, frozenset()) else Verdict.CONTRADICTS
 
 
+def needs_operator(status: PayoutStatus, found: Evidence) -> bool:
+    """Tell whether the evidence makes a payout with this status require attention."""
+    return found.is_for_operator and bool(states.path_of_evidence(status, PayoutStatus.REQUIRES_ATTENTION))
+
+
 def judge_earlier_reference(outcome: AttemptOutcome) -> Verdict:
     """Return what an outcome means if the provider refused its reference and the payout has a newer one."""
     target = target_of(outcome)
@@ -120,7 +127,7 @@ def call_provider(call: Callable[[base.Instruction], base.Report], instruction: 
         return replace(_evidence(AttemptOutcome.NOT_SENT, error.code, error.message, recipient), is_trouble=True)
     except base.OutcomeUnknown as error:
         found = _evidence(AttemptOutcome.UNKNOWN, error.code, error.message, recipient)
-        return replace(found, is_trouble=not error.is_about_payout)
+        return replace(found, is_trouble=not error.is_about_payout, is_for_operator=error.is_for_operator)
     except Exception as error:  # noqa: BLE001 - any exception at all may come after the money moved
         found = _evidence(AttemptOutcome.UNKNOWN, "unexpected_error", type(error).__name__, recipient)
         return replace(found, is_trouble=True)

@@ -7,8 +7,6 @@ judged by what is known when it is applied (payouts/engine/evidence.py).
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,14 +16,11 @@ from django.db.models.functions import Now
 from payouts import attempts, errors
 from payouts.engine import evidence, outcomes
 from payouts.engine.evidence import Evidence, Verdict
-from payouts.models import CallbackResult, Payout, ProviderCallback
+from payouts.models import CallbackResult, Payout, ProviderCallback, references
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome
 
 logger = logging.getLogger(__name__)
-
-#: The form of Payout.provider_key: the payout's id, with a number from the second reference on.
-_REFERENCE: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9][0-9]{0,3}))?")
 
 _RESULTS: Final = {
     Verdict.ADVANCES: CallbackResult.APPLIED,
@@ -119,9 +114,9 @@ def _actor(callback: ProviderCallback) -> str:
 
 def _find(provider: str, reference: str) -> tuple[Payout | None, int]:
     """Lock and return the payout that has or had this reference, and the reference's number."""
-    parts = _REFERENCE.fullmatch(reference)
-    if parts is None:
+    read = references.read(reference)
+    if read is None:
         return None, 0
-    number = int(parts[2] or 1)
-    known = Payout.objects.filter(pk=uuid.UUID(parts[1]), provider=provider, reference_number__gte=number)
+    own_reference, number = read
+    known = Payout.objects.with_reference(own_reference).filter(provider=provider, reference_number__gte=number)
     return known.select_for_update().first(), number

@@ -207,6 +207,8 @@ def record(claim: Claim, found: Evidence) -> None:
 def _decide(claim: Claim, found: Evidence) -> Decision:
     """Return what follows from the answer, if the lease still holds."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
+    if evidence.needs_operator(status, found):
+        return PayoutStatus.REQUIRES_ATTENTION, str(found), {"due_at": None}
     verdict = Verdict.INCONCLUSIVE if _proves_nothing(claim, found) else evidence.judge(status, found.outcome)
     target = evidence.target_of(found.outcome)
     if verdict is Verdict.ADVANCES and target is not None:
@@ -324,6 +326,9 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
     Returns the verdict on the evidence.
     """
     status = PayoutStatus(payout.status)
+    if evidence.needs_operator(status, found) and reference_number == payout.reference_number:
+        _move(payout, status, PayoutStatus.REQUIRES_ATTENTION, actor=actor, reason=reason, due_at=None)
+        return Verdict.ADVANCES
     if reference_number == payout.reference_number:
         verdict = evidence.judge(status, found.outcome)
     else:

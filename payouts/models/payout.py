@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from accounts.models import Merchant, MerchantAPIKey, Mode
 from idempotency import keys
 from payouts import limits, money, states
-from payouts.models import indexes
+from payouts.models import indexes, references
 from payouts.states import PayoutStatus
 
 
@@ -29,6 +29,12 @@ class PayoutQuerySet(models.QuerySet["Payout"]):
     def due(self) -> Self:
         """Payouts whose next step is due, by the database's clock."""
         return self.filter(due_at__lte=Now())
+
+    def with_reference(self, own_reference: uuid.UUID) -> Self:
+        """The payout that providers know by this reference, with or without a number."""
+        return self.filter(
+            models.Q(own_reference=own_reference) | models.Q(own_reference__isnull=True, pk=own_reference)
+        )
 
     def for_operator(self) -> Self:
         """Payouts that a person has to look at. The condition of the index `payout_for_operator`, word for word."""
@@ -55,6 +61,9 @@ class Payout(models.Model):
     #: The request's key. Unique here and in the idempotency record, so that two guards must fail.
     idempotency_key = models.CharField(max_length=keys.LENGTH_MAX, null=True)  # noqa: DJ001 - NULL keeps payouts without a key apart
     provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX)
+    #: Our reference at the provider: derived from the key, so that the same request finds the same payment even if the
+    #: database lost the payout (payouts/models/references.py). NULL: the id, as in the version before.
+    own_reference = models.UUIDField(null=True)
     #: The provider's own id.
     provider_reference = models.CharField(max_length=limits.REFERENCE_LENGTH_MAX, blank=True)
     failure_code = models.CharField(max_length=limits.CODE_LENGTH_MAX, blank=True)
@@ -116,6 +125,11 @@ class Payout(models.Model):
                 condition=models.Q(idempotency_key__isnull=False),
                 name="payout_idempotency_key_unique_per_merchant",
             ),
+            models.UniqueConstraint(
+                fields=["own_reference"],
+                condition=models.Q(own_reference__isnull=False),
+                name="payout_own_reference_unique",
+            ),
         ]
         indexes: ClassVar = [*indexes.OF_LISTS, *indexes.OF_THE_ENGINE]
 
@@ -130,4 +144,4 @@ class Payout(models.Model):
     @property
     def provider_key(self) -> str:
         """The reference at the provider: the same in each attempt, so that it pays once."""
-        return str(self.id) if self.reference_number == 1 else f"{self.id}-{self.reference_number}"
+        return references.spell(self.own_reference or self.id, self.reference_number)

@@ -17,9 +17,11 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from payouts.recipient_details import RecipientDetails
+
+IDENTITY_LENGTH_MAX: Final = 64
 
 
 class ReportKind(enum.Enum):
@@ -111,12 +113,15 @@ class Unavailable(ProviderError):
 class OutcomeUnknown(ProviderError):
     """It may have been executed."""
 
-    def __init__(self, code: str, message: str = "", *, is_about_payout: bool = False) -> None:
+    def __init__(
+        self, code: str, message: str = "", *, is_about_payout: bool = False, is_for_operator: bool = False
+    ) -> None:
         """`is_about_payout`: the provider answered, and the answer is about this payout alone. So it does not count
-        when the state of the provider is judged.
+        when the state of the provider is judged. `is_for_operator`: no later answer can say what became of the payout.
         """
         super().__init__(code, message)
         self.is_about_payout = is_about_payout
+        self.is_for_operator = is_for_operator
 
 
 class CallbackRefused(Exception):
@@ -140,6 +145,9 @@ class CallbackReport:
 
 class Provider(Protocol):
     name: str
+    #: Name of the bank behind it, at most IDENTITY_LENGTH_MAX characters. Only the bank that got a payout can say what
+    #: became of it, and only there the same reference pays once.
+    identity: str
     capabilities: Capabilities
 
     def send(self, instruction: Instruction) -> Report:

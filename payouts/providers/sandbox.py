@@ -39,6 +39,7 @@ _REJECTED = re.compile(r"sandbox_rejected_([a-z_]+)")
 
 class SandboxProvider:
     name = "sandbox"
+    identity = "sandbox"
     capabilities = base.Capabilities(
         idempotency_window_seconds=24 * 3600.0,
         settle_time_seconds=3600.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -47,8 +48,8 @@ class TestUpgrade:
 
         assert payouts_of_0_1() == before
         assert upgrading.rows("SELECT * FROM payouts_payouttransition ORDER BY id") == history
-        new_columns = ("reference_number", "contradicted_at")
-        assert set(Payout.objects.values_list(*new_columns)) == {(1, None)}
+        new_columns = ("reference_number", "contradicted_at", "own_reference")
+        assert set(Payout.objects.values_list(*new_columns)) == {(1, None, None)}
         attempts = "SELECT DISTINCT reference_number, actor, finished_at IS NULL FROM payouts_payoutattempt"
         assert upgrading.rows(attempts) == [(1, "", True)]
         # What had an end keeps it, and all else comes to one.
@@ -120,6 +121,25 @@ class TestUpgrade:
 
         upgrading.migrate(upgrading.LATEST)
         assert Payout.objects.get().reference_number == 2
+
+    def test_cannot_be_undone_once_a_reference_was_derived(self, make_payout: Callable[..., Payout]) -> None:
+        """The previous version would send the payout under its id."""
+        payout = make_payout(idempotency_key="k-1")
+
+        with pytest.raises(IrreversibleError, match="derived from their idempotency keys"):
+            upgrading.migrate("0014")
+
+        upgrading.migrate(upgrading.LATEST)
+        assert Payout.objects.get().own_reference == payout.own_reference
+
+    def test_makes_the_index_of_references_again_when_it_was_interrupted(self) -> None:
+        upgrading.migrate("0014")
+        database.execute("ALTER TABLE payouts_payout ADD COLUMN own_reference uuid NULL")
+        database.execute("CREATE INDEX payout_own_reference_unique ON payouts_payout (comment)")
+
+        upgrading.migrate(upgrading.LATEST)
+
+        assert indexes()["payout_own_reference_unique"].startswith("CREATE UNIQUE INDEX")
 
 
 def refused_by(payout_id: uuid.UUID, sql: str) -> str | None:

@@ -68,6 +68,7 @@ class Callback:
 class Transfer:
     """A line of the bank's book."""
 
+    #: With the payout's id in the place of the UUID that the bank knows.
     reference: str
     amount: Decimal
     currency: str
@@ -119,6 +120,11 @@ _QUERIES: Final = {
     """,
 }
 
+_IDS: Final = "SELECT COALESCE(own_reference, id)::text, id::text FROM payouts_payout"
+
+#: Of a UUID as text.
+UUID_LENGTH: Final = 36
+
 # Cheap enough to be asked again and again while the platform comes to rest.
 _UNSETTLED: Final = """
     SELECT (SELECT count(*) FROM payouts_payout
@@ -169,6 +175,7 @@ def read(database: str, *, book: Mapping[str, Any], told: Sequence[Told], harnes
     """Read all of it, in one snapshot of the database."""
     with psycopg.connect(database) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        ids: dict[str, str] = dict(connection.execute(_IDS).fetchall())
         return Observed(
             told=told,
             payouts=_read(connection, Payout),
@@ -176,8 +183,8 @@ def read(database: str, *, book: Mapping[str, Any], told: Sequence[Told], harnes
             attempts=_read(connection, Attempt),
             records=_read(connection, Record),
             callbacks=_read(connection, Callback),
-            transfers=[_transfer(line) for line in book["transfers"]],
-            refusals={line["reference"]: line["requests"] for line in book["refusals"]},
+            transfers=[_transfer(line, ids) for line in book["transfers"]],
+            refusals={_by_id(line["reference"], ids): line["requests"] for line in book["refusals"]},
             executions_count=book["executions"],
             harness=harness,
         )
@@ -188,9 +195,14 @@ def _read(connection: psycopg.Connection[Any], kind: type[Row]) -> list[Row]:
         return cursor.execute(_QUERIES[kind]).fetchall()
 
 
-def _transfer(line: Mapping[str, Any]) -> Transfer:
+def _by_id(reference: str, ids: Mapping[str, str]) -> str:
+    """Return the reference with the payout's id for its UUID. One that we never gave stays as it is."""
+    return ids.get(reference[:UUID_LENGTH], reference[:UUID_LENGTH]) + reference[UUID_LENGTH:]
+
+
+def _transfer(line: Mapping[str, Any], ids: Mapping[str, str]) -> Transfer:
     return Transfer(
-        reference=line["reference"],
+        reference=_by_id(line["reference"], ids),
         amount=Decimal(line["amount"]),
         currency=line["currency"],
         status=line["status"],

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from payouts.states import TRANSITIONS, PayoutStatus
 from tests.storm.clients import Acknowledged
-from tests.storm.observed import Attempt, Observed, Payout, Record, Transfer, Transition
+from tests.storm.observed import UUID_LENGTH, Attempt, Observed, Payout, Record, Transfer, Transition
 
 _S = PayoutStatus
 
@@ -40,9 +40,6 @@ TURNED_AWAY: Final = frozenset({"rate_limited", "unauthorized"})
 
 #: An operator can look at a few in a hundred after such a storm. Of more it is no promise.
 ATTENTION_SHARE_MAX: Final = 0.03
-
-#: Of a UUID as text: a reference is the payout's id, or begins with it.
-_ID_LENGTH: Final = 36
 
 Thing = TypeVar("Thing")
 
@@ -222,7 +219,7 @@ def _knows_what_arrived(ledger: Ledger) -> Iterator[Violation]:
 
 def payout_of(reference: str) -> str:
     """Return the id of the payout that a reference is for, as far as it begins with one."""
-    return reference[:_ID_LENGTH]
+    return reference[:UUID_LENGTH]
 
 
 def _agrees_with_the_bank(ledger: Ledger) -> Iterator[Violation]:

@@ -57,6 +57,7 @@ class FakeProvider:
     """Gives the answers in turn, and the last one for ever."""
 
     name: str = "fake"
+    identity: str = "fake-bank"
     capabilities: base.Capabilities = field(
         default_factory=lambda: base.Capabilities(
             idempotency_window_seconds=24 * 3600.0, settle_time_seconds=3600.0, return_window_seconds=0.0

@@ -83,6 +83,15 @@ def read_refusal(body: bytes) -> Refusal:
     return Refusal(problem.code, problem.message, _matching(document, "reference", REFERENCE))
 
 
+def read_conflicting(body: bytes) -> Transfer | None:
+    """Read the transfer that a 409 may show. None if there is none that can be read: it is only for people."""
+    try:
+        transfer = _read_object(body).get("transfer")
+        return _transfer(transfer) if isinstance(transfer, dict) else None
+    except Unreadable:
+        return None
+
+
 def read_callback(body: bytes) -> Transfer:
     """Read a callback of a bank. Raises Unreadable."""
     document = _read_object(body)

@@ -6,6 +6,7 @@ answers, `transport` sends the requests, and `documents` has the form of the ans
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -25,6 +26,9 @@ from payouts.providers.http_bank import documents, responses, signatures
 from payouts.providers.http_bank.responses import Answer
 from payouts.providers.http_bank.transport import Transport
 
+_IDENTITY = re.compile(rf"[A-Za-z0-9._-]{{1,{base.IDENTITY_LENGTH_MAX}}}")
+#: Digits of a hash that only tells one address from another.
+_IDENTITY_DIGITS: Final = 16
 _BEARER_TOKEN = re.compile(r"[!-~]+")
 #: docs/bank-api.yaml, Recipient.
 _RECIPIENT_FIELDS: Final = ("name", "account")
@@ -42,6 +46,8 @@ class Configuration:
 
     base_url: str
     capabilities: base.Capabilities
+    #: Name of the bank; empty: made of the base URL. It stays when the bank moves to another address.
+    identity: str = ""
     #: Exactly one of these two.
     bearer_token: str = field(default="", repr=False)
     signing_secret: str = field(default="", repr=False)
@@ -54,6 +60,11 @@ class Configuration:
 
     def __post_init__(self) -> None:
         self._check_address()
+        if self.identity and not _IDENTITY.fullmatch(self.identity):
+            raise ValueError(
+                f"PAYOUTS_HTTP_BANK_ID must be 1 to {base.IDENTITY_LENGTH_MAX} of the characters A-Z, a-z, 0-9, dot, "
+                "hyphen and underscore."
+            )
         self._check_secrets()
         if self.ca_file:
             tls_context(self.ca_file)
@@ -102,6 +113,7 @@ class HttpBankProvider:
         self._configuration = configuration
         self._clock = clock
         self._base_url = bank_addresses.read_base_url(configuration.base_url)
+        self.identity = configuration.identity or _identity_of(self._base_url)
         self._callback_keys = [signatures.callback_key(secret) for secret in configuration.callback_secrets]
         tls = tls_context(configuration.ca_file) if self._base_url.startswith("https:") else None
         self._transport = Transport(configuration.timeout_seconds, tls)
@@ -176,6 +188,11 @@ class HttpBankProvider:
 
     def _secrets(self) -> tuple[str, ...]:
         return self._configuration.bearer_token, self._configuration.signing_secret
+
+
+def _identity_of(base_url: str) -> str:
+    """Return an identity for a bank without one. A hash: an address may say more than an operator wants to store."""
+    return f"url-{hashlib.sha256(base_url.encode()).hexdigest()[:_IDENTITY_DIGITS]}"
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:

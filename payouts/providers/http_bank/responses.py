@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
-from payouts import limits
+from payouts import limits, money
 from payouts.providers import base, redaction
 from payouts.providers.base import ReportKind
 from payouts.providers.http_bank import documents
@@ -46,9 +47,7 @@ def read_send(answer: Answer, instruction: base.Instruction, *, hidden: Sequence
         case 422:
             raise _rejected(answer, instruction, hidden)
         case 409 if problem and problem.code == "reference_conflict":
-            raise base.OutcomeUnknown(
-                "reference_conflict", "The bank has this reference with other terms.", is_about_payout=True
-            )
+            raise _conflict(answer, problem, instruction, hidden)
         case _:
             raise _undocumented(answer, problem, hidden)
 
@@ -123,6 +122,30 @@ def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[st
         return _mismatch("reference")
     code = _words(refusal.code, hidden, limits.CODE_LENGTH_MAX)
     return base.Rejected(code or "rejected", _words(refusal.message, hidden), is_for_good=True)
+
+
+def _conflict(
+    answer: Answer, problem: Problem, instruction: base.Instruction, hidden: Sequence[str]
+) -> base.OutcomeUnknown:
+    """Return what a 409 means: the reference was used before, and money may have moved on those terms."""
+    ours = _sum(instruction.amount, instruction.currency)
+    there = documents.read_conflicting(answer.body)
+    if there is None:
+        terms = f"not {ours}. The bank: {_words(problem.message, hidden)}"
+    elif _sum(there.amount, there.currency) == ours:
+        terms = f"{ours} to another recipient."
+    else:
+        terms = f"{_sum(there.amount, there.currency)} at the bank, {ours} here."
+    return base.OutcomeUnknown(
+        "reference_conflict",
+        f"The bank has this reference with other terms: {terms}",
+        is_about_payout=True,
+        is_for_operator=True,
+    )
+
+
+def _sum(amount: Decimal, currency: str) -> str:
+    return f"{money.format_amount(amount, currency)} {currency}"
 
 
 def _unreadable(error: documents.Unreadable) -> base.OutcomeUnknown:

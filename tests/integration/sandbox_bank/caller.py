@@ -34,8 +34,9 @@ class Received:
 
     @property
     def problem(self) -> tuple[int, str]:
-        """Status and code of a refusal, which has a message, too, and the reference where it is a transfer's."""
-        assert set(self.document) == {"code", "message"} | ({"reference"} if self.status == 422 else set())
+        """Status and code of a refusal, which has a message, too, and shows the reference or transfer that it is about."""
+        about = {422: {"reference"}, 409: {"transfer"}}
+        assert set(self.document) == {"code", "message"} | about.get(self.status, set())
         assert self.document["message"]
         return self.status, self.document["code"]
 

@@ -65,6 +65,7 @@ class TestPut:
         answer = bank.put("one", **other)
 
         assert answer.problem == (409, "reference_conflict")
+        assert answer.document["transfer"] == first
         assert bank.get("one").document == first
         assert bank.entry("one") == ("paid", 1, 2)
 

@@ -260,6 +260,8 @@ class TestAttemptGuard:
             "kind = 'ask'",
             "reference_number = 2",
             "actor = 'operator:x'",
+            "bank = 'x'",
+            "lease_token = gen_random_uuid()",
             "started_at = now() + interval '1 s'",
             "payout_id = gen_random_uuid()",
             "id = id + 1000",

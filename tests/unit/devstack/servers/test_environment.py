@@ -71,6 +71,7 @@ class TestWantsBank:
 class TestWithBank:
     def test_leaves_nothing_of_another_bank(self) -> None:
         before = {
+            "PAYOUTS_HTTP_BANK_ID": "another",
             "PAYOUTS_HTTP_BANK_TOKEN": "of another",
             "PAYOUTS_HTTP_BANK_SECRET_FILE": "/run/secrets/other",
             "PAYOUTS_HTTP_BANK_CA_BUNDLE": "/other.pem",
@@ -85,6 +86,7 @@ class TestWithBank:
             "PAYOUTS_HTTP_BANK_SETTLE_SECONDS": "60",
             "PAYOUTS_LIVE_PROVIDER": "http_bank",
             "PAYOUTS_HTTP_BANK_URL": "http://127.0.0.1:1/v1",
+            "PAYOUTS_HTTP_BANK_ID": "sandbox-bank",
             "PAYOUTS_HTTP_BANK_SECRET": "ours",
             "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": "whsec_x",
         }

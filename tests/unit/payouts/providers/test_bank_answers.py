@@ -224,3 +224,44 @@ class TestEverythingElse:
         error = error_of(responses.read_send, Answer(502, b"<h1>Jane Doe</h1>"))
 
         assert error.message == "The bank answered 502."
+
+
+class TestConflict:
+    """Money may have moved on the other terms. No later answer about ours can say so."""
+
+    @pytest.mark.parametrize(
+        ("known", "terms"),
+        [
+            ({"amount": "12.00"}, "12.00 EUR at the bank, 10.50 EUR here."),
+            ({"currency": "USD"}, "10.50 USD at the bank, 10.50 EUR here."),
+            ({}, "10.50 EUR to another recipient."),
+        ],
+    )
+    def test_shows_both_terms(self, known: dict[str, str], terms: str) -> None:
+        document = {"code": "reference_conflict", "message": "No.", "transfer": transfer(**known)}
+
+        conflict = error_of(responses.read_send, Answer(409, as_json(document)))
+
+        assert isinstance(conflict, base.OutcomeUnknown)
+        assert (conflict.code, conflict.is_for_operator, conflict.is_about_payout) == ("reference_conflict", True, True)
+        assert conflict.message == f"The bank has this reference with other terms: {terms}"
+
+    @pytest.mark.parametrize("there", [MISSING, None, "tr_1", {}, transfer(amount="many")])
+    def test_shows_the_words_of_a_bank_that_does_not_show_its_terms(self, there: Any) -> None:
+        document = {"code": "reference_conflict", "message": "Used for Jane."}
+        if there is not MISSING:
+            document["transfer"] = there
+
+        conflict = error_of(responses.read_send, Answer(409, as_json(document)), hidden=["Jane"])
+
+        assert isinstance(conflict, base.OutcomeUnknown)
+        assert conflict.is_for_operator
+        assert conflict.message == (
+            "The bank has this reference with other terms: not 10.50 EUR. The bank: Used for ***."
+        )
+
+    def test_is_the_documented_one_alone(self) -> None:
+        other = error_of(responses.read_send, problem(409, "busy"))
+
+        assert isinstance(other, base.OutcomeUnknown)
+        assert (other.code, other.is_for_operator) == ("http_409", False)

@@ -52,6 +52,8 @@ class TestConfiguration:
         [
             ({"base_url": ""}, ["PAYOUTS_HTTP_BANK_URL"]),
             ({"base_url": "https://user:hush@bank.example"}, ["PAYOUTS_HTTP_BANK_URL"]),
+            ({"identity": "the bank"}, ["PAYOUTS_HTTP_BANK_ID"]),
+            ({"identity": "b" * 65}, ["PAYOUTS_HTTP_BANK_ID"]),
             ({"bearer_token": ""}, ["PAYOUTS_HTTP_BANK_TOKEN", "PAYOUTS_HTTP_BANK_SECRET"]),
             ({"signing_secret": "hush"}, ["PAYOUTS_HTTP_BANK_TOKEN", "PAYOUTS_HTTP_BANK_SECRET"]),
             ({"bearer_token": "hush hush"}, ["PAYOUTS_HTTP_BANK_TOKEN"]),
