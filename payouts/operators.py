@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import attempts, dispatch, errors, states, transitions
-from payouts.engine import claims
+from payouts.engine import banks, claims
 from payouts.models import Payout
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
@@ -33,8 +33,8 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     """Have a payout that failed or requires attention sent again, and return it, pending.
 
     The payout keeps its reference, so a provider that executed it after all, and still knows it, does not pay twice.
-    A failed payout gets a new reference only if the provider refused it for good, or remembers no reference for long
-    enough to protect.
+    A failed payout gets a new reference only if the provider refused it for good, remembers no reference for long
+    enough to protect, or was another bank then.
     Raises ReasonMissing, ReasonUnusable, PayoutNotRetryable, PayoutContradicted, PayoutDeletedByMerchant, PayoutInHand,
     PayoutShownPaid if the provider has reported the payout as paid, and WindowOver if an earlier send is older than the
     provider remembers.
@@ -74,9 +74,10 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
 
 
 def _needs_new_reference(payout: Payout) -> bool:
-    """Tell whether the reference is of no use: refused for good, or not remembered for long enough."""
-    is_failed = payout.status == PayoutStatus.FAILED
-    return is_failed and (_was_refused(payout) or not claims.may_keep_reference(payout))
+    """Tell whether the reference is of no use: refused for good, not remembered for long enough, or of another bank."""
+    if payout.status != PayoutStatus.FAILED:
+        return False
+    return _was_refused(payout) or not claims.may_keep_reference(payout) or bool(banks.sent_elsewhere([payout]))
 
 
 def _was_refused(payout: Payout) -> bool:

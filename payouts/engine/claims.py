@@ -67,6 +67,8 @@ class Claim:
     tried_since: datetime | None = None
     #: Time at which a payout that is asked about got its status.
     status_since: datetime | None = None
+    #: Another bank that may have executed the payout, or "".
+    other_bank: str = ""
     #: The state of the provider's circuit before this send.
     circuit: circuits.State = circuits.State.CLOSED
 
@@ -249,6 +251,13 @@ _ROUND: Final = """,
     statement_timestamp() AS claimed_at"""
 
 
+#: Another bank that a send with the present reference may have reached (payouts/engine/banks.py).
+_OTHER_BANK: Final = """max(sent.bank) FILTER (
+    WHERE sent.reference_number = {of}.reference_number AND sent.outcome <> 'not_sent'
+        AND sent.bank NOT IN ('', %(bank)s)
+)"""
+
+
 def _begun(kind: AttemptKind, *, of: str) -> str:
     return f""", attempt AS (
             INSERT INTO payouts_payoutattempt
@@ -265,10 +274,11 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
             FROM chosen JOIN payouts_payout AS payout USING (id)
         )"""
     # The statement does not see the attempts that it writes itself.
-    earlier = """
+    earlier = f"""
         JOIN attempt ON attempt.payout_id = moved.id
         LEFT JOIN LATERAL (
             SELECT bool_or(sent.reference_number = moved.reference_number AND sent.outcome <> 'not_sent') AS maybe_sent,
+                {_OTHER_BANK.format(of="moved")} AS other_bank,
                 count(*) FILTER (WHERE sent.number > acted.number) AS sends_before,
                 min(sent.started_at) FILTER (WHERE sent.number > acted.number) AS tried_since
             FROM payouts_payoutattempt AS sent, (
@@ -283,7 +293,7 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
         actor=ACTOR,
         changes={**_LEASED, "first_sent_at": "COALESCE(payout.first_sent_at, statement_timestamp())"},
         also=_begun(AttemptKind.SEND, of="moved"),
-        columns=f"{_ROUND}, attempt.attempt_id, earlier.maybe_sent, earlier.sends_before, earlier.tried_since",
+        columns=f"{_ROUND}, attempt.attempt_id, earlier.maybe_sent, earlier.other_bank, earlier.sends_before, earlier.tried_since",
         joins=earlier,
     )
 
@@ -300,6 +310,9 @@ def _take_to_ask(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
         )
         {_begun(AttemptKind.ASK, of="taken")}
         SELECT taken.*, attempt.attempt_id {_ROUND}, (
+            SELECT {_OTHER_BANK.format(of="taken")} FROM payouts_payoutattempt AS sent
+            WHERE sent.payout_id = taken.id AND sent.kind = 'send'
+        ) AS other_bank, (
             SELECT max(created_at) FROM payouts_payouttransition
             WHERE payout_id = taken.id AND to_status = taken.status
         ) AS status_since
@@ -310,7 +323,17 @@ def _take_to_ask(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
 def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circuits.State) -> Claim:
     row: Any = payout
     if kind == AttemptKind.ASK:
-        return Claim(payout, row.attempt_id, kind, True, row.claimed_at, began, status_since=row.status_since)
+        other_bank = row.other_bank or ""
+        return Claim(
+            payout,
+            row.attempt_id,
+            kind,
+            True,
+            row.claimed_at,
+            began,
+            status_since=row.status_since,
+            other_bank=other_bank,
+        )
     return Claim(
         payout,
         row.attempt_id,
@@ -320,6 +343,7 @@ def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circu
         began,
         sends_count=(row.sends_before or 0) + 1,
         tried_since=row.tried_since,
+        other_bank=row.other_bank or "",
         circuit=circuit,
     )
 

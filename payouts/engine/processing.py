@@ -17,7 +17,7 @@ from typing import Final
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from payouts.engine import circuits, claims, evidence, outcomes
+from payouts.engine import banks, circuits, claims, evidence, outcomes
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence
 from payouts.models import Payout
@@ -65,6 +65,8 @@ def process(payout_id: uuid.UUID) -> None:
 def call(claim: Claim) -> Evidence:
     """Make the call of a claim: step 2 of Note [Commit, call, commit]. Uses no database. Never raises an Exception."""
     provider = registry.get(claim.payout.provider)
+    if claim.other_bank:
+        return banks.evidence_of_another(claim.other_bank, here=provider.identity)
     if claim.kind == AttemptKind.ASK:
         return evidence.call_provider(provider.ask, claim.instruction)
     return _reason_not_to_send(claim) or evidence.call_provider(provider.send, claim.instruction)
@@ -122,7 +124,9 @@ def _record_once(answers: list[Answer]) -> tuple[list[Answer], Exception | None]
 def _judge_provider(claim: Claim, found: Evidence) -> None:
     """Count the result of a send for the provider's circuit."""
     capabilities = registry.get(claim.payout.provider).capabilities
-    if claim.kind != AttemptKind.SEND or not capabilities.fails_as_a_whole or found in NOT_CALLED:
+    if claim.kind != AttemptKind.SEND or not capabilities.fails_as_a_whole:
+        return
+    if found in NOT_CALLED or claim.other_bank:
         return
     if found.is_trouble or claim.circuit is not circuits.State.CLOSED:
         circuits.record(claim.payout.provider, found, payout_id=claim.payout.pk, is_trial=claim.is_trial)

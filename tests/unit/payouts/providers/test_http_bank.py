@@ -193,3 +193,21 @@ class TestCallback:
     def test_is_unreadable_whatever_comes(self, body: bytes) -> None:
         with pytest.raises(base.CallbackUnreadable, match="The bank's callback cannot be read: "):
             READER.parse_callback(body)
+
+
+class TestIdentity:
+    def test_is_that_of_the_settings(self) -> None:
+        assert provider(identity="bank-1").identity == "bank-1"
+
+    def test_is_made_of_the_address_without_one(self) -> None:
+        addresses = ["https://a.example/v1", "https://a.example/v1/", "https://a.example/v2", "https://b.example/v1"]
+
+        identities = [provider(base_url=address).identity for address in addresses]
+
+        # A slash at the end makes no other address.
+        assert identities[0] == identities[1] == "url-280c554212585408"
+        assert len(set(identities)) == 3
+
+    @pytest.mark.parametrize("identity", ["b" * 64, "Bank-1_eu.west"])
+    def test_fits_its_column(self, identity: str) -> None:
+        assert provider(identity=identity).identity == identity
