@@ -1,6 +1,8 @@
-"""Attempts that are no calls of ours: reports that a provider sends, and decisions of an operator."""
+"""Complete attempts: reports that a provider sends, decisions of an operator, and results whose attempt was lost."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -29,15 +31,16 @@ def record(
     *,
     kind: AttemptKind,
     outcome: AttemptOutcome,
-    actor: str,
+    actor: str = "",
     reference_number: int | None = None,
     code: str = "",
     message: str = "",
-) -> None:
-    """Append a complete attempt to a payout that the caller's transaction has locked."""
+    **columns: Any,
+) -> PayoutAttempt:
+    """Append a complete attempt to a payout that the caller's transaction has locked, and return it."""
     Payout.objects.filter(pk=payout.pk).update(attempts_count=models.F("attempts_count") + 1)
     payout.attempts_count += 1
-    PayoutAttempt.objects.create(
+    return PayoutAttempt.objects.create(
         payout=payout,
         number=payout.attempts_count,
         kind=kind,
@@ -47,4 +50,5 @@ def record(
         code=code,
         message=message[: limits.MESSAGE_LENGTH_MAX],
         finished_at=Now(),
+        **columns,
     )

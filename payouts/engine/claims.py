@@ -293,7 +293,8 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
         actor=ACTOR,
         changes={**_LEASED, "first_sent_at": "COALESCE(payout.first_sent_at, statement_timestamp())"},
         also=_begun(AttemptKind.SEND, of="moved"),
-        columns=f"{_ROUND}, attempt.attempt_id, earlier.maybe_sent, earlier.other_bank, earlier.sends_before, earlier.tried_since",
+        columns=f"""{_ROUND}, attempt.attempt_id,
+            earlier.maybe_sent, earlier.other_bank, earlier.sends_before, earlier.tried_since""",
         joins=earlier,
     )
 

@@ -20,10 +20,10 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from payouts import limits, transitions
-from payouts.engine import claims, evidence, retries
+from payouts.engine import claims, evidence, results, retries
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence, Verdict
-from payouts.models import Payout, PayoutAttempt
+from payouts.models import Payout
 from payouts.providers import registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus, path_of_evidence
 
@@ -79,6 +79,8 @@ def record_many(answers: Sequence[tuple[Claim, Evidence]]) -> None:
 
 
 def _is_plain(claim: Claim, found: Evidence) -> bool:
+    if found.is_for_operator:
+        return False
     if _proves_nothing(claim, found):
         return True
     status, target = PayoutStatus(claim.payout.status), evidence.target_of(found.outcome)
@@ -106,12 +108,15 @@ def _as_json(claim: Claim, found: Evidence, decision: Decision) -> dict[str, Any
     }
 
 
+# An answer counts if its attempt is there and is under way: see payouts/engine/results.py.
 _ANSWERS: Final = """answer AS (
-    SELECT * FROM jsonb_to_recordset(%(answers)s::jsonb) AS answer(
+    SELECT answer.* FROM jsonb_to_recordset(%(answers)s::jsonb) AS answer(
         payout_id uuid, held_by uuid, attempt_id bigint, from_status text, to_status text, reason text, due_in float8,
         provider_reference text, failure_code text, failure_message text, was_not_sent boolean,
         outcome text, code text, message text
     )
+    JOIN payouts_payoutattempt AS begun ON begun.id = answer.attempt_id AND begun.payout_id = answer.payout_id
+        AND begun.lease_token = answer.held_by AND begun.finished_at IS NULL
 )"""
 
 _DUE: Final = "statement_timestamp() + make_interval(secs => {of}.due_in)"
@@ -132,7 +137,7 @@ def _finished(*, of: str) -> str:
         UPDATE payouts_payoutattempt AS attempt
         SET finished_at = statement_timestamp(), outcome = answer.outcome, code = answer.code, message = answer.message
         FROM answer JOIN {of} ON {of}.id = answer.payout_id
-        WHERE attempt.id = answer.attempt_id AND attempt.payout_id = answer.payout_id AND attempt.finished_at IS NULL
+        WHERE attempt.id = answer.attempt_id
     )"""
 
 
@@ -176,12 +181,13 @@ def _reschedule_many(answers: Sequence[Mapping[str, Any]]) -> set[uuid.UUID]:
 def record(claim: Claim, found: Evidence) -> None:
     """Record one answer, and change the status if the answer is evidence of another one.
 
-    If the lease was lost, the evidence is applied to the payout's current state.
+    If the lease or the attempt was lost, the evidence is applied to the payout's current state.
     """
     with transaction.atomic(durable=True):
-        under_way = PayoutAttempt.objects.filter(pk=claim.attempt_id, finished_at__isnull=True)
-        if not under_way.update(finished_at=Now(), outcome=found.outcome, code=found.code, message=found.message):
-            # Recorded before: the COMMIT succeeded, and only its confirmation got lost.
+        if not results.complete(claim, found):
+            late = results.append(claim, found)
+            if late is not None:
+                _apply_late_evidence(*late)
             return
         source = PayoutStatus(claim.payout.status)
         if not _proves_nothing(claim, found) and evidence.judge(source, found.outcome) is Verdict.CONTRADICTS:
@@ -326,9 +332,8 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
     Returns the verdict on the evidence.
     """
     status = PayoutStatus(payout.status)
-    if evidence.needs_operator(status, found) and reference_number == payout.reference_number:
-        _move(payout, status, PayoutStatus.REQUIRES_ATTENTION, actor=actor, reason=reason, due_at=None)
-        return Verdict.ADVANCES
+    if found.is_for_operator and found.outcome == AttemptOutcome.UNKNOWN:
+        return _apply_for_operator(payout, found, actor=actor, reason=reason)
     if reference_number == payout.reference_number:
         verdict = evidence.judge(status, found.outcome)
     else:
@@ -342,6 +347,18 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
     elif verdict is Verdict.CONTRADICTS:
         flag_contradiction(payout, found)
     return verdict
+
+
+def _apply_for_operator(payout: Payout, found: Evidence, *, actor: str, reason: str) -> Verdict:
+    """Have an operator look at the payout: by its status, or if it is over by the flag."""
+    status = PayoutStatus(payout.status)
+    if evidence.needs_operator(status, found):
+        _move(payout, status, PayoutStatus.REQUIRES_ATTENTION, actor=actor, reason=reason, due_at=None)
+        return Verdict.ADVANCES
+    if status == PayoutStatus.REQUIRES_ATTENTION:
+        return Verdict.KNOWN
+    flag_contradiction(payout, found)
+    return Verdict.CONTRADICTS
 
 
 def _is_overtaken(payout: Payout, found: Evidence, reference_number: int) -> bool:
