@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from payouts import provider_settings
 from payouts.providers import registry
 from payouts.providers.http_bank.provider import Configuration
+from postgres import incarnations
 
 #: 128 bits in base64, rounded down.
 SECRET_LENGTH_MIN: Final = 20
@@ -106,6 +107,39 @@ def check_polling(
             id="payouts.W005",
         )
     ]
+
+
+@register(Tags.database)
+def check_durability(
+    app_configs: Sequence[AppConfig] | None, databases: Collection[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Warn if PostgreSQL may lose a commit that it has confirmed: the payout would be gone, its payment would not."""
+    del app_configs
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    return list(_losses(incarnations.read_durability()))
+
+
+def _losses(server: incarnations.Durability) -> Iterator[CheckMessage]:
+    waits_for_standbys = bool(server.synchronous_standby_names)
+    if server.standbys_count and not waits_for_standbys:
+        yield checks.Warning(
+            "PostgreSQL has standbys and waits for none of them: if one is promoted, the last payouts are lost.",
+            hint="Set synchronous_standby_names, or promote none but as docs/operations.md says.",
+            id="payouts.W006",
+        )
+    if server.synchronous_commit == "off" or (waits_for_standbys and server.synchronous_commit == "local"):
+        yield checks.Warning(
+            f"synchronous_commit is {server.synchronous_commit}: PostgreSQL confirms payouts that it may lose.",
+            hint="Set synchronous_commit to on.",
+            id="payouts.W007",
+        )
+    if not server.fsync:
+        yield checks.Warning(
+            "fsync is off: a power failure may lose payouts, or destroy the database.",
+            hint="Set fsync to on.",
+            id="payouts.W008",
+        )
 
 
 @register(Tags.compatibility)

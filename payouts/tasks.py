@@ -7,11 +7,11 @@ import uuid
 from typing import Final
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_init, worker_shutting_down
 from django.db import close_old_connections
 
 from payouts import dispatch
-from payouts.engine import inbox, rounds
+from payouts.engine import failover, inbox, rounds
 from payouts.exports import jobs
 
 #: An export stops by itself before that (exports/jobs.py, JOB_SECONDS). A call has less (settings.py).
@@ -21,6 +21,11 @@ EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 
 # One byte that all processes of a worker share: its main process alone hears that it is to stop.
 _stop: Final = mmap.mmap(-1, 1)
+
+
+@worker_init.connect
+def _look_for_failover(**_: object) -> None:
+    failover.check_at_start()
 
 
 @worker_shutting_down.connect

@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models.functions import Now
 
 from payouts import dispatch
-from payouts.engine import admission, circuits, claims, inbox, lanes, rounds
+from payouts.engine import admission, circuits, claims, failover, inbox, lanes, rounds
 from payouts.engine.lanes import Group
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, PayoutStatus
@@ -67,12 +67,13 @@ class Sweep:
 
 
 def sweep() -> Sweep:
-    """Do one round, each kind of work at most BATCH times.
+    """Do one round, each kind of work at most BATCH times. Before it, look for a failover, which pauses.
 
     1. Payouts with an expired lease become unknown, and due.
     2. Waiting callbacks are applied.
     3. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
+    failover.check()
     expired = _expire_leases()
     callbacks = _sweep_callbacks()
     due = _overdue(ENQUEUED_RECENTLY)

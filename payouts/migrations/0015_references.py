@@ -1,4 +1,5 @@
-"""What tells one payment from another after the database has lost commits: references from keys, banks and leases.
+"""What tells one payment from another after the database has lost commits: references from keys, banks and leases, and
+which server it was.
 
 The columns are NULL or have constant defaults, so no table is rewritten, and processes of the version before go on: a
 payout of theirs keeps its id as its reference. Each table is locked in a transaction of its own, because a worker locks
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Final
 from django.db import connection, migrations, models, transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.operations.base import Operation
+from django.db.models.functions import Now
 
 from payouts.migrations import _references
 from postgres import migration_locks
@@ -105,6 +107,18 @@ class Migration(migrations.Migration):
                     ),
                 )
             ],
+        ),
+        migrations.CreateModel(
+            "KnownServer",
+            fields=[
+                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("system_identifier", models.CharField(max_length=20)),
+                ("timeline", models.PositiveBigIntegerField()),
+                ("since", models.DateTimeField(db_default=Now())),
+            ],
+            options={
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="known_server_is_one")]
+            },
         ),
         # The way back begins here.
         migrations.RunPython(migrations.RunPython.noop, refuse_to_forget),

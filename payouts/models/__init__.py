@@ -16,6 +16,7 @@ from payouts.models.pause import Pause
 from payouts.models.payout import Payout, PayoutQuerySet
 from payouts.models.provider import CallbackResult, ProviderCallback, ProviderCircuit
 from payouts.models.rollup import SUM_DIGITS_MAX, RollupCell, RollupMark, RollupState
+from payouts.models.server import KnownServer
 
 __all__ = [
     "SUM_DIGITS_MAX",
@@ -30,6 +31,7 @@ __all__ = [
     "ExportQuerySet",
     "ExportStatus",
     "Heartbeat",
+    "KnownServer",
     "Pause",
     "Payout",
     "PayoutAttempt",

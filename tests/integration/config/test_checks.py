@@ -7,9 +7,12 @@ import runpy
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from payouts import checks, provider_settings
 from payouts.providers import registry
+from postgres import incarnations
+from postgres.incarnations import Durability
 from tests.support import processes
 
 
@@ -91,3 +94,45 @@ class TestAccessLog:
         assert configuration["accesslog"] == "-"
         assert not [atom for atom in ("%(r)s", "%(q)s", "%(f)s") if atom in line]
         assert json.loads(line)["path"] == "%(U)s"
+
+
+class TestDurability:
+    SAFE = Durability(fsync=True, synchronous_commit="on", synchronous_standby_names="", standbys_count=0)
+
+    @pytest.mark.parametrize(
+        ("changes", "ids"),
+        [
+            ({}, []),
+            ({"standbys_count": 1, "synchronous_standby_names": "ANY 1 (*)"}, []),
+            ({"standbys_count": 1}, ["payouts.W006"]),
+            ({"synchronous_commit": "off"}, ["payouts.W007"]),
+            # Without standbys to wait for, it is as good as on.
+            ({"synchronous_commit": "local"}, []),
+            ({"synchronous_commit": "local", "synchronous_standby_names": "*"}, ["payouts.W007"]),
+            ({"synchronous_commit": "remote_apply", "synchronous_standby_names": "*"}, []),
+            ({"fsync": False}, ["payouts.W008"]),
+            (
+                {"fsync": False, "synchronous_commit": "off", "standbys_count": 2},
+                ["payouts.W006", "payouts.W007", "payouts.W008"],
+            ),
+        ],
+    )
+    def test_is_warned_about(self, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], ids: list[str]) -> None:
+        server = self.SAFE._replace(**changes)
+        monkeypatch.setattr(incarnations, "read_durability", lambda: server)
+
+        messages = checks.check_durability(None, databases=["default"])
+
+        assert [message.id for message in messages] == ids
+
+    @pytest.mark.django_db
+    def test_is_read_from_the_server(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('fsync')::boolean")
+            (fsync,) = cursor.fetchone()
+
+        assert incarnations.read_durability().fsync is fsync
+
+    def test_is_looked_at_only_with_a_database(self) -> None:
+        assert checks.check_durability(None) == []
+        assert checks.check_durability(None, databases=["replica"]) == []

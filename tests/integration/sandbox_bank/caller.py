@@ -34,7 +34,7 @@ class Received:
 
     @property
     def problem(self) -> tuple[int, str]:
-        """Status and code of a refusal. It has a message, too, and shows the reference or transfer that it is about."""
+        """Status and code of a refusal, which has a message, too, and the reference or transfer that it is about."""
         about = {422: {"reference"}, 409: {"transfer"}}
         assert set(self.document) == {"code", "message"} | about.get(self.status, set())
         assert self.document["message"]

@@ -42,9 +42,7 @@ def claim_and_lose(payout: Payout) -> Claim:
 
 def give_again(attempt_id: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT setval(pg_get_serial_sequence('payouts_payoutattempt', 'id'), %s, false)", [attempt_id]
-        )
+        cursor.execute("SELECT setval(pg_get_serial_sequence('payouts_payoutattempt', 'id'), %s, false)", [attempt_id])
 
 
 class TestLostAttempt:
