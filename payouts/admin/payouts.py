@@ -153,7 +153,7 @@ class TransitionInline(HistoryInline):
 class AttemptInline(HistoryInline):
     model = PayoutAttempt
     verbose_name_plural = "Attempts"
-    fields = ("number", "show_kind", "actor", "outcome", "code", "message", "started_at", "finished_at")
+    fields = ("number", "show_kind", "actor", "bank", "outcome", "code", "message", "started_at", "finished_at")
     readonly_fields = fields
     ordering: ClassVar[Sequence[str]] = ("number",)
 

@@ -32,6 +32,10 @@ class Standby:
         self._directory = (process / "cwd").readlink()
         self._owner = self._directory.stat()
 
+    @property
+    def port(self) -> str:
+        return self._settings["PAYOUTS_REPLICA_PORT"]
+
     def query(self, sql: str) -> Any:
         """Return the only value that a statement on the standby selects."""
         settings = self._settings
@@ -69,6 +73,19 @@ class Standby:
         """Make a primary of it, as pg_ctl does."""
         (self._directory / "promote").touch()
         os.kill(self._pid, signal.SIGUSR1)
+
+    def follow_nothing(self) -> None:
+        """Cut it off from the primary while it is down: it lacks what comes from now on."""
+        self._set("primary_conninfo = ''")
+
+    def become_a_backup(self) -> None:
+        """Have it start as a base backup that is restored: it replays the log that it has, and then is a primary."""
+        self._set("primary_conninfo = ''", "restore_command = 'false'")
+        (self._directory / "standby.signal").rename(self._directory / "recovery.signal")
+
+    def _set(self, *lines: str) -> None:
+        with (self._directory / "postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
 
     def start_again(self) -> None:
         is_other = self._owner.st_uid != os.geteuid()
