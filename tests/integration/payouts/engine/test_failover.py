@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from celery.signals import worker_init
 from django.db import DatabaseError, OperationalError
 
-from payouts import errors
+from payouts import errors, tasks
 from payouts.engine import failover, pauses, processing, sweep
 from payouts.models import KnownServer, Pause, Payout
 from postgres import incarnations
@@ -105,6 +106,13 @@ class TestCheck:
         monkeypatch.setattr(incarnations, "read", fail)
 
         failover.check_at_start()
+
+
+class TestWorker:
+    def test_checks_before_its_first_task(self) -> None:
+        receivers = [reference() for _, reference, *_ in worker_init.receivers]
+
+        assert tasks._look_for_failover in receivers
 
 
 class TestSweeper:
