@@ -214,7 +214,7 @@ def _decide(claim: Claim, found: Evidence) -> Decision:
     """Return what follows from the answer, if the lease still holds."""
     payout, status = claim.payout, PayoutStatus(claim.payout.status)
     if evidence.needs_operator(status, found):
-        return PayoutStatus.REQUIRES_ATTENTION, str(found), {"due_at": None}
+        return Decision(PayoutStatus.REQUIRES_ATTENTION, str(found))
     verdict = Verdict.INCONCLUSIVE if _proves_nothing(claim, found) else evidence.judge(status, found.outcome)
     target = evidence.target_of(found.outcome)
     if verdict is Verdict.ADVANCES and target is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.crashing_servers import wait_until
 from tests.chaos.standby import Standby
-from tests.e2e.test_main_job import body, client_of, wait_for
+from tests.support.backend import body, client_of, wait_for
 from tests.support.stack import Stack
 
 KEY = "order-4711"

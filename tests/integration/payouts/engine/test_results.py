@@ -33,7 +33,7 @@ REFUSED = Evidence(AttemptOutcome.REJECTED, "invalid_account", "The account numb
 def claim_and_lose(payout: Payout) -> Claim:
     """Claim the payout, and lose the claim as a failover does. Ids come again, which a rollback does not do."""
     before = transaction.savepoint()
-    claim = claims.claim_send(payout)
+    claim = claims.claim_one(payout)
     assert claim is not None
     transaction.savepoint_rollback(before)
     give_again(claim.attempt_id)
@@ -72,7 +72,7 @@ class TestLostAttempt:
     ) -> None:
         lost = claim_and_lose(live_payout)
         other = make_live_payout()
-        claim = claims.claim_send(other)
+        claim = claims.claim_one(other)
         assert claim is not None
         assert claim.attempt_id == lost.attempt_id
 
@@ -88,7 +88,7 @@ class TestLostAttempt:
     def test_leaves_a_later_attempt_of_the_same_payout_alone(self, live_payout: Payout) -> None:
         """Its id and its number are the same."""
         lost = claim_and_lose(live_payout)
-        claim = claims.claim_send(live_payout)
+        claim = claims.claim_one(live_payout)
         assert claim is not None
         assert (claim.attempt_id, claim.payout.attempts_count) == (lost.attempt_id, lost.payout.attempts_count)
 
@@ -107,7 +107,7 @@ class TestLostAttempt:
 
         live_payout.refresh_from_db()
         assert (live_payout.status, live_payout.first_sent_at) == ("pending", lost.claimed_at)
-        claim = claims.claim_send(live_payout)
+        claim = claims.claim_one(live_payout)
         assert claim is not None
         assert claim.maybe_sent
 
@@ -140,7 +140,7 @@ class TestLostChange:
     def test_of_the_terms_needs_an_operator(self, live_payout: Payout) -> None:
         before = transaction.savepoint()
         Payout.objects.filter(pk=live_payout.pk).update(amount=Decimal("12.00"))
-        claim = claims.claim_send(live_payout)
+        claim = claims.claim_one(live_payout)
         assert claim is not None
         transaction.savepoint_rollback(before)
 
@@ -155,7 +155,7 @@ class TestLostChange:
     def test_of_the_terms_flags_a_payout_that_is_over(self, live_payout: Payout) -> None:
         before = transaction.savepoint()
         Payout.objects.filter(pk=live_payout.pk).update(amount=Decimal("12.00"))
-        claim = claims.claim_send(live_payout)
+        claim = claims.claim_one(live_payout)
         assert claim is not None
         transaction.savepoint_rollback(before)
         processing.process(live_payout.pk)
@@ -171,7 +171,7 @@ class TestLostChange:
         processing.process(live_payout.pk)
         before = transaction.savepoint()
         retried = operators.retry_payout(live_payout, actor="operator:ada", reason="the account is open again")
-        claim = claims.claim_send(retried)
+        claim = claims.claim_one(retried)
         assert claim is not None
         transaction.savepoint_rollback(before)
 
@@ -187,7 +187,7 @@ class TestLostPayout:
     def test_is_applied_to_what_the_clients_retry_created(self, make_live_payout: MakePayout) -> None:
         before = transaction.savepoint()
         first = make_live_payout(idempotency_key="k-1")
-        claim = claims.claim_send(first)
+        claim = claims.claim_one(first)
         assert claim is not None
         transaction.savepoint_rollback(before)
         second = make_live_payout(idempotency_key="k-1")
@@ -200,7 +200,7 @@ class TestLostPayout:
 
     def test_is_logged_without_one(self, make_live_payout: MakePayout, caplog: pytest.LogCaptureFixture) -> None:
         before = transaction.savepoint()
-        claim = claims.claim_send(make_live_payout(idempotency_key="k-1"))
+        claim = claims.claim_one(make_live_payout(idempotency_key="k-1"))
         assert claim is not None
         transaction.savepoint_rollback(before)
 
