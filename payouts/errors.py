@@ -16,7 +16,7 @@ class PayoutNotFound(Refusal):
 
 
 class PayoutDeleted(Refusal):
-    """The payout that this Idempotency-Key was used for has been deleted. It was canceled or failed: no money moved."""
+    """The payout that this Idempotency-Key was used for has been deleted. It was canceled or had failed by then."""
 
 
 class PayoutExists(Refusal):
@@ -54,7 +54,10 @@ class LiveProviderMissing(Refusal):
 
 
 class PayoutNotInAttention(Refusal):
-    """Only a payout that requires attention, or is contradicted while pending or failed, can be resolved by hand."""
+    """Only a payout that requires attention can be resolved by hand without evidence on record. For another one, name
+    the evidence, such as a line of the bank's statement. One that a worker is sending, one whose money came back, and
+    one that already has this status cannot be resolved at all.
+    """
 
 
 class PayoutShownPaid(Refusal):
@@ -77,6 +80,16 @@ class PayoutNotAskable(Refusal):
     """The provider can be asked only about a payout that it may have: one that is unknown, submitted, paid or requires
     attention, and not in a worker's hands.
     """
+
+
+class ProviderGone(Refusal):
+    """This installation does not have the provider of this payout, so it can be neither asked nor sent anything.
+    Configure the provider again, or resolve the payout by the provider's statement.
+    """
+
+
+class CallbackNotAlarming(Refusal):
+    """This callback waits for no operator: it was explained, or somebody has cleared it before."""
 
 
 class WindowOver(Refusal):

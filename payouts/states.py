@@ -1,7 +1,7 @@
 """The statuses of a payout and which may follow which. No queries here.
 
 The table is an allow-list. Any other change is refused by payouts/transitions.py, and again by a trigger in the
-database (migration 0005).
+database (migration 0016).
 """
 
 from __future__ import annotations
@@ -45,10 +45,20 @@ TRANSITIONS: Final[dict[PayoutStatus, frozenset[PayoutStatus]]] = {
     _S.REQUIRES_ATTENTION: frozenset({_S.PAID, _S.FAILED, _S.PENDING}),
     _S.PAID: frozenset({_S.RETURNED}),
     # Only by an operator, with a recorded reason. For all others the status is final.
-    _S.FAILED: frozenset({_S.PENDING}),
-    _S.CANCELED: frozenset(),
+    _S.FAILED: frozenset({_S.PENDING, _S.PAID}),
+    _S.CANCELED: frozenset({_S.PAID}),
     _S.RETURNED: frozenset(),
 }
+
+#: Changes that no evidence makes, because they contradict what the merchant was told. Only an operator makes them.
+BY_OPERATORS_ALONE: Final = frozenset(
+    {
+        (_S.REQUIRES_ATTENTION, _S.PENDING),
+        (_S.FAILED, _S.PENDING),
+        (_S.FAILED, _S.PAID),
+        (_S.CANCELED, _S.PAID),
+    }
+)
 
 #: Final for the merchant. But a paid payout may be returned, and an operator may retry a failed one.
 OVER: Final = frozenset({_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED})
@@ -58,6 +68,9 @@ ASKABLE: Final = (_S.UNKNOWN, _S.SUBMITTED, _S.PAID, _S.REQUIRES_ATTENTION)
 
 #: The merchant may delete a payout in these: nothing was paid and nothing will be.
 DELETABLE: Final = frozenset({_S.FAILED, _S.CANCELED})
+
+#: Money moved, so the payout is in the merchant's list and sums even if the merchant deleted it before.
+LISTED: Final = frozenset({_S.PAID, _S.RETURNED})
 
 
 def may_become(source: str, target: str) -> bool:
@@ -71,6 +84,21 @@ def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
     An executed payout was processed first, and returned money was paid first. A payout that an operator has to look at
     was unknown first.
     """
+    path = _path(source, target)
+    is_of_operators = (source, path[0]) in BY_OPERATORS_ALONE
+    return path if may_become(source, path[0]) and not is_of_operators else ()
+
+
+def path_of_resolution(source: str, target: str) -> tuple[PayoutStatus, ...]:
+    """Return the statuses through which an operator takes a payout to `target`; empty if there is no way.
+
+    A payout that is processing is in a worker's hands: its lease ends first.
+    """
+    path = _path(source, target)
+    return path if may_become(source, path[0]) and source != PayoutStatus.PROCESSING else ()
+
+
+def _path(source: str, target: str) -> tuple[PayoutStatus, ...]:
     path = [PayoutStatus(target)]
     if target == PayoutStatus.REQUIRES_ATTENTION and source in {PayoutStatus.PENDING, PayoutStatus.PROCESSING}:
         path.insert(0, PayoutStatus.UNKNOWN)
@@ -78,7 +106,7 @@ def path_of_evidence(source: str, target: str) -> tuple[PayoutStatus, ...]:
         path.insert(0, PayoutStatus.PAID)
     if source == PayoutStatus.PENDING:
         path.insert(0, PayoutStatus.PROCESSING)
-    return tuple(path) if may_become(source, path[0]) else ()
+    return tuple(path)
 
 
 class AttemptKind(models.TextChoices):

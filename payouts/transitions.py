@@ -2,7 +2,7 @@
 
 Nothing else writes `status`. Of several callers with the same change one succeeds and the others get None, which is
 an answer and no error. A change that is not in the table of states.py raises TransitionNotAllowed, and the trigger of
-migration 0005 refuses it again.
+migration 0016 refuses it again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from payouts.states import PayoutStatus
 
 logger = logging.getLogger(__name__)
 
+#: Remark in the history of a payout that the merchant had deleted.
+LISTED_AGAIN = " (listed again: the merchant had deleted it)"
+
 
 def move(
     payout_id: uuid.UUID,
@@ -35,7 +38,9 @@ def move(
     """Change the status from source to target, with `changes` to other columns, and record who did it and why.
 
     Returns the changed payout, or None if it was not in `source` or `only_if` did not hold; then nothing was written.
-    Leaving `processing` gives up the lease. Uses the caller's transaction, or else opens one.
+    Leaving `processing` gives up the lease. A payout that was deleted and turns out to be paid is listed again, and the
+    history says so.
+    Uses the caller's transaction, or else opens one.
     Raises TransitionNotAllowed for a change that the table does not have.
     """
     if not states.may_become(source, target):
@@ -43,7 +48,10 @@ def move(
     changes = {"lease_token": None, "lease_expires_at": None} | changes
     # Migration 0012 has the same rule for the previous version, which lacks the column.
     changes["completed_at"] = Now() if target in states.OVER else None
+    if target in states.LISTED:
+        changes["deleted_at"] = None
     with transaction.atomic(savepoint=False):
+        reason = _reason_with_listing(payout_id, source=source, target=target, reason=reason)
         moved = Payout.objects.filter(only_if or models.Q(), pk=payout_id, status=source).update(
             status=target, version=models.F("version") + 1, updated_at=Now(), **changes
         )
@@ -78,6 +86,7 @@ def move_many(
             UPDATE payouts_payout AS payout
             SET status = wanted.to_status, version = payout.version + 1, updated_at = statement_timestamp(),
                 completed_at = CASE WHEN wanted.to_status = ANY(%(over)s) THEN statement_timestamp() END,
+                deleted_at = CASE WHEN wanted.to_status <> ALL(%(listed)s) THEN payout.deleted_at END,
                 {assignments}
             FROM wanted
             WHERE payout.id = wanted.payout_id AND payout.status = wanted.from_status
@@ -90,7 +99,8 @@ def move_many(
         )
         {also}
         SELECT {Payout.columns(of="moved")}, moved.from_status, moved.reason {columns} FROM moved {joins}"""
-    given = {**parameters, "actor": actor, "over": [status.value for status in states.OVER]}
+    sets = {"over": [status.value for status in states.OVER], "listed": [status.value for status in states.LISTED]}
+    given = {**parameters, **sets, "actor": actor}
     moved = list(Payout.objects.raw(statement, given))
     transaction.on_commit(lambda: _log(moved))
     return moved
@@ -101,6 +111,16 @@ def _log(moved: list[Payout]) -> None:
         change: Any = payout
         names = {"from_status": change.from_status, "to_status": payout.status, "reason": change.reason}
         logger.info("payout.moved", extra={"payout_id": str(payout.pk), **names})
+
+
+def _reason_with_listing(payout_id: uuid.UUID, *, source: PayoutStatus, target: PayoutStatus, reason: str) -> str:
+    """Return the reason with a remark if the change brings a deleted payout back to the merchant's list."""
+    may_be_deleted = source in states.DELETABLE and target in states.LISTED
+    # The lock keeps a deletion at the same moment from being cleared without the remark.
+    deleted = Payout.objects.select_for_update().filter(pk=payout_id, deleted_at__isnull=False)
+    if not may_be_deleted or deleted.first() is None:
+        return reason
+    return f"{reason[: limits.MESSAGE_LENGTH_MAX - len(LISTED_AGAIN)]}{LISTED_AGAIN}"
 
 
 def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str, reason: str) -> None:

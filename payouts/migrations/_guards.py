@@ -1,5 +1,5 @@
-"""The function behind the trigger on payouts, as it is from 0005 on and as it was. (No migration: Django passes by what
-begins with _.)
+"""The function behind the trigger on payouts, as it is from 0005 on and as it was. Later ones are in _completion.py and
+_resolution.py. (No migration: Django passes by what begins with _.)
 
 The pairs are written out, for a migration must not change when the table does: a change of the table in
 payouts/states.py needs a new migration, and tests/integration/payouts/models/test_guards.py compares the two.

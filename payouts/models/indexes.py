@@ -124,4 +124,10 @@ OF_THE_ENGINE: Final = [
         condition=Q(status=PayoutStatus.REQUIRES_ATTENTION) | Q(contradicted_at__isnull=False),
         name="payout_for_operator",
     ),
+    # Unknown payouts, longest first.
+    models.Index(fields=["first_sent_at"], condition=Q(status=PayoutStatus.UNKNOWN), name="payout_unknown"),
+    # Submitted payouts of a provider, longest first: each provider has its own time for an outcome.
+    models.Index(
+        fields=["provider", "first_sent_at"], condition=Q(status=PayoutStatus.SUBMITTED), name="payout_submitted"
+    ),
 ]

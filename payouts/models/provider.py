@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
@@ -26,6 +26,12 @@ class CallbackResult(models.TextChoices):
     UNREADABLE = "unreadable", "Unreadable"
 
 
+class CallbackQuerySet(models.QuerySet["ProviderCallback"]):
+    def alarming(self) -> Self:
+        """Callbacks that an operator has to look at."""
+        return self.filter(alarmed_at__isnull=False)
+
+
 class ProviderCallback(models.Model):
     """A callback as received: stored once, answered at once, and applied by a worker."""
 
@@ -40,6 +46,14 @@ class ProviderCallback(models.Model):
     applied_at = models.DateTimeField(null=True)
     result = models.CharField(max_length=12, choices=CallbackResult, blank=True)
     payout = models.ForeignKey(Payout, on_delete=models.PROTECT, null=True, related_name="callbacks", db_index=False)
+    #: Start of the alarm; NULL: none, or cleared by an operator.
+    alarmed_at = models.DateTimeField(null=True)
+    #: End of the alarm, with the operator and the reason.
+    cleared_at = models.DateTimeField(null=True)
+    cleared_by = models.CharField(max_length=200, blank=True, db_default="")
+    cleared_reason = models.CharField(max_length=500, blank=True, db_default="")
+
+    objects = CallbackQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
@@ -51,6 +65,10 @@ class ProviderCallback(models.Model):
             # The callbacks of one payout, in the admin.
             models.Index(
                 fields=["payout", "id"], condition=models.Q(payout__isnull=False), name="provider_callback_of_payout"
+            ),
+            # Alarms that no operator has cleared, oldest first.
+            models.Index(
+                fields=["alarmed_at"], condition=models.Q(alarmed_at__isnull=False), name="provider_callback_alarming"
             ),
         ]
 

@@ -85,6 +85,28 @@ class TestUpgrade:
 
         assert "(provider, lease_expires_at) WHERE (lease_expires_at IS NOT NULL)" in indexes()["payout_leased"]
 
+    def test_lists_what_was_paid_after_all_and_asks_about_what_waits(self, acme: Merchant) -> None:
+        """Deleted as failed, and resolved as paid by an operator of the version before."""
+        upgrading.migrate("0014")
+        statuses = (PayoutStatus.PAID, PayoutStatus.FAILED, PayoutStatus.REQUIRES_ATTENTION)
+        paid, failed, stuck = [upgrading.insert_payout(acme, status) for status in statuses]
+        database.execute("UPDATE payouts_payout SET deleted_at = now() WHERE id IN (%s, %s)", [paid, failed])
+        database.execute("UPDATE payouts_payout SET due_at = NULL WHERE id = %s", [stuck])
+        before = Payout.objects.get(pk=paid)
+
+        upgrading.migrate(upgrading.LATEST)
+
+        after = Payout.objects.get(pk=paid)
+        assert (after.deleted_at, after.version, after.updated_at > before.updated_at) == (
+            None,
+            before.version + 1,
+            True,
+        )
+        assert Payout.objects.get(pk=failed).deleted_at is not None
+        due_in = database.due_in_seconds(Payout.objects.get(pk=stuck))
+        assert due_in is not None
+        assert -60 < due_in <= 6 * 3600
+
     def test_can_be_undone(self, acme: Merchant) -> None:
         latest = indexes()
         ids = {status: upgrading.insert_payout(acme, status) for status in PayoutStatus}

@@ -27,7 +27,10 @@ _LABELS: Final[dict[tuple[PayoutStatus, PayoutStatus], str]] = {
     (_S.REQUIRES_ATTENTION, _S.PAID): "by an operator, or the provider's word",
     (_S.REQUIRES_ATTENTION, _S.FAILED): "by an operator, or the provider's word",
     (_S.REQUIRES_ATTENTION, _S.PENDING): "by an operator",
+    (_S.PAID, _S.RETURNED): "by an operator, or the provider's word",
     (_S.FAILED, _S.PENDING): "by an operator",
+    (_S.FAILED, _S.PAID): "by an operator, with evidence",
+    (_S.CANCELED, _S.PAID): "by an operator, with evidence",
 }
 #: Final for a merchant, though money may come back and an operator may retry.
 _ENDS: Final = (_S.PAID, _S.FAILED, _S.CANCELED, _S.RETURNED)

@@ -36,6 +36,9 @@ ALLOWED = {
     ("paid", "returned"),
     # An operator has it sent again.
     ("failed", "pending"),
+    # An operator has evidence that the money moved after all.
+    ("failed", "paid"),
+    ("canceled", "paid"),
 }
 PAIRS = list(itertools.product(PayoutStatus.values, repeat=2))
 
@@ -62,16 +65,19 @@ class TestTransitions:
     def test_end_in_statuses_that_stay(self) -> None:
         final = {status for status in PayoutStatus if not states.TRANSITIONS[status]}
 
-        assert final == {PayoutStatus.CANCELED, PayoutStatus.RETURNED}
+        assert final == {PayoutStatus.RETURNED}
 
     @pytest.mark.parametrize("source", ["", "PAID", "done"])
     def test_know_no_other_status(self, source: str) -> None:
         with pytest.raises(ValueError, match="is not a valid PayoutStatus"):
             states.may_become(source, "paid")
 
-    def test_bring_a_payout_that_may_be_deleted_back_to_life_by_an_operators_retry_alone(self) -> None:
-        """And an operator cannot retry one that is deleted."""
-        assert {pair for pair in ALLOWED if pair[0] in states.DELETABLE} == {("failed", "pending")}
+    def test_bring_a_payout_that_may_be_deleted_back_to_life_by_an_operator_alone(self) -> None:
+        """An operator cannot retry one that is deleted, and one that was paid is listed again."""
+        back = {pair for pair in ALLOWED if pair[0] in states.DELETABLE}
+
+        assert back == {("failed", "pending"), ("failed", "paid"), ("canceled", "paid")}
+        assert back <= states.BY_OPERATORS_ALONE
 
 
 # Where evidence of each kind leads a payout, and by which way. What is not here it cannot lead anywhere.
@@ -108,5 +114,26 @@ class TestPathOfEvidence:
 
     def test_takes_only_steps_that_the_table_allows(self) -> None:
         steps = {step for (source, _), path in PATHS.items() for step in itertools.pairwise((source, *path))}
+
+        assert steps <= ALLOWED
+
+
+# Where an operator with evidence takes a payout, and by which way.
+RESOLUTIONS = {pair: path for pair, path in PATHS.items() if pair[0] != "processing"} | {
+    ("failed", "paid"): ("paid",),
+    ("failed", "returned"): ("paid", "returned"),
+    ("canceled", "paid"): ("paid",),
+    ("canceled", "returned"): ("paid", "returned"),
+}
+
+
+class TestPathOfResolution:
+    @pytest.mark.parametrize("source", PayoutStatus.values)
+    @pytest.mark.parametrize("target", ["paid", "failed", "returned"])
+    def test_table(self, source: str, target: str) -> None:
+        assert states.path_of_resolution(source, target) == RESOLUTIONS.get((source, target), ())
+
+    def test_takes_only_steps_that_the_table_allows(self) -> None:
+        steps = {step for (source, _), path in RESOLUTIONS.items() for step in itertools.pairwise((source, *path))}
 
         assert steps <= ALLOWED

@@ -41,6 +41,8 @@ ALLOWED = {
     (S.REQUIRES_ATTENTION, S.PENDING),
     (S.PAID, S.RETURNED),
     (S.FAILED, S.PENDING),
+    (S.FAILED, S.PAID),
+    (S.CANCELED, S.PAID),
 }
 PAIRS = [(source, target) for source in S for target in S if source != target]
 BEYOND_PENDING = [status for status in S if status != S.PENDING]
