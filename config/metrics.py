@@ -55,6 +55,7 @@ class AlarmsCollector(Collector):
             "Payouts whose provider says something that contradicts their status.",
             alarms["contradicted"],
         )
+        yield from _unfinished(alarms)
         yield _gauge("payouts_pauses", "Pauses that are in force.", alarms["pauses"])
         circuits = GaugeMetricFamily(
             "payouts_circuit_open", "1 while the provider is left alone or tried with one payout.", labels=["provider"]
@@ -62,6 +63,29 @@ class AlarmsCollector(Collector):
         for provider, is_open in sorted(alarms["circuits"].items()):
             circuits.add_metric([provider], is_open)
         yield circuits
+
+
+def _unfinished(alarms: backlog.Alarms) -> Iterator[GaugeMetricFamily]:
+    yield _gauge("payouts_unknown", "Payouts that may have been sent; the provider is asked.", alarms["unknown"])
+    yield _gauge("payouts_unknown_seconds", "Seconds since the oldest of them was sent.", alarms["unknown_seconds"])
+    yield _gauge(
+        "payouts_submitted_late",
+        "Payouts whose provider should have named the outcome by now.",
+        alarms["submitted_late"],
+    )
+    yield _gauge(
+        "payouts_submitted_late_seconds", "Seconds since the oldest of them was sent.", alarms["submitted_late_seconds"]
+    )
+    yield _gauge(
+        "payouts_callbacks_unexplained",
+        "Callbacks about money that no payout explains, or that cannot be read.",
+        alarms["callbacks_unexplained"],
+    )
+    yield _gauge(
+        "payouts_callbacks_unexplained_seconds",
+        "Seconds since the oldest of them was applied.",
+        alarms["callbacks_unexplained_seconds"],
+    )
 
 
 class RollupCollector(Collector):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from django.db.models import F, QuerySet
+from django.db.models import Expression, F, QuerySet
 from django.db.models.functions import Now
 
-from payouts.engine import admission
+from payouts.engine import admission, patience
 from payouts.models import Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 
@@ -32,6 +32,15 @@ class Alarms(TypedDict):
 
     requires_attention: int
     contradicted: int
+    #: Payouts that may have been sent, and the age of the oldest in seconds.
+    unknown: int
+    unknown_seconds: float
+    #: Payouts whose provider should have named the outcome by now, and the age of the oldest in seconds.
+    submitted_late: int
+    submitted_late_seconds: float
+    #: Callbacks that no payout explains, and the age of the oldest in seconds.
+    callbacks_unexplained: int
+    callbacks_unexplained_seconds: float
     pauses: int
     #: Whether the circuit is open, for each provider that was ever in trouble.
     circuits: dict[str, bool]
@@ -40,24 +49,39 @@ class Alarms(TypedDict):
 def backlog() -> Backlog:
     """Return what waits. The queries use partial indexes of waiting rows."""
     due = Payout.objects.due().exclude(admission.is_held())
-    oldest = due.order_by("due_at").annotate(overdue=Now() - F("due_at")).values_list("overdue", flat=True).first()
     return {
         "due": _count(due),
-        "overdue_seconds": oldest.total_seconds() if oldest else 0.0,
+        "overdue_seconds": _age_seconds(due, "due_at"),
         "held": _count(Payout.objects.due().filter(admission.is_held())),
         "callbacks": _count(ProviderCallback.objects.filter(applied_at__isnull=True)),
     }
 
 
 def alarms() -> Alarms:
-    """Return what waits for an operator. The query uses its partial index."""
+    """Return what waits for an operator. Each query uses a partial index."""
     for_operator = Payout.objects.for_operator()
+    unknown, late = patience.unknown(), patience.overdue_submitted()
+    unexplained = ProviderCallback.objects.alarming()
     return {
         "requires_attention": _count(for_operator.filter(status=PayoutStatus.REQUIRES_ATTENTION)),
         "contradicted": _count(for_operator.filter(contradicted_at__isnull=False)),
+        "unknown": _count(unknown),
+        "unknown_seconds": _age_seconds(unknown, "first_sent_at"),
+        "submitted_late": _count(late),
+        "submitted_late_seconds": _age_seconds(late, "first_sent_at"),
+        "callbacks_unexplained": _count(unexplained),
+        "callbacks_unexplained_seconds": _age_seconds(unexplained, "alarmed_at"),
         "pauses": _count(Pause.objects.active()),
         "circuits": {circuit.provider: circuit.opened_at is not None for circuit in ProviderCircuit.objects.all()},
     }
+
+
+def _age_seconds(rows: QuerySet[Any], since: str) -> float:
+    """Return for how long the oldest row waits by this column; 0 if there is none."""
+    age: Expression = Now() - F(since)
+    oldest = rows.filter(**{f"{since}__isnull": False}).order_by(since).annotate(age=age)
+    found = oldest.values_list("age", flat=True).first()
+    return float(found.total_seconds()) if found is not None else 0.0
 
 
 def _count(rows: QuerySet[Any]) -> int:

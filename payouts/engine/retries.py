@@ -27,6 +27,14 @@ CIRCUIT_MAX_SECONDS: Final = 300.0
 NOT_SENT_GIVE_UP_SECONDS: Final = 24 * 3600.0
 #: An outcome that is unknown for a day needs an operator.
 UNKNOWN_GIVE_UP_SECONDS: Final = 24 * 3600.0
+#: Times of a provider that this installation does not have any more: the defaults of http_bank, three days for the
+#: outcome of an accepted payout and three for the return of a payment.
+SUBMITTED_GIVE_UP_SECONDS: Final = 72 * 3600.0
+PAID_GIVE_UP_SECONDS: Final = 72 * 3600.0
+
+#: A payout that requires attention is asked about four times a day: often enough that the provider's word comes before
+#: the operator's next shift, and rare enough that thousands of them are no load.
+ATTENTION_ASK_SECONDS: Final = 6 * 3600.0
 
 
 def send_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, jitter: float | None = None) -> float:

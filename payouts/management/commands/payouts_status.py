@@ -45,6 +45,11 @@ def _lines() -> Iterator[str]:
     yield "Waits for you"
     yield _figure("requires attention", alarms["requires_attention"], "find out whether money moved; resolve_payout")
     yield _figure("contradicted", alarms["contradicted"], "compare with the statement; acknowledge_payout")
+    yield _aged("unknown", alarms["unknown"], alarms["unknown_seconds"], "ask the provider; ask_payout --all")
+    late = "the provider is late, or gone; ask_payout --all"
+    yield _aged("submitted, and late", alarms["submitted_late"], alarms["submitted_late_seconds"], late)
+    unexplained, seconds = alarms["callbacks_unexplained"], alarms["callbacks_unexplained_seconds"]
+    yield _aged("callbacks, unexplained", unexplained, seconds, "ask the provider; clear_callback")
 
 
 def _pauses() -> Iterator[str]:
@@ -76,6 +81,10 @@ def _sweeper() -> str:
         return "NOT AT WORK: none was ever seen"
     state = "at work" if age_seconds <= heartbeats.STALE_SECONDS else "NOT AT WORK"
     return f"{state}: last seen {_duration(age_seconds)} ago"
+
+
+def _aged(what: str, count: int, seconds: float, remark: str) -> str:
+    return _figure(what, count, f"the oldest for {_duration(seconds)}: {remark}")
 
 
 def _figure(what: str, count: int, remark: str) -> str:

@@ -19,6 +19,10 @@ from payouts.providers.http_bank.documents import Problem, Transfer, TransferSta
 #: Limit of the bank's words: enough for a sentence, too short to fill the logs.
 WORDS_LENGTH_MAX: Final = 200
 
+#: Statuses about one request alone. Every payout would get the others, such as 401 for an expired token or 403 of a
+#: firewall, so they tell of a bank in trouble.
+ABOUT_PAYOUT: Final = frozenset({400, 409, 413, 422})
+
 _KINDS: Final = {
     TransferStatus.ACCEPTED: ReportKind.ACCEPTED,
     TransferStatus.PAID: ReportKind.PAID,
@@ -105,10 +109,10 @@ def _report_about(answer: Answer, instruction: base.Instruction, hidden: Sequenc
     try:
         transfer = documents.read_transfer(answer.body)
     except documents.Unreadable as error:
-        raise _unreadable(error) from None
+        raise _unreadable(answer, error) from None
     for name in ("reference", "amount", "currency"):
         if getattr(transfer, name) != getattr(instruction, name):
-            raise _mismatch(name)
+            raise _mismatch(answer, name)
     return report_of(transfer, hidden=hidden)
 
 
@@ -117,9 +121,9 @@ def _rejected(answer: Answer, instruction: base.Instruction, hidden: Sequence[st
     try:
         refusal = documents.read_refusal(answer.body)
     except documents.Unreadable as error:
-        return _unreadable(error)
+        return _unreadable(answer, error)
     if refusal.reference != instruction.reference:
-        return _mismatch("reference")
+        return _mismatch(answer, "reference")
     code = _words(refusal.code, hidden, limits.CODE_LENGTH_MAX)
     return base.Rejected(code or "rejected", _words(refusal.message, hidden), is_for_good=True)
 
@@ -148,21 +152,25 @@ def _sum(amount: Decimal, currency: str) -> str:
     return f"{money.format_amount(amount, currency)} {currency}"
 
 
-def _unreadable(error: documents.Unreadable) -> base.OutcomeUnknown:
-    return base.OutcomeUnknown("unreadable_answer", f"The bank's answer cannot be read: {error}.")
+def _unreadable(answer: Answer, error: documents.Unreadable) -> base.OutcomeUnknown:
+    return _unusable(answer, "unreadable_answer", f"The bank's answer cannot be read: {error}.")
 
 
-def _mismatch(name: str) -> base.OutcomeUnknown:
-    return base.OutcomeUnknown("answer_mismatch", f"The bank answered about another {name}.", is_about_payout=True)
+def _mismatch(answer: Answer, name: str) -> base.OutcomeUnknown:
+    return _unusable(answer, "answer_mismatch", f"The bank answered about another {name}.")
 
 
 def _undocumented(answer: Answer, problem: Problem | None, hidden: Sequence[str]) -> base.OutcomeUnknown:
     said = _words(f": {problem.code}: {problem.message}", hidden) if problem else "."
-    # A 4xx is about the request, a 5xx about the bank.
-    is_about_payout = 400 <= answer.status < 500
-    return base.OutcomeUnknown(
-        f"http_{answer.status}", f"The bank answered {answer.status}{said}", is_about_payout=is_about_payout
-    )
+    return _unusable(answer, f"http_{answer.status}", f"The bank answered {answer.status}{said}", problem)
+
+
+def _unusable(answer: Answer, code: str, message: str, problem: Problem | None = None) -> base.OutcomeUnknown:
+    """Return the error of an answer that proves nothing. Unless it is about one payout, the bank is in trouble."""
+    # A 404 without the code comes from a proxy, or from an address that is not the bank's.
+    is_unknown_transfer = answer.status == 404 and problem is not None and problem.code == "transfer_not_found"
+    is_about_payout = answer.status in ABOUT_PAYOUT or is_unknown_transfer
+    return base.OutcomeUnknown(code, message, is_about_payout=is_about_payout)
 
 
 def _words(text: str, hidden: Sequence[str], length_max: int = WORDS_LENGTH_MAX) -> str:

@@ -159,6 +159,12 @@ class TestMetrics:
         assert {
             "payouts_requires_attention 1.0",
             "payouts_contradicted 1.0",
+            "payouts_unknown 0.0",
+            "payouts_unknown_seconds 0.0",
+            "payouts_submitted_late 0.0",
+            "payouts_submitted_late_seconds 0.0",
+            "payouts_callbacks_unexplained 0.0",
+            "payouts_callbacks_unexplained_seconds 0.0",
             "payouts_callbacks_waiting 1.0",
             'payouts_circuit_open{provider="bank"} 1.0',
         } <= {*lines}

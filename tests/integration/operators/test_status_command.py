@@ -35,6 +35,9 @@ Waits for the platform
 Waits for you
   requires attention           0
   contradicted                 0
+  unknown                      0
+  submitted, and late          0
+  callbacks, unexplained       0
 """
 
 
@@ -123,6 +126,26 @@ class TestPayoutsStatus:
         assert section("Waits for you") == [
             "requires attention           1  find out whether money moved; resolve_payout",
             "contradicted                 1  compare with the statement; acknowledge_payout",
+            "unknown                      0",
+            "submitted, and late          0",
+            "callbacks, unexplained       0",
+        ]
+
+    def test_tells_what_has_no_outcome_and_for_how_long(self, make_payout: MakePayout) -> None:
+        unknown, late = (make_payout() for _ in range(2))
+        database.put_into(unknown, PayoutStatus.UNKNOWN)
+        database.put_into(late, PayoutStatus.SUBMITTED)
+        Payout.objects.filter(pk=unknown.pk).update(first_sent_at=Now() - timedelta(minutes=5))
+        Payout.objects.filter(pk=late.pk).update(first_sent_at=Now() - timedelta(hours=3))
+        seen = Now() - timedelta(days=3)
+        ProviderCallback.objects.create(
+            provider="http_bank", event_id="1", body=b"", result="no_payout", applied_at=seen, alarmed_at=seen
+        )
+
+        assert section("Waits for you")[2:] == [
+            "unknown                      1  the oldest for 5 min: ask the provider; ask_payout --all",
+            "submitted, and late          1  the oldest for 3 h: the provider is late, or gone; ask_payout --all",
+            "callbacks, unexplained       1  the oldest for 3 days: ask the provider; clear_callback",
         ]
 
     def test_stops_counting_in_time(self, make_payout: MakePayout, monkeypatch: pytest.MonkeyPatch) -> None:

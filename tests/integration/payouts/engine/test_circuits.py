@@ -15,6 +15,7 @@ from payouts.engine import circuits, processing, retries, rounds
 from payouts.engine.evidence import Evidence
 from payouts.models import Payout, PayoutAttempt, ProviderCircuit
 from payouts.providers import base
+from payouts.providers.http_bank import responses
 from payouts.states import AttemptOutcome
 from tests.support import database, fake_provider, racing, telling
 from tests.support.fake_provider import Answer, FakeProvider
@@ -63,6 +64,18 @@ class TestOpening:
         assert 5 < retry_in_seconds() <= retries.CIRCUIT_FIRST_SECONDS
         told = [record for record in caplog.records if record.message == "provider.circuit.opened"]
         assert [(record.levelno, record.__dict__["provider"]) for record in told] == [(logging.ERROR, "fake")]
+
+    def test_a_provider_that_lets_nobody_in_is_in_trouble(
+        self, provider: FakeProvider, make_live_payout: MakePayout
+    ) -> None:
+        """401 or 403 to everything must not make `unknown` of the whole queue."""
+
+        def send(instruction: base.Instruction) -> base.Report:
+            return responses.read_send(responses.Answer(403, b"<html>"), instruction)
+
+        fail(provider, make_live_payout, circuits.FAILURES_MAX, send)
+
+        assert circuits.state_of("fake") is circuits.State.OPEN
 
     def test_four_do_not(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         fail(provider, make_live_payout, circuits.FAILURES_MAX - 1, fake_provider.UNAVAILABLE)

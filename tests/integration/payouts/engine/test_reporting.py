@@ -6,19 +6,31 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 
 from payouts.engine import backlog as reporting
-from payouts.engine import pauses
+from payouts.engine import patience, pauses, processing
 from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCallback, ProviderCircuit
+from payouts.providers import registry
 from payouts.states import PayoutStatus
-from tests.support import database, telling
+from tests.support import database, fake_provider, telling
 from tests.support.fake_provider import FakeProvider
 
 pytestmark = pytest.mark.django_db
 
 MakePayout = Callable[..., Payout]
+
+
+QUIET: dict[str, float] = {
+    "unknown": 0,
+    "unknown_seconds": 0.0,
+    "submitted_late": 0,
+    "submitted_late_seconds": 0.0,
+    "callbacks_unexplained": 0,
+    "callbacks_unexplained_seconds": 0.0,
+}
 
 
 def open_circuit(provider: str, *, seconds: float) -> None:
@@ -89,7 +101,7 @@ class TestAlarms:
     def test_are_none_where_all_is_well(self, make_processed_payout: MakePayout) -> None:
         make_processed_payout()
 
-        assert reporting.alarms() == {"requires_attention": 0, "contradicted": 0, "pauses": 0, "circuits": {}}
+        assert reporting.alarms() == {**QUIET, "requires_attention": 0, "contradicted": 0, "pauses": 0, "circuits": {}}
 
     def test_count_what_waits_for_a_person(self, provider: FakeProvider, make_payout: MakePayout) -> None:
         for status in PayoutStatus:
@@ -103,9 +115,69 @@ class TestAlarms:
         open_circuit("other", seconds=-1)
 
         assert reporting.alarms() == {
+            **QUIET,
+            # Sent never, as these were put into it: its age is not known.
+            "unknown": 1,
             "requires_attention": 1,
             "contradicted": 2,
             "pauses": 1,
             # The last is to be tried: it is open until the trial has shown that all is well.
             "circuits": {"fake": True, "sandbox": True, "other": True},
         }
+
+    def test_tell_for_how_long_an_outcome_is_unknown(
+        self, provider: FakeProvider, make_live_payout: MakePayout
+    ) -> None:
+        provider.on_send(fake_provider.UNKNOWN)
+        for seconds in (50, 100):
+            payout = make_live_payout()
+            processing.process(payout.pk)
+            database.age(payout, seconds=seconds)
+
+        alarms = reporting.alarms()
+
+        assert alarms["unknown"] == 2
+        assert 100 <= alarms["unknown_seconds"] < 130
+
+    @pytest.mark.parametrize(("seconds", "late"), [(3500, 0), (3700, 1)])
+    def test_tell_what_its_provider_should_have_ended(
+        self, provider: FakeProvider, live_payout: Payout, seconds: float, late: int
+    ) -> None:
+        submit(provider, live_payout, seconds=seconds)
+
+        alarms = reporting.alarms()
+
+        assert alarms["submitted_late"] == late
+        assert alarms["submitted_late_seconds"] == pytest.approx(late * seconds, abs=30)
+
+    def test_count_from_the_day_of_acceptance(self, provider: FakeProvider, live_payout: Payout) -> None:
+        """Sent long ago, and accepted just now."""
+        submit(provider, live_payout, seconds=0)
+        database.age(live_payout, seconds=10 * 3600)
+
+        assert reporting.alarms()["submitted_late"] == 0
+
+    @pytest.mark.parametrize(("days", "late"), [(2, 0), (4, 1)])
+    def test_tell_what_no_provider_will_ever_end(
+        self, provider: FakeProvider, live_payout: Payout, monkeypatch: pytest.MonkeyPatch, days: float, late: int
+    ) -> None:
+        submit(provider, live_payout, seconds=days * 86_400)
+        monkeypatch.delitem(registry.PROVIDERS, "fake")
+
+        assert reporting.alarms()["submitted_late"] == late
+
+    def test_are_read_from_partial_indexes(self, provider: FakeProvider) -> None:
+        """What is over is far more, and must not be looked at."""
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        for rows, index in ((patience.unknown(), "payout_unknown"), (patience.overdue_submitted(), "payout_submitted")):
+            assert index in rows.explain()
+
+
+def submit(provider: FakeProvider, payout: Payout, *, seconds: float) -> None:
+    """Let the provider have accepted the payout so many seconds ago."""
+    provider.on_send(fake_provider.ACCEPTED)
+    processing.process(payout.pk)
+    database.age(payout, seconds=seconds)
+    with database.unguarded("payouts_payouttransition", "payouts_guard_transition"):
+        payout.transitions.update(created_at=Now() - timedelta(seconds=seconds))

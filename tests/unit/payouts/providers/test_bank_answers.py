@@ -265,3 +265,45 @@ class TestConflict:
 
         assert isinstance(other, base.OutcomeUnknown)
         assert (other.code, other.is_for_operator) == ("http_409", False)
+
+
+class TestTrouble:
+    """What every payout would be answered, such as 401 with an expired token, must stop the sending."""
+
+    ABOUT_PAYOUT = (400, 409, 413, 422)
+
+    @pytest.mark.parametrize("read", READERS)
+    @pytest.mark.parametrize("body", [b"", b"<html>", as_json({"code": "no", "message": "m"})])
+    def test_is_everything_but_four_answers_to_one_request(self, read: Callable[..., base.Report], body: bytes) -> None:
+        settled = {(401, "unauthorized"), (429, "rate_limited")}
+        for status in set(range(100, 1000)) - {429}:
+            error = error_of(read, Answer(status, body))
+            assert isinstance(error, base.OutcomeUnknown), status
+            assert (status, error.code) not in settled
+            assert error.is_about_payout is (status in self.ABOUT_PAYOUT), status
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 405])
+    def test_is_what_a_firewall_or_an_expired_token_answers(self, status: int) -> None:
+        error = error_of(responses.read_send, problem(status, "expired"))
+
+        assert isinstance(error, base.OutcomeUnknown)
+        assert not error.is_about_payout
+
+    def test_is_no_404_with_the_code_of_the_contract(self) -> None:
+        error = error_of(responses.read_send, problem(404, "transfer_not_found"))
+
+        assert isinstance(error, base.OutcomeUnknown)
+        assert (error.code, error.is_about_payout) == ("http_404", True)
+
+    def test_is_no_conflict_of_one_reference(self) -> None:
+        error = error_of(responses.read_send, problem(409, "reference_conflict"))
+
+        assert isinstance(error, base.OutcomeUnknown)
+        assert error.is_about_payout
+
+    def test_is_a_document_about_another_payout(self) -> None:
+        """A proxy that answers everything from its cache."""
+        error = error_of(responses.read_send, Answer(200, as_json(transfer(reference="another"))))
+
+        assert isinstance(error, base.OutcomeUnknown)
+        assert not error.is_about_payout
