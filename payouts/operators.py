@@ -5,18 +5,19 @@ The reason should name the evidence, such as a line of the bank's statement. The
 
 from __future__ import annotations
 
+import uuid
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import attempts, dispatch, errors, states, transitions
-from payouts.engine import banks, claims
-from payouts.models import Payout
+from payouts.engine import banks, claims, patience
+from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
-#: Our own reason for `failed`: an operator knows that no money moved.
+#: Our own reason for `failed` and `returned`: an operator knows what became of the money.
 RESOLVED: Final = "resolved_by_operator"
 
 #: Prefix of operators in the history.
@@ -26,6 +27,7 @@ _RETRYABLE: Final = (PayoutStatus.FAILED, PayoutStatus.REQUIRES_ATTENTION)
 _OUTCOME_OF_RESOLUTION: Final = {
     PayoutStatus.PAID: AttemptOutcome.PAID,
     PayoutStatus.FAILED: AttemptOutcome.REJECTED,
+    PayoutStatus.RETURNED: AttemptOutcome.RETURNED,
 }
 
 
@@ -36,8 +38,8 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     A failed payout gets a new reference only if the provider refused it for good, remembers no reference for long
     enough to protect, or was another bank then.
     Raises ReasonMissing, ReasonUnusable, PayoutNotRetryable, PayoutContradicted, PayoutDeletedByMerchant, PayoutInHand,
-    PayoutShownPaid if the provider has reported the payout as paid, and WindowOver if an earlier send is older than the
-    provider remembers.
+    PayoutShownPaid if the provider has reported the payout as paid, ProviderGone, and WindowOver if an earlier send is
+    older than the provider remembers.
     """
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
@@ -51,6 +53,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
         if _is_shown_paid(current):
             raise errors.PayoutShownPaid
         _refuse_in_hand(current)
+        _refuse_without_provider(current)
         if current.status == PayoutStatus.REQUIRES_ATTENTION and not claims.may_send_again(current):
             raise errors.WindowOver
         attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.RETRIED, actor=actor, message=reason)
@@ -89,56 +92,101 @@ def _was_refused(payout: Payout) -> bool:
     return not failed[0].actor.startswith(ACTOR_PREFIX) and refused.exists()
 
 
-def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str) -> Payout:
-    """Resolve a payout by hand: it becomes `paid` or `failed`, and the flag is cleared.
+def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str, evidence: str = "") -> Payout:
+    """Record what became of the money: the payout becomes `paid`, `failed` or `returned`, and the flag is cleared.
 
-    This is for a payout that requires attention, and for one whose status is contradicted: a pending one, which is then
-    not sent, or a failed one that was paid after all.
-    Raises ReasonMissing, ReasonUnusable, PayoutInHand, and PayoutNotInAttention for any other payout.
+    Evidence decides whether that is allowed: what the provider said is on record, whoever acknowledged it. For any
+    other payout the operator names the evidence, such as a line of the bank's statement. A payout that requires
+    attention, is contradicted, or whose provider is gone needs the reason alone. A payout that the merchant deleted is
+    listed again if money moved.
+    Raises ReasonMissing, ReasonUnusable, PayoutInHand, and PayoutNotInAttention if there is no way to this status or no
+    evidence.
     """
-    reason = attempts.clean_reason(reason)
-    failure: dict[str, Any] = {"failure_code": RESOLVED if target == PayoutStatus.FAILED else ""}
+    stated, outcome = _stated(reason, evidence), _OUTCOME_OF_RESOLUTION[target]
     with transaction.atomic(savepoint=False):
         current = _lock(payout)
-        path = path_of_resolution(current, target)
-        if not path:
+        path = states.path_of_resolution(current.status, target)
+        if not path or not (evidence.strip() or has_evidence(current, target)):
             raise errors.of_payout(errors.PayoutNotInAttention, current)
         _refuse_in_hand(current)
-        outcome = _OUTCOME_OF_RESOLUTION[target]
-        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=reason)
+        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=outcome, actor=actor, message=stated)
         for source, following in pairwise((PayoutStatus(current.status), *path)):
-            transitions.move(current.pk, source=source, target=following, actor=actor, reason=reason)
-        changes = {"due_at": None, "contradicted_at": None, "failure_message": "", **failure}
+            transitions.move(current.pk, source=source, target=following, actor=actor, reason=stated)
+        failure_code = "" if target == PayoutStatus.PAID else RESOLVED
+        changes = {"due_at": None, "contradicted_at": None, "failure_code": failure_code, "failure_message": ""}
         Payout.objects.filter(pk=current.pk).update(**changes)
         return Payout.objects.get(pk=current.pk)
 
 
-def path_of_resolution(payout: Payout, target: PayoutStatus) -> tuple[PayoutStatus, ...]:
-    """Return the statuses through which an operator may resolve this payout; empty if that is not allowed."""
-    is_contradicted = payout.contradicted_at is not None
-    if payout.status == PayoutStatus.REQUIRES_ATTENTION:
-        return (target,)
-    if payout.status == PayoutStatus.PENDING and is_contradicted:
-        return (PayoutStatus.PROCESSING, target)
-    if payout.status == PayoutStatus.FAILED and is_contradicted and target == PayoutStatus.PAID:
-        return (PayoutStatus.PENDING, PayoutStatus.PROCESSING, target)
-    return ()
+def _stated(reason: str, evidence: str) -> str:
+    """Return reason and evidence in the form in which they are kept."""
+    reason = attempts.clean_reason(reason)
+    if not evidence.strip():
+        return reason
+    return attempts.clean_reason(f"{reason} (evidence: {attempts.clean_reason(evidence)})")
+
+
+def has_evidence(payout: Payout, target: PayoutStatus) -> bool:
+    """Tell whether an operator may resolve the payout so without naming more evidence."""
+    is_for_operator = payout.status == PayoutStatus.REQUIRES_ATTENTION or payout.contradicted_at is not None
+    if is_for_operator or not patience.has_provider(payout.provider):
+        return True
+    if target == PayoutStatus.PAID:
+        return _is_shown_paid(payout)
+    said = payout.attempts.exclude(kind=AttemptKind.OPERATOR).filter(reference_number=payout.reference_number)
+    return target == PayoutStatus.RETURNED and said.filter(outcome=AttemptOutcome.RETURNED).exists()
+
+
+def may_be_resolved(payout: Payout, target: PayoutStatus) -> bool:
+    """Tell whether the admin offers to resolve the payout so.
+
+    A pending payout without evidence is about to be sent, so the admin does not offer it.
+    """
+    if payout.lease_token is not None or not states.path_of_resolution(payout.status, target):
+        return False
+    return payout.status != PayoutStatus.PENDING or has_evidence(payout, target)
 
 
 def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     """Have the provider asked now what became of a payout, and return it. Moves no money.
 
-    Raises ReasonMissing, ReasonUnusable and PayoutNotAskable.
+    Raises ReasonMissing, ReasonUnusable, PayoutNotAskable, and ProviderGone if there is nobody to ask.
+    """
+    with transaction.atomic(savepoint=False):
+        _mark_asked(payout.pk, actor=actor, reason=attempts.clean_reason(reason))
+        transaction.on_commit(lambda: dispatch.enqueue_payout(payout.pk), robust=True)
+        return Payout.objects.get(pk=payout.pk)
+
+
+def _mark_asked(payout_id: uuid.UUID, *, actor: str, reason: str) -> None:
+    """Let the next question be due now, with the operator's act on record."""
+    current = Payout.objects.select_for_update().get(pk=payout_id)
+    if current.status not in states.ASKABLE or current.lease_token is not None:
+        raise errors.of_payout(errors.PayoutNotAskable, current)
+    _refuse_without_provider(current)
+    attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
+    Payout.objects.filter(pk=current.pk).update(due_at=Now())
+
+
+def ask_about_all(*, actor: str, reason: str) -> tuple[int, int]:
+    """Have the provider asked about each payout that is unknown or requires attention.
+
+    Returns the number of payouts that are asked about, and of those that cannot be: a worker asks about them at this
+    moment, or their provider is gone. Each payout is a transaction of its own. The sweeper enqueues them, a batch at a
+    time. Raises ReasonMissing and ReasonUnusable.
     """
     reason = attempts.clean_reason(reason)
-    with transaction.atomic(savepoint=False):
-        current = _lock(payout)
-        if current.status not in states.ASKABLE or current.lease_token is not None:
-            raise errors.of_payout(errors.PayoutNotAskable, current)
-        attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
-        Payout.objects.filter(pk=current.pk).update(due_at=Now())
-        transaction.on_commit(lambda: dispatch.enqueue_payout(current.pk), robust=True)
-        return Payout.objects.get(pk=current.pk)
+    open_ended = Payout.objects.filter(status__in=(PayoutStatus.UNKNOWN, PayoutStatus.REQUIRES_ATTENTION))
+    asked = refused = 0
+    for payout_id in list(open_ended.order_by("id").values_list("pk", flat=True)):
+        try:
+            with transaction.atomic():
+                _mark_asked(payout_id, actor=actor, reason=reason)
+        except (errors.PayoutNotAskable, errors.ProviderGone):
+            refused += 1
+        else:
+            asked += 1
+    return asked, refused
 
 
 def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Payout:
@@ -168,6 +216,24 @@ def _is_shown_paid(payout: Payout) -> bool:
     paid = said.filter(outcome=AttemptOutcome.PAID).values_list("reference_number", flat=True)
     returned = said.filter(outcome=AttemptOutcome.RETURNED).values_list("reference_number", flat=True)
     return bool(set(paid) - set(returned))
+
+
+def clear_callback(callback: ProviderCallback, *, actor: str, reason: str) -> ProviderCallback:
+    """Clear the alarm of a callback that no payout explains, once an operator knows what it was, and return it.
+
+    Raises ReasonMissing, ReasonUnusable, and CallbackNotAlarming if another operator was faster.
+    """
+    reason = attempts.clean_reason(reason)
+    with transaction.atomic(savepoint=False):
+        alarming = ProviderCallback.objects.alarming().filter(pk=callback.pk)
+        if not alarming.update(alarmed_at=None, cleared_at=Now(), cleared_by=actor, cleared_reason=reason):
+            raise errors.CallbackNotAlarming
+        return ProviderCallback.objects.get(pk=callback.pk)
+
+
+def _refuse_without_provider(payout: Payout) -> None:
+    if not patience.has_provider(payout.provider):
+        raise errors.ProviderGone
 
 
 def _refuse_in_hand(payout: Payout) -> None:

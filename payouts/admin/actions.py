@@ -19,11 +19,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.fields import LineField
 from backoffice.base import ReadOnlyModelAdmin
 from payouts import errors, limits, money, operators, recipient_details, states
+from payouts.engine import patience
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from postgres.errors import is_busy
@@ -72,6 +73,15 @@ class ActionForm(forms.Form):
     expected_version = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
+class ResolutionForm(ActionForm):
+    evidence = LineField(
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "statement of 26 November, line 7"}),
+        help_text="What shows it. Required unless the payout requires attention or its provider has said so itself.",
+    )
+
+
 def version_of(payout: Payout) -> str:
     """Return a text that changes with each change of the payout and each attempt."""
     return f"{payout.version}.{payout.attempts_count}"
@@ -91,23 +101,19 @@ class OperatorAction:
     done: str
     #: A mistake costs money.
     is_dangerous: bool = True
+    #: Takes `evidence` as well.
+    takes_evidence: bool = False
 
 
 def _may_be_retried(payout: Payout) -> bool:
     retryable = payout.status in {PayoutStatus.FAILED, PayoutStatus.REQUIRES_ATTENTION}
-    return retryable and payout.contradicted_at is None and payout.deleted_at is None
-
-
-def _may_be_marked_paid(payout: Payout) -> bool:
-    return bool(operators.path_of_resolution(payout, PayoutStatus.PAID))
-
-
-def _may_be_marked_failed(payout: Payout) -> bool:
-    return bool(operators.path_of_resolution(payout, PayoutStatus.FAILED))
+    is_free = payout.contradicted_at is None and payout.deleted_at is None
+    return retryable and is_free and patience.has_provider(payout.provider)
 
 
 def _may_be_asked_about(payout: Payout) -> bool:
-    return payout.status in states.ASKABLE and payout.lease_token is None
+    is_askable = payout.status in states.ASKABLE and payout.lease_token is None
+    return is_askable and patience.has_provider(payout.provider)
 
 
 def _is_contradicted(payout: Payout) -> bool:
@@ -121,20 +127,22 @@ RETRY: Final = OperatorAction(
     operators.retry_payout,
     "The payout is pending again: it is sent as soon as nothing holds it back.",
 )
-MARK_PAID: Final = OperatorAction(
-    "mark_paid",
-    "Mark as paid",
-    _may_be_marked_paid,
-    partial(operators.resolve_payout, target=PayoutStatus.PAID),
-    "The payout is paid.",
-)
-MARK_FAILED: Final = OperatorAction(
-    "mark_failed",
-    "Mark as failed",
-    _may_be_marked_failed,
-    partial(operators.resolve_payout, target=PayoutStatus.FAILED),
-    "The payout has failed.",
-)
+
+
+def _resolution(target: PayoutStatus, done: str) -> OperatorAction:
+    return OperatorAction(
+        f"mark_{target.value}",
+        f"Mark as {target.value}",
+        partial(operators.may_be_resolved, target=target),
+        partial(operators.resolve_payout, target=target),
+        done,
+        takes_evidence=True,
+    )
+
+
+MARK_PAID: Final = _resolution(PayoutStatus.PAID, "The payout is paid.")
+MARK_FAILED: Final = _resolution(PayoutStatus.FAILED, "The payout has failed.")
+MARK_RETURNED: Final = _resolution(PayoutStatus.RETURNED, "The payout is returned.")
 ASK: Final = OperatorAction(
     "ask",
     "Ask provider now",
@@ -150,7 +158,11 @@ ACKNOWLEDGE: Final = OperatorAction(
     operators.acknowledge_contradiction,
     "The contradiction is acknowledged. The status is as it was.",
 )
-ACTIONS: Final = (RETRY, MARK_PAID, MARK_FAILED, ASK, ACKNOWLEDGE)
+ACTIONS: Final = (RETRY, MARK_PAID, MARK_FAILED, MARK_RETURNED, ASK, ACKNOWLEDGE)
+
+
+def _form_of(action: OperatorAction) -> type[ActionForm]:
+    return ResolutionForm if action.takes_evidence else ActionForm
 
 
 class OperatedPayouts(ReadOnlyModelAdmin):
@@ -180,6 +192,10 @@ class OperatedPayouts(ReadOnlyModelAdmin):
     def mark_failed(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(request, object_id, MARK_FAILED)
 
+    @action(description=MARK_RETURNED.title, icon="undo", permissions=["operate"])
+    def mark_returned(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._act(request, object_id, MARK_RETURNED)
+
     @action(description=ASK.title, icon="help", permissions=["operate"])
     def ask(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(request, object_id, ASK)
@@ -193,12 +209,12 @@ class OperatedPayouts(ReadOnlyModelAdmin):
         if payout is None:
             raise Http404
         if request.method == "POST":
-            form = ActionForm(request.POST)
+            form = _form_of(action)(request.POST)
             if form.is_valid():
                 self._do(request, payout, action, **form.cleaned_data)
                 return HttpResponseRedirect(_address_of(payout))
         elif action.is_possible(payout):
-            form = ActionForm(initial={"expected_version": version_of(payout)})
+            form = _form_of(action)(initial={"expected_version": version_of(payout)})
         else:
             message = f"{action.title}: not possible as the payout is now."
             self.message_user(request, message, messages.ERROR)
@@ -206,13 +222,13 @@ class OperatedPayouts(ReadOnlyModelAdmin):
         return self._show(request, payout, action, form)
 
     def _do(
-        self, request: HttpRequest, payout: Payout, action: OperatorAction, *, reason: str, expected_version: str
+        self, request: HttpRequest, payout: Payout, action: OperatorAction, *, expected_version: str, **stated: str
     ) -> None:
         with refusals_as_messages(self, request):
             with transaction.atomic():
                 _require_unchanged(payout, expected_version)
-                action.do(payout, actor=actor_of(request), reason=reason)
-                self.log_change(request, payout, f"{action.title}: {reason}")
+                action.do(payout, actor=actor_of(request), **stated)
+                self.log_change(request, payout, f"{action.title}: {stated['reason']}")
             self.message_user(request, action.done, messages.SUCCESS)
 
     def _show(self, request: HttpRequest, payout: Payout, action: OperatorAction, form: ActionForm) -> HttpResponse:

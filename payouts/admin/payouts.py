@@ -29,7 +29,7 @@ from unfold.forms import PaginationInlineFormSet
 from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import money
-from payouts.admin import actions, exports, pauses, providers, summary
+from payouts.admin import actions, callbacks, exports, pauses, providers, summary
 from payouts.engine import admission
 from payouts.models import (
     Export,
@@ -58,7 +58,7 @@ CONTRADICTED_LABELS = {f"{label}, contradicted": "danger" for label in PayoutSta
 
 admin.site.register(Export, exports.ExportAdmin)
 admin.site.register(Pause, pauses.PauseAdmin)
-admin.site.register(ProviderCallback, providers.ProviderCallbackAdmin)
+admin.site.register(ProviderCallback, callbacks.OperatedCallbacks)
 admin.site.register(ProviderCircuit, providers.ProviderCircuitAdmin)
 
 

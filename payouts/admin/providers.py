@@ -80,12 +80,31 @@ class ResultFilter(RadioFilter):
         return queryset.filter(result=self.value(), id__gt=newest - SEARCHED_MAX)
 
 
+class AlarmFilter(RadioFilter):
+    """Callbacks that wait for an operator: the condition of the index `provider_callback_alarming`."""
+
+    title = "operator"
+    parameter_name = "needs_operator"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        del request, model_admin
+        return [("yes", "Needs an operator")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ProviderCallback]) -> QuerySet[ProviderCallback]:
+        del request
+        return queryset.filter(alarmed_at__isnull=False) if self.value() == "yes" else queryset
+
+
 class ProviderCallbackAdmin(ReadOnlyModelAdmin):
     list_display = ("received_at", "provider", "event_id", "show_result", "applied_at", "show_payout")
-    list_filter = (ResultFilter,)
+    list_filter = (AlarmFilter, ResultFilter)
     search_fields = ("payout__id",)
     search_help_text = "The whole id of a payout"
-    fields = ("provider", "event_id", "received_at", "show_result", "applied_at", "show_payout", "show_body")
+    fieldsets = (
+        (None, {"fields": ("provider", "event_id", "received_at", "show_result", "applied_at", "show_payout")}),
+        ("Alarm", {"fields": ("alarmed_at", "cleared_at", "cleared_by", "cleared_reason")}),
+        ("Content", {"fields": ("show_body",)}),
+    )
     denied_lookups = frozenset({"body"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCallback]:

@@ -20,7 +20,7 @@ from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
 from payouts import limits, transitions
-from payouts.engine import claims, evidence, results, retries
+from payouts.engine import claims, contradictions, evidence, results, retries
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence, Verdict
 from payouts.models import Payout
@@ -190,7 +190,7 @@ def record(claim: Claim, found: Evidence) -> None:
                 _apply_late_evidence(*late)
             return
         source = PayoutStatus(claim.payout.status)
-        if not _proves_nothing(claim, found) and evidence.judge(source, found.outcome) is Verdict.CONTRADICTS:
+        if _is_new_contradiction(claim, found):
             flag_contradiction(claim.payout, found)
         decision = _decide(claim, found)
         mine = models.Q(lease_token=claim.payout.lease_token)
@@ -208,6 +208,17 @@ def record(claim: Claim, found: Evidence) -> None:
             )
         if not recorded:
             _apply_late_evidence(claim, found)
+
+
+def _is_new_contradiction(claim: Claim, found: Evidence) -> bool:
+    """Tell whether the answer contradicts the status, and no operator has looked at the same evidence."""
+    payout = claim.payout
+    verdict = evidence.judge(PayoutStatus(payout.status), found.outcome)
+    if _proves_nothing(claim, found) or verdict is not Verdict.CONTRADICTS:
+        return False
+    return not contradictions.was_looked_at(
+        payout, found, reference_number=payout.reference_number, attempt_id=claim.attempt_id
+    )
 
 
 def _decide(claim: Claim, found: Evidence) -> Decision:
@@ -251,7 +262,7 @@ def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
 
 def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Decision:
     if status == PayoutStatus.REQUIRES_ATTENTION:
-        return Decision(None)
+        return Decision(None, due_in_seconds=retries.ATTENTION_ASK_SECONDS)
     capabilities = registry.get(claim.payout.provider).capabilities
     patience_seconds = {
         PayoutStatus.UNKNOWN: retries.UNKNOWN_GIVE_UP_SECONDS,
@@ -264,7 +275,8 @@ def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Dec
         return Decision(None, due_in_seconds=_ask_delay(claim.payout.attempts_count, rarer=rarer))
     if status == PayoutStatus.PAID:
         return Decision(None)
-    return Decision(PayoutStatus.REQUIRES_ATTENTION, "the provider did not say in time how it ended")
+    reason = "the provider did not say in time how it ended"
+    return Decision(PayoutStatus.REQUIRES_ATTENTION, reason, retries.ATTENTION_ASK_SECONDS)
 
 
 def _ask_delay(attempt: int, *, rarer: int = 1) -> float:
@@ -320,13 +332,22 @@ def _apply_late_evidence(claim: Claim, found: Evidence) -> None:
         payout,
         found,
         reference_number=claim.payout.reference_number,
+        attempt_id=claim.attempt_id,
         actor=claims.ACTOR,
         reason=f"late evidence: {found}",
     )
     logger.info("payout.evidence.late", extra={**_names(payout, found), "reading": verdict.value})
 
 
-def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str, reason: str) -> Verdict:
+def apply(
+    payout: Payout,
+    found: Evidence,
+    *,
+    reference_number: int,
+    actor: str,
+    reason: str,
+    attempt_id: int | None = None,
+) -> Verdict:
     """Apply evidence about a reference to a payout that the caller's transaction has locked.
 
     Returns the verdict on the evidence.
@@ -338,7 +359,10 @@ def apply(payout: Payout, found: Evidence, *, reference_number: int, actor: str,
         verdict = evidence.judge(status, found.outcome)
     else:
         verdict = evidence.judge_earlier_reference(found.outcome)
-    if verdict is Verdict.CONTRADICTS and _is_overtaken(payout, found, reference_number):
+    if verdict is Verdict.CONTRADICTS and (
+        _is_overtaken(payout, found, reference_number)
+        or contradictions.was_looked_at(payout, found, reference_number=reference_number, attempt_id=attempt_id)
+    ):
         verdict = Verdict.KNOWN
     target = evidence.target_of(found.outcome)
     if verdict is Verdict.ADVANCES and target is not None:

@@ -54,9 +54,11 @@ def form_errors(response: Any) -> dict[str, list[str]]:
     return {field: list(errors) for field, errors in form.errors.items()}
 
 
-def act(client: Client, payout: Payout, name: str, *, reason: str = "line 7", version: str | None = None) -> Any:
+def act(
+    client: Client, payout: Payout, name: str, *, reason: str = "line 7", version: str | None = None, **more: str
+) -> Any:
     """Do what a browser does that has opened the page of the action just now, and return the page that it ends on."""
-    form = {"reason": reason, "expected_version": actions.version_of(payout) if version is None else version}
+    form = {"reason": reason, "expected_version": actions.version_of(payout) if version is None else version, **more}
     return client.post(page_of(payout, name), form, follow=True)
 
 

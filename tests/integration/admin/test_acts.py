@@ -70,12 +70,12 @@ class TestButtons:
         [
             (PayoutStatus.PENDING, []),
             (PayoutStatus.PROCESSING, []),
-            (PayoutStatus.SUBMITTED, ["ask"]),
-            (PayoutStatus.UNKNOWN, ["ask"]),
-            (PayoutStatus.REQUIRES_ATTENTION, ["retry", "mark_paid", "mark_failed", "ask"]),
-            (PayoutStatus.PAID, ["ask"]),
-            (PayoutStatus.FAILED, ["retry"]),
-            (PayoutStatus.CANCELED, []),
+            (PayoutStatus.SUBMITTED, ["mark_paid", "mark_failed", "mark_returned", "ask"]),
+            (PayoutStatus.UNKNOWN, ["mark_paid", "mark_failed", "mark_returned", "ask"]),
+            (PayoutStatus.REQUIRES_ATTENTION, ["retry", "mark_paid", "mark_failed", "mark_returned", "ask"]),
+            (PayoutStatus.PAID, ["mark_returned", "ask"]),
+            (PayoutStatus.FAILED, ["retry", "mark_paid", "mark_returned"]),
+            (PayoutStatus.CANCELED, ["mark_paid", "mark_returned"]),
             (PayoutStatus.RETURNED, []),
         ],
     )
@@ -87,7 +87,7 @@ class TestButtons:
         assert buttons(operator, payout) == offered
 
     def test_offers_to_acknowledge_before_a_retry(self, operator: Client, contradicted_payout: Payout) -> None:
-        assert buttons(operator, contradicted_payout) == ["mark_paid", "acknowledge"]
+        assert buttons(operator, contradicted_payout) == ["mark_paid", "mark_returned", "acknowledge"]
 
     def test_offers_no_question_while_a_worker_asks(self, operator: Client, make_payout: MakePayout) -> None:
         payout = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
@@ -100,7 +100,7 @@ class TestButtons:
 
         response = pages.act(operator, failed_payout, "retry")
 
-        assert buttons(operator, failed_payout) == []
+        assert buttons(operator, failed_payout) == ["mark_paid", "mark_returned"]
         assert pages.messages(response) == [("error", errors.PayoutDeletedByMerchant().message)]
 
     def test_offers_an_auditor_nothing(self, auditor: Client, stuck_payout: Payout) -> None:
@@ -152,6 +152,7 @@ class TestPage:
             ("retry", "a retry after that time is refused here"),
             ("mark_paid", "This cannot be undone."),
             ("mark_failed", "the recipient is paid twice"),
+            ("mark_returned", "the merchant pays the recipient a second time"),
             ("ask", "This moves no money."),
         ],
     )
@@ -234,14 +235,26 @@ class TestActs:
         assert database.history(failed_payout)[-1] == ("failed", "pending", ACTOR, "mail of 12 May")
         assert LogEntry.objects.get().get_change_message() == "Retry: mail of 12 May"
 
-    @pytest.mark.parametrize(("name", "status"), [("mark_paid", "paid"), ("mark_failed", "failed")])
+    @pytest.mark.parametrize(
+        ("name", "status"), [("mark_paid", "paid"), ("mark_failed", "failed"), ("mark_returned", "returned")]
+    )
     def test_resolves(self, operator: Client, stuck_payout: Payout, name: str, status: str) -> None:
         response = pages.act(operator, stuck_payout, name)
 
         stuck_payout.refresh_from_db()
         assert [level for level, _ in pages.messages(response)] == ["success"]
         assert stuck_payout.status == status
-        assert database.history(stuck_payout)[-1] == ("requires_attention", status, ACTOR, "line 7")
+        assert database.history(stuck_payout)[-1][1:] == (status, ACTOR, "line 7")
+
+    def test_resolves_what_was_over_by_named_evidence(self, operator: Client, failed_payout: Payout) -> None:
+        refused = pages.act(operator, failed_payout, "mark_paid")
+        assert [level for level, _ in pages.messages(refused)] == ["error"]
+
+        response = pages.act(operator, failed_payout, "mark_paid", evidence="statement 12, line 9")
+
+        assert [level for level, _ in pages.messages(response)] == ["success"]
+        stated = "line 7 (evidence: statement 12, line 9)"
+        assert database.history(failed_payout)[-1] == ("failed", "paid", ACTOR, stated)
 
     def test_has_the_provider_asked(self, operator: Client, stuck_payout: Payout) -> None:
         response = pages.act(operator, stuck_payout, "ask")

@@ -36,6 +36,47 @@ def make_callback(db: None) -> Callable[..., ProviderCallback]:
 MakeCallback = Callable[..., ProviderCallback]
 
 
+class TestAlarm:
+    @pytest.fixture
+    def alarming(self, make_callback: MakeCallback) -> ProviderCallback:
+        callback = make_callback("no_payout")
+        ProviderCallback.objects.filter(pk=callback.pk).update(alarmed_at=Now())
+        return callback
+
+    def test_is_listed(self, operator: Client, alarming: ProviderCallback, make_callback: MakeCallback) -> None:
+        make_callback("no_payout")
+
+        assert listed(operator.get(pages.CALLBACKS, {"needs_operator": "yes"})) == [alarming.pk]
+
+    def test_is_cleared_with_a_reason(self, operator: Client, alarming: ProviderCallback) -> None:
+        address = pages.page_of(alarming, "clear")
+        assert f'href="{address}"' in operator.get(pages.page_of(alarming)).content.decode()
+        assert "no payout explains" in operator.get(address).content.decode()
+        asked_again = operator.post(address, {"reason": " "})
+        assert asked_again.context["form"].errors["reason"] == ["This field is required."]
+
+        response = operator.post(address, {"reason": "of another system"}, follow=True)
+
+        alarming.refresh_from_db()
+        assert pages.messages(response) == [("success", "The alarm is cleared.")]
+        assert (alarming.alarmed_at, alarming.cleared_by) == (None, "operator:member of Operators")
+        assert alarming.cleared_reason == "of another system"
+        assert f'href="{address}"' not in response.content.decode()
+        again = operator.post(address, {"reason": "once more"}, follow=True)
+        assert [level for level, _ in pages.messages(again)] == ["error"]
+
+    def test_is_not_an_auditors_to_clear(self, auditor: Client, alarming: ProviderCallback) -> None:
+        address = pages.page_of(alarming, "clear")
+
+        assert f'href="{address}"' not in auditor.get(pages.page_of(alarming)).content.decode()
+        assert auditor.post(address, {"reason": "x"}).status_code == 403
+        assert operator_of(alarming) == ""
+
+
+def operator_of(callback: ProviderCallback) -> str:
+    return ProviderCallback.objects.get(pk=callback.pk).cleared_by
+
+
 class TestCallbacks:
     def test_is_newest_first_and_leads_to_the_payout(
         self, operator: Client, make_payout: MakePayout, make_callback: MakeCallback

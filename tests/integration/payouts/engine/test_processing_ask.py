@@ -101,7 +101,7 @@ class TestUnknown:
         process_again(unknown_payout)
 
         assert unknown_payout.status == "requires_attention"
-        assert unknown_payout.due_at is None
+        assert_asked_in_six_hours(unknown_payout)
         assert unknown_payout.failure_code == ""
         assert database.history(unknown_payout)[-1] == (
             "unknown",
@@ -118,6 +118,39 @@ class TestUnknown:
         process_again(unknown_payout)
 
         assert unknown_payout.status == "paid"
+
+
+class TestRequiresAttention:
+    @pytest.fixture
+    def stuck_payout(self, provider: FakeProvider, unknown_payout: Payout) -> Payout:
+        provider.on_ask(fake_provider.UNKNOWN)
+        database.age(unknown_payout, seconds=retries.UNKNOWN_GIVE_UP_SECONDS)
+        process_again(unknown_payout)
+        return unknown_payout
+
+    def test_is_asked_about_every_six_hours(self, provider: FakeProvider, stuck_payout: Payout) -> None:
+        process_again(stuck_payout)
+
+        assert provider.kinds == ["send", "ask", "ask"]
+        assert stuck_payout.status == "requires_attention"
+        assert_asked_in_six_hours(stuck_payout)
+
+    def test_ends_when_the_provider_says_how(self, provider: FakeProvider, stuck_payout: Payout) -> None:
+        provider.on_ask(fake_provider.PAID)
+
+        process_again(stuck_payout)
+
+        assert (stuck_payout.status, stuck_payout.due_at) == ("paid", None)
+
+    def test_is_not_sent_again_when_the_provider_does_not_know_it(
+        self, provider: FakeProvider, stuck_payout: Payout
+    ) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND)
+
+        process_again(stuck_payout)
+
+        assert provider.kinds == ["send", "ask", "ask"]
+        assert stuck_payout.status == "requires_attention"
 
 
 class TestNotFound:
@@ -226,7 +259,7 @@ class TestSubmitted:
         process_again(submitted_payout)
 
         assert submitted_payout.status == "requires_attention"
-        assert submitted_payout.due_at is None
+        assert_asked_in_six_hours(submitted_payout)
 
     def test_has_its_time_from_when_it_was_accepted(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         """It was unknown for longer than the provider takes to settle; that time is not the provider's."""
@@ -414,3 +447,8 @@ class TestWithSandbox:
         process_again(unknown_payout)
 
         assert 500 <= ages[0] < 530
+
+
+def assert_asked_in_six_hours(payout: Payout) -> None:
+    due_in = database.due_in_seconds(payout)
+    assert due_in == pytest.approx(6 * 3600, abs=60)
