@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models.functions import Now
 
 from payouts import dispatch
-from payouts.engine import admission, circuits, claims, failover, inbox, lanes, rounds
+from payouts.engine import admission, circuits, claims, failover, inbox, lanes, orphans, rounds
 from payouts.engine.lanes import Group
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, PayoutStatus
@@ -69,12 +69,13 @@ class Sweep:
 def sweep() -> Sweep:
     """Do one round, each kind of work at most BATCH times. Before it, look for a failover, which pauses.
 
-    1. Payouts with an expired lease become unknown, and due.
+    1. Payouts with an expired lease become unknown, and due. Those without a provider are given up in time.
     2. Waiting callbacks are applied.
     3. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
     failover.check()
     expired = _expire_leases()
+    orphans.give_up()
     callbacks = _sweep_callbacks()
     due = _overdue(ENQUEUED_RECENTLY)
     is_enqueued = _enqueue(due)
