@@ -82,16 +82,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
+def add_reason(parser: CommandParser) -> None:
+    """Add the option that every act of an operator on a payout needs."""
+    parser.add_argument(
+        "--reason",
+        required=True,
+        help="the evidence; kept in the history for ever, where the merchant can read it",
+    )
+
+
 class PayoutCommand(BaseCommand):
     """One action on one payout, with a reason."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("payout", type=payout_id, help="the payout's id")
-        parser.add_argument(
-            "--reason",
-            required=True,
-            help="the evidence; kept in the history for ever, where the merchant can read it",
-        )
+        add_reason(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         del args

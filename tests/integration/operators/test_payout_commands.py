@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from payouts.models import Payout
+from payouts.models import Payout, ProviderCallback
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
 from tests.support import database, racing
@@ -191,3 +193,151 @@ class TestBusyDatabase:
 
         assert done.exit_code == 1
         assert done.stderr.startswith("The database did not do it: canceling statement due to lock timeout")
+
+
+class TestAskPayoutAll:
+    def test_says_how_many_are_asked_about(self, stuck_payout: Payout) -> None:
+        done = commands.run("ask_payout", "--all", "--reason", "the bank is back")
+
+        assert (done.exit_code, done.stderr) == (
+            0,
+            "Being asked about: 1. Not asked, because a worker asks at this moment or the provider is gone: 0.",
+        )
+        assert database.attempts(stuck_payout) == [(1, "operator", "asked", "")]
+
+    @pytest.mark.parametrize("arguments", [[], ["--all", "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"]])
+    def test_takes_one_payout_or_all(self, db: None, arguments: list[str]) -> None:
+        done = commands.run("ask_payout", *arguments, "--reason", "x")
+
+        assert (done.exit_code, done.stderr) == (1, "Give the id of one payout, or --all.")
+
+
+class TestResolvePayoutCsv:
+    @pytest.fixture
+    def resolve(self, tmp_path: Path) -> Callable[[str | bytes], commands.Finished]:
+        """Resolve by a file with this text."""
+
+        def run(text: str | bytes) -> commands.Finished:
+            path = tmp_path / "statement.csv"
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            done = commands.run("resolve_payout", "--csv", str(path), "--reason", "statement of May")
+            return replace(done, stderr=done.stderr.removeprefix(f"{path}: "))
+
+        return run
+
+    def test_resolves_all(self, make_payout: MakePayout, resolve: Callable[[str], commands.Finished]) -> None:
+        stuck = [database.put_into(make_payout(), PayoutStatus.REQUIRES_ATTENTION) for _ in range(2)]
+        failed = database.put_into(make_payout(), PayoutStatus.FAILED)
+
+        done = resolve(
+            "\ufeffpayout,to,evidence,amount,currency\r\n"
+            f"{stuck[0].pk},paid,line 7,10.5,EUR\r\n"
+            f"{stuck[1].pk},failed,line 8,,\r\n"
+            "\r\n"
+            f'{failed.pk},paid,"line 9, page 2",10.50,EUR\r\n'
+        )
+
+        assert done == commands.Finished(0, "", "Resolved: 3.")
+        assert [Payout.objects.get(pk=payout.pk).status for payout in (*stuck, failed)] == ["paid", "failed", "paid"]
+        assert database.history(failed)[-1] == (
+            "failed",
+            "paid",
+            ACTOR,
+            "statement of May (evidence: line 9, page 2)",
+        )
+
+    @pytest.mark.parametrize(
+        ("row", "problem"),
+        [
+            ("nonsense,paid,line 8", "'nonsense' is no id of a payout."),
+            ("{other},pending,line 8", "'pending' is none of paid, failed, returned."),
+            ("{other},paid,", "the evidence is missing."),
+            ("{other},paid", "it has 2 cells, and the heading has 3."),
+            ("{stuck},paid,line 8", "the payout {stuck} is in line 2 as well."),
+            (
+                "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f,paid,line 8",
+                "there is no payout 01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f.",
+            ),
+            ("{other},returned,line 8", "This payout is returned. Only a payout that requires attention"),
+        ],
+    )
+    def test_does_nothing_if_a_row_is_bad(
+        self,
+        stuck_payout: Payout,
+        make_payout: MakePayout,
+        resolve: Callable[[str], commands.Finished],
+        row: str,
+        problem: str,
+    ) -> None:
+        other = database.put_into(make_payout(), PayoutStatus.RETURNED)
+        names = {"stuck": stuck_payout.pk, "other": other.pk}
+        before = everything_about(stuck_payout)
+
+        done = resolve(f"payout,to,evidence\n{stuck_payout.pk},paid,line 7\n{row.format(**names)}\n")
+
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"Line 3: {problem.format(**names)}")
+        assert done.stderr.endswith("Nothing was done.")
+        assert everything_about(stuck_payout) == before
+
+    @pytest.mark.parametrize(
+        ("terms", "problem"),
+        [
+            ("10.51,EUR", "Line 2: the amount 10.51 is not that of the payout. Nothing was done."),
+            ("10.50,USD", "Line 2: the currency USD is not that of the payout. Nothing was done."),
+            ("1e1,EUR", "Line 2: '1e1' is no amount such as 10.50. Nothing was done."),
+        ],
+    )
+    def test_compares_the_terms(
+        self, stuck_payout: Payout, resolve: Callable[[str], commands.Finished], terms: str, problem: str
+    ) -> None:
+        done = resolve(f"payout,to,evidence,amount,currency\n{stuck_payout.pk},paid,line 7,{terms}\n")
+
+        assert (done.exit_code, done.stderr) == (1, problem)
+        assert Payout.objects.get().status == "requires_attention"
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("", "Line 1: the heading must be payout,to,evidence"),
+            ("payout,to\n", "Line 1: the heading must be payout,to,evidence"),
+            ("payout,to,evidence,x\n", "Line 1: the heading must be payout,to,evidence"),
+            ('payout,to,evidence\n"x', "Line 2: it is no CSV: unexpected end of data."),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_file(
+        self, db: None, resolve: Callable[[str], commands.Finished], text: str, problem: str
+    ) -> None:
+        done = resolve(text)
+
+        assert done.exit_code == 1
+        assert done.stderr.startswith(problem)
+
+    def test_says_that_the_file_cannot_be_read(
+        self, db: None, tmp_path: Path, resolve: Callable[[bytes], commands.Finished]
+    ) -> None:
+        missing = commands.run("resolve_payout", "--csv", str(tmp_path / "none.csv"), "--reason", "x")
+
+        assert missing.stderr == f"{tmp_path / 'none.csv'} cannot be read: No such file or directory."
+        assert "is not in UTF-8" in resolve(b"payout,to,evidence\n\xff").stderr
+        assert "has no payouts" in resolve(b"payout,to,evidence\n").stderr
+
+    @pytest.mark.parametrize("arguments", [[], ["--to", "paid"], ["--csv", "x", "--to", "paid"]])
+    def test_takes_one_payout_or_a_file(self, db: None, arguments: list[str]) -> None:
+        done = commands.run("resolve_payout", *arguments, "--reason", "x")
+
+        assert done.stderr == "Give the id of one payout and --to, or --csv with a file and nothing of these."
+
+
+class TestClearCallback:
+    def test_clears_an_alarm(self, db: None) -> None:
+        callback = ProviderCallback.objects.create(provider="bank", event_id="1", body=b"", alarmed_at=Now())
+
+        done = commands.run("clear_callback", str(callback.pk), "--reason", "of another system")
+        again = commands.run("clear_callback", str(callback.pk), "--reason", "of another system")
+
+        callback.refresh_from_db()
+        assert done == commands.Finished(0, "", "The alarm is cleared.")
+        assert (callback.alarmed_at, callback.cleared_by) == (None, ACTOR)
+        assert again.stderr.startswith("This callback waits for no operator")
+        assert commands.run("clear_callback", "0", "--reason", "x").stderr == "There is no callback 0."
