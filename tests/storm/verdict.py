@@ -23,8 +23,8 @@ _S = PayoutStatus
 SETTLED: Final = frozenset({_S.PAID, _S.RETURNED, _S.FAILED, _S.CANCELED, _S.REQUIRES_ATTENTION})
 #: Money moved, by our own book.
 MOVED: Final = frozenset({_S.PAID, _S.RETURNED})
-#: Nobody has anything left to do.
-OVER: Final = frozenset({_S.RETURNED, _S.FAILED, _S.CANCELED, _S.REQUIRES_ATTENTION})
+#: Nobody has anything left to do. (What requires attention is asked about every 6 h.)
+OVER: Final = frozenset({_S.RETURNED, _S.FAILED, _S.CANCELED})
 #: What the bank says of a reference, and what we must say of the payout then.
 STATUS_AT_BANK: Final = {"paid": _S.PAID, "returned": _S.RETURNED, "rejected": _S.FAILED}
 
