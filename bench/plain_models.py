@@ -14,6 +14,8 @@ class PlainPayout(models.Model):
     status = models.TextField()
     updated_at = models.DateTimeField()
 
+    objects: ClassVar[models.Manager[PlainPayout]] = models.Manager()
+
     class Meta:
         app_label: ClassVar = "payouts"
         managed = False

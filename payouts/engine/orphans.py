@@ -54,7 +54,7 @@ def _late() -> list[Payout]:
 def _pending() -> PayoutQuerySet:
     """Select the pending payouts that nothing else holds, and that are waiting since a day.
 
-    The day begins with the first try since the last act of an operator, as it does for a provider that is there.
+    The day begins with the last act of an operator, or with the creation of the payout.
     """
     attempts = PayoutAttempt.objects.filter(payout=models.OuterRef("pk")).order_by("-number")
     acts = attempts.filter(kind=AttemptKind.OPERATOR).values("finished_at")[:1]

@@ -60,7 +60,7 @@ def create(name: str, definition: str) -> tuple[str, str]:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("payouts", "0014_export_bom")]
+    dependencies: ClassVar = [("payouts", "0015_references")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.RunPython(alter("payouts_payout", _resolution.PAYOUT), alter("payouts_payout", _completion.PAYOUT)),

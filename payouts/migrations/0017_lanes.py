@@ -19,7 +19,7 @@ _engine = importlib.import_module("payouts.migrations.0006_indexes")
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("payouts", "0015_references")]
+    dependencies: ClassVar = [("payouts", "0016_resolutions")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.RunSQL(

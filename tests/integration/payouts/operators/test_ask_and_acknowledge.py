@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+
 import pytest
 from django.db import transaction
+from django.db.models.functions import Now
 
 from payouts import errors, operators, services
 from payouts.engine import processing
@@ -47,11 +51,7 @@ class TestAsk:
         processing.process(stuck_payout.pk)
 
         stuck_payout.refresh_from_db()
-        assert (stuck_payout.status, stuck_payout.due_at, stuck_payout.lease_token) == (
-            "requires_attention",
-            None,
-            None,
-        )
+        assert (stuck_payout.status, stuck_payout.lease_token) == ("requires_attention", None)
         # And never sends it.
         assert provider.kinds == ["send", "ask", "ask"]
 
@@ -110,8 +110,9 @@ class TestAsk:
         with pytest.raises(refusal), transaction.atomic():
             operators.ask_about_payout(stuck_payout, actor="operator:ada", reason=reason)
 
+        due_at = stuck_payout.due_at
         stuck_payout.refresh_from_db()
-        assert (stuck_payout.due_at, stuck_payout.attempts_count) == (None, 2)
+        assert (stuck_payout.due_at, stuck_payout.attempts_count) == (due_at, 2)
 
 
 class TestAcknowledge:
@@ -153,3 +154,20 @@ class TestAcknowledge:
 
         contradicted_payout.refresh_from_db()
         assert contradicted_payout.contradicted_at is not None
+
+
+class TestAskAboutAll:
+    def test_has_all_asked_that_have_no_outcome(
+        self, provider: FakeProvider, make_live_payout: Callable[..., Payout], make_payout: Callable[..., Payout]
+    ) -> None:
+        for status in PayoutStatus:
+            database.put_into(make_live_payout(), status)
+        Payout.objects.update(due_at=None)
+        in_hand = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
+        Payout.objects.filter(pk=in_hand.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+
+        assert operators.ask_about_all(**ADA) == (2, 1)
+
+        asked = Payout.objects.due().exclude(pk=in_hand.pk)
+        assert set(asked.values_list("status", flat=True)) == {"unknown", "requires_attention"}
+        assert {tuple(database.attempts(payout)) for payout in asked} == {((1, "operator", "asked", ""),)}
