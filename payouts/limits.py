@@ -18,6 +18,8 @@ REFERENCE_LENGTH_MAX: Final = 255
 EVENT_ID_LENGTH_MAX: Final = 255
 #: Name of a provider.
 PROVIDER_LENGTH_MAX: Final = 32
+#: Identity of a bank (Provider.identity).
+BANK_LENGTH_MAX: Final = 64
 #: Such as `operator:<user name>`. Django allows user names of 150 characters.
 ACTOR_LENGTH_MAX: Final = 200
 #: Name of a process that sends heartbeats.

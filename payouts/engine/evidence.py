@@ -11,15 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from payouts import recipient_details, states
+from payouts import limits, recipient_details, states
 from payouts.providers import base, redaction
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptOutcome, PayoutStatus
 from rest import texts
-
-CODE_LENGTH_MAX: Final = 64
-MESSAGE_LENGTH_MAX: Final = 500
-REFERENCE_LENGTH_MAX: Final = 255
 
 
 @dataclass(frozen=True)
@@ -136,19 +132,19 @@ def call_provider(call: Callable[[base.Instruction], base.Report], instruction: 
 def from_report(report: base.Report, recipient: RecipientDetails) -> Evidence:
     """Return what a report shows, without recipient details that the provider may repeat."""
     found = _evidence(_OUTCOME_OF_REPORT[report.kind], report.code, report.message, recipient)
-    provider_reference = _storable(texts.on_one_line(str(report.provider_reference)).strip(), REFERENCE_LENGTH_MAX)
+    provider_reference = _storable(
+        texts.on_one_line(str(report.provider_reference)).strip(), limits.REFERENCE_LENGTH_MAX
+    )
     return replace(found, provider_reference=provider_reference, is_final=report.is_final)
 
 
 def _evidence(outcome: AttemptOutcome, code: str, message: str, recipient: RecipientDetails) -> Evidence:
     hidden = recipient_details.private_texts(recipient)
-    return Evidence(
-        outcome,
-        code=_storable(redaction.presentable(str(code), hidden=hidden, length_max=CODE_LENGTH_MAX), CODE_LENGTH_MAX),
-        message=_storable(
-            redaction.presentable(str(message), hidden=hidden, length_max=MESSAGE_LENGTH_MAX), MESSAGE_LENGTH_MAX
-        ),
-    )
+
+    def shown(text: str, length_max: int) -> str:
+        return _storable(redaction.presentable(text, hidden=hidden, length_max=length_max), length_max)
+
+    return Evidence(outcome, shown(str(code), limits.CODE_LENGTH_MAX), shown(str(message), limits.MESSAGE_LENGTH_MAX))
 
 
 def _storable(text: str, length_max: int) -> str:

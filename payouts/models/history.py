@@ -30,7 +30,7 @@ class PayoutAttempt(models.Model):
     #: Number of the payout's reference.
     reference_number = models.PositiveSmallIntegerField(default=1, db_default=1)
     #: Identity of the bank that is called (Provider.identity). Empty: not recorded by the version before, or no call.
-    bank = models.CharField(max_length=64, blank=True, db_default="")
+    bank = models.CharField(max_length=limits.BANK_LENGTH_MAX, blank=True, db_default="")
     #: Lease under which the provider is called. It tells the attempt from another one that got the same id after a
     #: failover.
     lease_token = models.UUIDField(null=True)

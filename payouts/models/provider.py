@@ -50,8 +50,8 @@ class ProviderCallback(models.Model):
     alarmed_at = models.DateTimeField(null=True)
     #: End of the alarm, with the operator and the reason.
     cleared_at = models.DateTimeField(null=True)
-    cleared_by = models.CharField(max_length=200, blank=True, db_default="")
-    cleared_reason = models.CharField(max_length=500, blank=True, db_default="")
+    cleared_by = models.CharField(max_length=limits.ACTOR_LENGTH_MAX, blank=True, db_default="")
+    cleared_reason = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX, blank=True, db_default="")
 
     objects = CallbackQuerySet.as_manager()
 

@@ -48,6 +48,8 @@ NOT_OF_THE_API = {
     payouts_errors.PayoutInHand,
     payouts_errors.PayoutNotRetryable,
     payouts_errors.PayoutNotAskable,
+    payouts_errors.ProviderGone,
+    payouts_errors.CallbackNotAlarming,
     payouts_errors.PayoutContradicted,
     payouts_errors.PayoutNotContradicted,
     payouts_errors.PayoutDeletedByMerchant,

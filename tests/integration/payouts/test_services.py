@@ -252,25 +252,25 @@ class TestRaces:
     def test_a_change_that_is_under_way_is_what_the_worker_sends(
         self, provider: FakeProvider, live_payout: Payout
     ) -> None:
-        """The worker's claim waits for the merchant's transaction and sends the new amount."""
-        changed, claiming = threading.Event(), threading.Event()
+        """The worker's claim passes over a payout that its merchant changes, and the next one sends the new amount."""
+        changed, passed_over = threading.Event(), threading.Event()
 
         def change() -> None:
             with transaction.atomic():
                 services.update_payout(live_payout, amount=Decimal(99))
                 changed.set()
-                assert claiming.wait(10)
-                # Long enough for the claim to reach the lock; were it late, it would find the change committed.
-                threading.Event().wait(0.2)
+                assert passed_over.wait(10)
 
         def work() -> None:
             assert changed.wait(10)
-            claiming.set()
             processing.process(live_payout.pk)
+            passed_over.set()
 
         results = racing.run_together(change, work)
 
         assert results == [None, None]
+        assert provider.calls == []
+        processing.process(live_payout.pk)
         assert [call.instruction.amount for call in provider.calls] == [Decimal(99)]
 
     def test_a_change_and_a_claim_never_mix(
@@ -284,6 +284,8 @@ class TestRaces:
                 lambda: services.update_payout(payout, amount=Decimal(99)),  # noqa: B023
             )[1]
 
+            # The claim passes over a row that is being changed.
+            processing.process(payout.pk)
             payout.refresh_from_db()
             sent = provider.calls[-1].instruction.amount
             assert payout.status == "paid"

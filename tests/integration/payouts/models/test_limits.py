@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import pytest
 from django.apps import apps
 from django.db import connection, models
 
 from idempotency import keys
 from payouts import errors, limits
-from payouts.engine import evidence
 from payouts.management import operating
 from payouts.operators import ACTOR_PREFIX
 
@@ -27,6 +25,7 @@ LIMITS: Final = {
     "payout.failure_message": limits.MESSAGE_LENGTH_MAX,
     "payoutattempt.kind": 8,
     "payoutattempt.actor": limits.ACTOR_LENGTH_MAX,
+    "payoutattempt.bank": limits.BANK_LENGTH_MAX,
     "payoutattempt.outcome": 12,
     "payoutattempt.code": limits.CODE_LENGTH_MAX,
     "payoutattempt.message": limits.MESSAGE_LENGTH_MAX,
@@ -37,6 +36,8 @@ LIMITS: Final = {
     "providercallback.provider": limits.PROVIDER_LENGTH_MAX,
     "providercallback.event_id": limits.EVENT_ID_LENGTH_MAX,
     "providercallback.result": 12,
+    "providercallback.cleared_by": limits.ACTOR_LENGTH_MAX,
+    "providercallback.cleared_reason": limits.MESSAGE_LENGTH_MAX,
     "providercircuit.provider": limits.PROVIDER_LENGTH_MAX,
     "pause.provider": limits.PROVIDER_LENGTH_MAX,
     "pause.reason": limits.MESSAGE_LENGTH_MAX,
@@ -51,6 +52,8 @@ LIMITS: Final = {
     "export.sha256": 64,
     "export.error": limits.MESSAGE_LENGTH_MAX,
     "heartbeat.process": limits.PROCESS_LENGTH_MAX,
+    # An unsigned number of 64 bits.
+    "knownserver.system_identifier": 20,
     "rollupcell.mode": limits.MODE_LENGTH_MAX,
     "rollupcell.status": limits.STATUS_LENGTH_MAX,
     "rollupcell.currency": limits.CURRENCY_LENGTH,
@@ -92,7 +95,3 @@ class TestLimits:
 
     def test_are_told_in_the_refusal_of_a_reason(self) -> None:
         assert f"at most {limits.MESSAGE_LENGTH_MAX} characters" in errors.ReasonUnusable().message
-
-    @pytest.mark.parametrize("name", ["CODE_LENGTH_MAX", "MESSAGE_LENGTH_MAX", "REFERENCE_LENGTH_MAX"])
-    def test_are_those_to_which_evidence_is_cut(self, name: str) -> None:
-        assert getattr(evidence, name) == getattr(limits, name)

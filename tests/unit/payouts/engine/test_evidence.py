@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
+from payouts import limits
 from payouts.engine import evidence
 from payouts.engine.evidence import Evidence, Verdict
 from payouts.providers import base
@@ -217,11 +218,11 @@ class TestRedaction:
         assert (found.code, found.message) == ("account_closed", kept)
 
     def test_hides_what_would_be_cut_in_the_middle(self) -> None:
-        said = "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "DE89370400440532013000 is closed."
+        said = "x" * (limits.MESSAGE_LENGTH_MAX - 10) + "DE89370400440532013000 is closed."
 
         found = evidence.call_provider(raising(base.Rejected("c", said)), self.INSTRUCTION)
 
-        assert found.message == "x" * (evidence.MESSAGE_LENGTH_MAX - 10) + "*** is clo"
+        assert found.message == "x" * (limits.MESSAGE_LENGTH_MAX - 10) + "*** is clo"
 
     def test_hides_the_recipient_in_a_code(self) -> None:
         found = evidence.call_provider(
