@@ -33,6 +33,11 @@ def _claim_no_more(**_: object) -> None:
     _stop[0] = 1
 
 
+def _wake_another() -> None:
+    """Wake another worker process, or this one again. A message that finds nothing due costs a few statements."""
+    dispatch.send_payouts([])
+
+
 @shared_task(name=dispatch.PROCESS_PAYOUTS, ignore_result=True)
 def process_payouts(payout_ids: list[str]) -> None:
     """Process what is due: these payouts, as a rule, and whatever else.
@@ -43,8 +48,9 @@ def process_payouts(payout_ids: list[str]) -> None:
     # Connections are kept between tasks (CELERY_DB_REUSE_MAX). So each task checks its own first, as a request does:
     # after a restart of PostgreSQL the next task must not use the old connection.
     close_old_connections()
-    if rounds.run(is_stopping=lambda: bool(_stop[0])).has_more and not _stop[0]:
-        dispatch.send_payouts([])
+    done = rounds.run(is_stopping=lambda: bool(_stop[0]), on_backlog=_wake_another)
+    if done.has_more and not _stop[0]:
+        _wake_another()
 
 
 @shared_task(name=dispatch.PROCESS_PAYOUT, ignore_result=True)

@@ -32,13 +32,20 @@ CLAIM_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.05
 
 
-def run(*, claim_seconds: float = CLAIM_SECONDS, is_stopping: Callable[[], bool] = lambda: False) -> Round:
+def run(
+    *,
+    claim_seconds: float = CLAIM_SECONDS,
+    is_stopping: Callable[[], bool] = lambda: False,
+    on_backlog: Callable[[], object] = lambda: None,
+) -> Round:
     """Process what is due until nothing is, or until the time is over. Return what was done.
+
+    `on_backlog` is called once, as soon as more is due than this process can call at once.
 
     No more is claimed than can be called at once, so a lease covers one call and no queue. After `is_stopping` has
     returned True nothing is claimed any more. Several processes share the work.
     """
-    this_round = Round(ends_at=time.monotonic() + claim_seconds, is_stopping=is_stopping)
+    this_round = Round(ends_at=time.monotonic() + claim_seconds, is_stopping=is_stopping, on_backlog=on_backlog)
     pool = ThreadPoolExecutor(max_workers=settings.WORKER_CALLS, thread_name_prefix="call")
     try:
         this_round.run(pool)
@@ -51,9 +58,10 @@ def run(*, claim_seconds: float = CLAIM_SECONDS, is_stopping: Callable[[], bool]
 class Round:
     """The calls that are in hand, and what may still be claimed."""
 
-    def __init__(self, *, ends_at: float, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, *, ends_at: float, is_stopping: Callable[[], bool], on_backlog: Callable[[], object]) -> None:
         self._ends_at = ends_at
         self._is_stopping = is_stopping
+        self._on_backlog: Callable[[], object] | None = on_backlog
         self._in_hand: dict[Future[Evidence], tuple[Group, Claim]] = {}
         self._groups: list[Group] = []
         self._looks_at = 0.0
@@ -102,6 +110,9 @@ class Round:
             self._start(pool, group, claim)
         if not claimed.has_more:
             self._groups.remove(group)
+        elif self._on_backlog is not None:
+            self._on_backlog()
+            self._on_backlog = None
 
     def _free(self, group: Group) -> int:
         """Return the free places for a group: at most half of all for test mode, and a quarter for questions."""

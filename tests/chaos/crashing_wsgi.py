@@ -2,8 +2,9 @@
 
 A request names its place in the header X-Crash-At: after_claim, before_commit, before_ring or before_answer. Arrived
 there, the thread leaves the process's id in a file of that name and goes no further, so that the test decides what
-happens meanwhile and when kill -9 comes. All of it is put round the platform from outside, by what Django, Celery and
-WSGI offer for that: the platform itself has no place for such a thing, nothing to switch on and nothing to pay for.
+happens meanwhile and when kill -9 comes. All of it is put round the platform from outside, by what Django and WSGI
+offer for that, and round the doorbell. The platform itself has no place for such a thing, nothing to switch on and
+nothing to pay for.
 Without CRASH_MARKERS, the directory of those files, this module cannot even be imported.
 """
 
@@ -17,15 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from celery.signals import before_task_publish
 from django.db import connection
 
 from config.wsgi import application as platform
+from payouts import dispatch
 
 MARKERS: Final = Path(os.environ["CRASH_MARKERS"])
 
 # Less than the 30 s after which PostgreSQL would end the silent transaction (deploy/gunicorn.conf.py).
 STOPPED_SECONDS: Final = 25.0
+FLUSH_SECONDS: Final = 5.0
 
 # The claim; and the answer that is kept with it, after which nothing is left but COMMIT.
 STATEMENTS: Final = {
@@ -41,6 +43,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     _request.point = environ.get("HTTP_X_CRASH_AT")
     with connection.execute_wrapper(_watch_statement):
         answer = platform(environ, start_response)
+    if _request.point == "before_answer":
+        # The message is sent by a thread of its own.
+        assert dispatch.flush(seconds=FLUSH_SECONDS)
     # Everything is done, and the server sends nothing before it has been given the answer.
     _arrive("before_answer")
     return answer
@@ -54,12 +59,15 @@ def _watch_statement(execute: Callable[..., Any], sql: str, params: Any, many: b
     return result
 
 
-def _before_ring(**kwargs: Any) -> None:
-    del kwargs
+_ring = dispatch._doorbell.ring
+
+
+def _stop_before_ring(task: str, argument: str | int) -> None:
     _arrive("before_ring")
+    _ring(task, argument)
 
 
-before_task_publish.connect(_before_ring, weak=False)
+dispatch._doorbell.ring = _stop_before_ring  # type: ignore[method-assign]
 
 
 def _arrive(point: str) -> None:

@@ -75,9 +75,17 @@ class Process:
             self._process.wait()
 
 
+#: Of each process, so that it is known how many are in hand.
+ONE_CALL = {"PAYOUTS_WORKER_CALLS": "1"}
+
+
 def environment(broker_url: str) -> dict[str, str]:
     """Our environment, which knows the database server, with the database of the tests."""
-    return os.environ | {"POSTGRES_DB": str(connection.settings_dict["NAME"]), "CELERY_BROKER_URL": broker_url}
+    return os.environ | {
+        "POSTGRES_DB": str(connection.settings_dict["NAME"]),
+        "CELERY_BROKER_URL": broker_url,
+        **ONE_CALL,
+    }
 
 
 @pytest.fixture

@@ -118,6 +118,20 @@ class TestRun:
         assert Payout.objects.filter(status="paid").count() == 4
         assert Payout.objects.filter(status="pending", attempts_count=0).count() == 8
 
+    @pytest.mark.parametrize(("count", "calls"), [(3, 0), (4, 1), (20, 1)])
+    def test_tells_once_of_more_than_it_can_call_at_once(
+        self, provider: FakeProvider, make_live_payout: MakePayout, settings: Any, count: int, calls: int
+    ) -> None:
+        settings.WORKER_CALLS = 4
+        for _ in range(count):
+            make_live_payout()
+        told: list[int] = []
+
+        rounds.run(on_backlog=lambda: told.append(1))
+
+        assert len(told) == calls
+        assert Payout.objects.filter(status="paid").count() == count
+
     def test_leaves_the_rest_when_its_time_is_over(self, provider: FakeProvider, live_payout: Payout) -> None:
         done = rounds.run(claim_seconds=-1.0)
 
