@@ -34,6 +34,7 @@ from rich.table import Table
 
 from accounts import services as accounts_services
 from bench import plain_worker
+from config.celery import app
 from payouts import dispatch
 
 _POLL_SECONDS = 0.05
@@ -102,14 +103,15 @@ def drain_ours(merchant_id: uuid.UUID, payouts: int) -> Drained:
             """,
             [merchant_id, payouts],
         )
+    # By the application itself: the plain one was made later, and is the current one of Celery.
     for _ in range(2):
-        dispatch.send_payouts([])
+        app.send_task(dispatch.PROCESS_PAYOUTS, args=([],), ignore_result=True)
     return _drain("config", "payouts", payouts, "SELECT count(*) FROM payouts_payout WHERE status <> 'paid'")
 
 
-def _drain(app: str, queue: str, payouts: int, left: str) -> Drained:
+def _drain(module: str, queue: str, payouts: int, left: str) -> Drained:
     """Let a worker process the backlog. The time begins when its first payout is taken: starting is not measured."""
-    worker = subprocess.Popen([sys.executable, "-m", "celery", "--app", app, *_WORKER, "--queues", queue])
+    worker = subprocess.Popen([sys.executable, "-m", "celery", "--app", module, *_WORKER, "--queues", queue])
     try:
         _wait(left, lambda waiting: waiting < payouts)
         began, cpu = time.monotonic(), _cpu_seconds()

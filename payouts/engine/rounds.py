@@ -115,12 +115,21 @@ class Round:
             self._on_backlog = None
 
     def _free(self, group: Group) -> int:
-        """Return the free places for a group: at most half of all for test mode, and a quarter for questions."""
+        """Return the free places for a group: at most three quarters for test mode, and a quarter for questions."""
         free = settings.WORKER_CALLS - len(self._in_hand)
         if group.mode == Mode.TEST:
-            free = min(free, _part(2) - sum(one.mode == Mode.TEST for one, _ in self._in_hand.values()))
+            free = min(
+                free,
+                settings.WORKER_CALLS
+                - settings.WORKER_CALLS // 4
+                - sum(one.mode == Mode.TEST for one, _ in self._in_hand.values()),
+            )
         if group.kind == AttemptKind.ASK:
-            free = min(free, _part(4) - sum(one.kind == AttemptKind.ASK for one, _ in self._in_hand.values()))
+            free = min(
+                free,
+                max(1, settings.WORKER_CALLS // 4)
+                - sum(one.kind == AttemptKind.ASK for one, _ in self._in_hand.values()),
+            )
         return free
 
     def _start(self, pool: ThreadPoolExecutor, group: Group, claim: Claim) -> None:
@@ -156,10 +165,6 @@ def _claimed(group: Group, *, places: int) -> Claimed:
         if is_connection_lost(error):
             raise
         return Claimed(claims.claim_each(group, places=places))
-
-
-def _part(share: int) -> int:
-    return max(1, int(settings.WORKER_CALLS) // share)
 
 
 def _frees_places(group: Group, claim: Claim) -> bool:
