@@ -18,6 +18,7 @@ from payouts.models import Payout
 from tests.chaos import database_proxy
 from tests.chaos.database_proxy import Cut, DatabaseProxy
 from tests.support import answers, database, factories
+from tests.support.doorbell import Doorbell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,15 +37,8 @@ def wire(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Da
         connection.close()
 
 
-class Queue:
-    """The queue in the broker, as a worker would find it."""
-
-    def __init__(self) -> None:
-        self._client = redis.Redis.from_url(django_settings.CELERY_BROKER_URL)
-        self._client.delete("payouts")
-
-    def length(self) -> Any:
-        return self._client.llen("payouts")
+def empty_queue() -> Doorbell:
+    return Doorbell(redis.Redis.from_url(django_settings.CELERY_BROKER_URL))
 
 
 def lose(wire: DatabaseProxy, cut: Cut, call: Callable[[], Any]) -> Any:
@@ -136,26 +130,26 @@ class TestCreate:
         assert Payout.objects.count() == 1
 
     def test_rings_for_nobody_and_is_found_by_the_sweeper(self, wire: DatabaseProxy, api: Client) -> None:
-        queue = Queue()
+        queue = empty_queue()
         lose(wire, Cut.AFTER_COMMIT, lambda: factories.post_payout(api, key="k-1"))
         factories.post_payout(api, key="k-1")
-        rung_for_requests = queue.length()
+        rung_for_requests = queue.rung()
         database.make_due(Payout.objects.get())
 
         swept = sweep.sweep()
 
         assert rung_for_requests == 0
         assert swept == sweep.Sweep(due=1, rung=1, processed=0)
-        assert queue.length() == 1
+        assert queue.rung() == 1
 
     def test_that_was_lost_rings_once_when_the_retry_does_the_work(self, wire: DatabaseProxy, api: Client) -> None:
-        queue = Queue()
+        queue = empty_queue()
         lose(wire, Cut.BEFORE_COMMIT, lambda: factories.post_payout(api, key="k-1"))
-        rung_for_the_lost_one = queue.length()
+        rung_for_the_lost_one = queue.rung()
 
         factories.post_payout(api, key="k-1")
 
-        assert (rung_for_the_lost_one, queue.length()) == (0, 1)
+        assert (rung_for_the_lost_one, queue.rung()) == (0, 1)
 
 
 class TestChange:
