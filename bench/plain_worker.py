@@ -31,7 +31,7 @@ TABLE = """
 def process(payout_id: str) -> None:
     from django.utils import timezone  # noqa: PLC0415 - Django is set up by the worker
 
-    from bench.plain_models import PlainPayout  # noqa: PLC0415 - the same
+    from bench.plain_models import PlainPayout  # noqa: PLC0415 - it needs Django to be set up
 
     payout = PlainPayout.objects.get(pk=payout_id)
     payout.status, payout.updated_at = "processing", timezone.now()

@@ -95,7 +95,7 @@ def _was_refused(payout: Payout) -> bool:
 def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: str, evidence: str = "") -> Payout:
     """Record what became of the money: the payout becomes `paid`, `failed` or `returned`, and the flag is cleared.
 
-    Evidence decides whether that is allowed: what the provider said is on record, whoever acknowledged it. For any
+    Evidence decides whether that is allowed: what the provider said stays on record after it is acknowledged. For any
     other payout the operator names the evidence, such as a line of the bank's statement. A payout that requires
     attention, is contradicted, or whose provider is gone needs the reason alone. A payout that the merchant deleted is
     listed again if money moved.
@@ -150,7 +150,7 @@ def may_be_resolved(payout: Payout, target: PayoutStatus) -> bool:
 def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     """Have the provider asked now what became of a payout, and return it. Moves no money.
 
-    Raises ReasonMissing, ReasonUnusable, PayoutNotAskable, and ProviderGone if there is nobody to ask.
+    Raises ReasonMissing, ReasonUnusable, PayoutNotAskable, and ProviderGone if the provider is not configured.
     """
     with transaction.atomic(savepoint=False):
         _mark_asked(payout.pk, actor=actor, reason=attempts.clean_reason(reason))

@@ -62,7 +62,7 @@ def _lock(claim: Claim) -> Payout | None:
 
 
 def _about(payout: Payout, claim: Claim, found: Evidence) -> Evidence:
-    """Return the evidence as it is about this payout. A change of the terms may be lost as well, or made anew."""
+    """Return the evidence as it is about this payout. Its terms may differ after a lost commit."""
     if _terms(payout) == _terms(claim.payout) or evidence.target_of(found.outcome) is None:
         return found
     called_with = f"{money.format_amount(claim.payout.amount, claim.payout.currency)} {claim.payout.currency}"

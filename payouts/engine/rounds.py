@@ -96,7 +96,7 @@ class Round:
         return self._is_cut_off or time.monotonic() >= self._ends_at or self._is_stopping()
 
     def _look(self) -> None:
-        """Find the groups anew, now and then."""
+        """Look for the groups again every LOOK_SECONDS."""
         if time.monotonic() >= self._looks_at:
             self._groups = lanes.waiting_groups()
             self._looks_at = time.monotonic() + LOOK_SECONDS

@@ -67,7 +67,7 @@ def _stop_before_ring(task: str, argument: str | int) -> None:
     _ring(task, argument)
 
 
-dispatch._doorbell.ring = _stop_before_ring  # type: ignore[method-assign]
+dispatch._doorbell.ring = _stop_before_ring  # type: ignore[method-assign] # Put round it from outside: see above.
 
 
 def _arrive(point: str) -> None:

@@ -21,48 +21,6 @@ MakePayout = Callable[..., Payout]
 
 APPLIED, KNOWN, CONTRADICTED = "applied", "known", "contradicted"
 
-#: What a callback makes of a payout with each status: the statuses that it goes through, and the result.
-MEANINGS: dict[tuple[str, str], tuple[list[str], str]] = {
-    ("pending", "paid"): (["processing", "paid"], APPLIED),
-    ("pending", "accepted"): (["processing", "submitted"], APPLIED),
-    ("pending", "rejected"): (["processing", "failed"], APPLIED),
-    ("pending", "returned"): (["processing", "paid", "returned"], APPLIED),
-    ("processing", "paid"): (["paid"], APPLIED),
-    ("processing", "accepted"): (["submitted"], APPLIED),
-    ("processing", "rejected"): (["failed"], APPLIED),
-    ("processing", "returned"): (["paid", "returned"], APPLIED),
-    ("submitted", "paid"): (["paid"], APPLIED),
-    ("submitted", "accepted"): ([], KNOWN),
-    ("submitted", "rejected"): (["failed"], APPLIED),
-    ("submitted", "returned"): (["paid", "returned"], APPLIED),
-    ("unknown", "paid"): (["paid"], APPLIED),
-    ("unknown", "accepted"): (["submitted"], APPLIED),
-    ("unknown", "rejected"): (["failed"], APPLIED),
-    ("unknown", "returned"): (["paid", "returned"], APPLIED),
-    ("requires_attention", "paid"): (["paid"], APPLIED),
-    ("requires_attention", "accepted"): ([], KNOWN),
-    ("requires_attention", "rejected"): (["failed"], APPLIED),
-    ("requires_attention", "returned"): (["paid", "returned"], APPLIED),
-    ("paid", "paid"): ([], KNOWN),
-    ("paid", "accepted"): ([], KNOWN),
-    ("paid", "rejected"): ([], CONTRADICTED),
-    ("paid", "returned"): (["returned"], APPLIED),
-    ("failed", "paid"): ([], CONTRADICTED),
-    ("failed", "accepted"): ([], CONTRADICTED),
-    ("failed", "rejected"): ([], KNOWN),
-    ("failed", "returned"): ([], CONTRADICTED),
-    ("canceled", "paid"): ([], CONTRADICTED),
-    ("canceled", "accepted"): ([], CONTRADICTED),
-    ("canceled", "rejected"): ([], KNOWN),
-    ("canceled", "returned"): ([], CONTRADICTED),
-    ("returned", "paid"): ([], KNOWN),
-    ("returned", "accepted"): ([], KNOWN),
-    ("returned", "rejected"): ([], CONTRADICTED),
-    ("returned", "returned"): ([], KNOWN),
-    # A look-up that finds nothing is no proof, told or asked.
-    **{(status.value, "not_found"): ([], KNOWN) for status in PayoutStatus},
-}
-
 
 @pytest.mark.django_db
 class TestNeverSent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import transaction
@@ -15,21 +14,9 @@ from payouts.providers import registry
 from payouts.states import PayoutStatus
 from tests.support import database
 from tests.support.fake_provider import FakeProvider
+from tests.support.operating import ADA
 
 pytestmark = pytest.mark.django_db
-
-ADA: dict[str, Any] = {"actor": "operator:ada", "reason": "line 7 of the statement"}
-UNUSABLE_REASONS = [
-    ("", errors.ReasonMissing),
-    (" \n\t ", errors.ReasonMissing),
-    ("r" * 501, errors.ReasonUnusable),
-    ("\u2800\u200b", errors.ReasonMissing),
-    ("a\x00b", errors.ReasonUnusable),
-    ("line 7\nand 8", errors.ReasonUnusable),
-    ("a\u2028b", errors.ReasonUnusable),
-    ("a\ud800", errors.ReasonUnusable),
-]
-FINAL_FOR_OPERATORS = [PayoutStatus.PAID, PayoutStatus.CANCELED, PayoutStatus.RETURNED]
 
 MakePayout = Callable[..., Payout]
 
