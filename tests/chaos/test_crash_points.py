@@ -143,9 +143,15 @@ def client(acme: Merchant) -> Client:
 
 
 def open_transactions(server: Server) -> tuple[str, ...]:
-    """Return how the last statement began, for each transaction that the server has open."""
-    rows = activity("SELECT query FROM pg_stat_activity WHERE application_name = %s AND xact_start IS NOT NULL", server)
-    return tuple(" ".join(query.split()[:3]) for (query,) in rows)
+    """Return how the last statement began, for each transaction that the server has open.
+
+    A connection that is being opened has a transaction of PostgreSQL's own, and no state yet.
+    """
+    query = """
+        SELECT query FROM pg_stat_activity
+        WHERE application_name = %s AND xact_start IS NOT NULL AND state IN ('active', 'idle in transaction')
+        """
+    return tuple(" ".join(query.split()[:3]) for (query,) in activity(query, server))
 
 
 def waiting(server: Server) -> int:
