@@ -16,8 +16,8 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
 from accounts.models import MerchantAPIKey, Mode
-from payouts import dispatch, errors, money, recipient_needs, states, transitions
-from payouts.engine import claims, inbox
+from payouts import dispatch, errors, money, states, transitions
+from payouts.engine import claims, inbox, recipient_needs
 from payouts.models import Payout, PayoutAttempt, references
 from payouts.states import PayoutStatus
 from postgres.errors import violates
