@@ -14,7 +14,7 @@ from payouts import dispatch
 from payouts.engine import failover, inbox, rounds
 from payouts.exports import jobs
 
-#: An export stops by itself before that (exports/jobs.py, JOB_SECONDS). A call has less (settings.py).
+#: An export stops by itself before that (exports/jobs.py, Limits.job_seconds). A call has less (settings.py).
 EXPORT_SOFT_SECONDS: Final = 30 * 60
 EXPORT_SECONDS: Final = EXPORT_SOFT_SECONDS + 60
 

@@ -17,11 +17,16 @@ from django.db import connections
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS: Final = 2.0
-#: 2 s between measurements, some milliseconds for one, the rest for a busy machine.
-FRESH_SECONDS: Final = 4.0
-#: After a minute without reads the thread ends and closes its connections.
-IDLE_SECONDS: Final = 60.0
+
+@dataclass(frozen=True)
+class Timing:
+    """When the thread measures, and how long a result is valid."""
+
+    interval_seconds: float = 2.0
+    #: 2 s between measurements, some milliseconds for one, the rest for a busy machine.
+    fresh_seconds: float = 4.0
+    #: After a minute without reads the thread ends and closes its connections.
+    idle_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def sentence(error: Exception) -> str:
 class Monitor:
     """The latest health, and the thread that measures."""
 
-    def __init__(self, measure: Callable[[], Health]) -> None:
+    def __init__(self, measure: Callable[[], Health], timing: Timing = Timing()) -> None:
+        self.timing = timing
         self._measure = measure
         self._changed = threading.Condition()
         self._wake = threading.Event()
@@ -76,7 +82,7 @@ class Monitor:
                 self._start()
             if self._health is UNKNOWN and patience_seconds:
                 self._changed.wait_for(lambda: self._health is not UNKNOWN, patience_seconds)
-            if time.monotonic() - self._measured_at > FRESH_SECONDS:
+            if time.monotonic() - self._measured_at > self.timing.fresh_seconds:
                 self._set_health(SILENT)
             return self._health
 
@@ -100,14 +106,14 @@ class Monitor:
                     self._measured_at = time.monotonic()
                     self._set_health(health)
                     self._changed.notify_all()
-                self._wake.wait(INTERVAL_SECONDS)
+                self._wake.wait(self.timing.interval_seconds)
                 self._wake.clear()
         finally:
             connections.close_all()
 
     def _is_wanted(self) -> bool:
         with self._changed:
-            if time.monotonic() - self._asked_at <= IDLE_SECONDS:
+            if time.monotonic() - self._asked_at <= self.timing.idle_seconds:
                 return True
             # The next read starts another thread.
             self._thread = None

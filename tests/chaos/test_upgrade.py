@@ -18,7 +18,6 @@ from accounts.models import Merchant, MerchantAPIKey
 from idempotency import fingerprint, retention
 from idempotency.models import IdempotencyRecord
 from payouts.models import Payout
-from postgres import migration_locks
 from tests.support import database, factories, racing
 from tests.support.retention import AT_ONCE
 
@@ -155,30 +154,6 @@ class TestUpgrade:
         migrate("0003")
 
         assert indexes() == expected
-
-    def test_does_not_wait_for_ever_for_who_uses_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(migration_locks, "TRIES", 2)
-        monkeypatch.setattr(migration_locks, "PAUSE_SECONDS", 0.0)
-        reading, done = threading.Event(), threading.Event()
-
-        def read() -> None:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM idempotency_idempotencyrecord")
-                reading.set()
-                assert done.wait(20)
-
-        def upgrade() -> None:
-            assert reading.wait(10)
-            try:
-                migrate("0003")
-            finally:
-                done.set()
-
-        refused = racing.run_together(read, upgrade)[1]
-
-        assert isinstance(refused, RuntimeError)
-        assert "Nothing was changed" in str(refused)
-        migrate("0003")
 
     def test_is_not_undone_while_somebody_writes(self, acme: Merchant) -> None:
         """What is committed while the way back waits for its lock is seen by its check."""

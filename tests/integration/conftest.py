@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connections
 
-from postgres.replica import monitor, routing
-from postgres.replica.monitor import Monitor
+from postgres.replica import routing
+from postgres.replica.monitor import Monitor, Timing
 from tests.support import replica
 
 
@@ -23,7 +23,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[r
     monkeypatch.setattr(routing, "replica_monitor", Monitor(server.measure))
     assert routing.health(patience_seconds=replica.PATIENCE) == replica.WELL
     yield server
-    monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
+    routing.replica_monitor.timing = Timing(idle_seconds=-1.0)
     routing.replica_monitor.mark_failed(OperationalError("only to wake its thread, so that it ends"))
     connections["replica"].close()
     del connections["replica"]

@@ -15,7 +15,6 @@ from django.db.models.functions import Concat
 from accounts import errors, services
 from accounts.models import Merchant, MerchantAPIKey
 from payouts.models import Pause
-from postgres import migration_locks
 
 DOTTED, DOTLESS = "Kirmizi", "K\u0131rm\u0131z\u0131"
 NIKOS, NIKOS_IN_CAPITALS = "\u039d\u03af\u03ba\u03bf\u03c2", "\u039d\u038a\u039a\u039f\u03a3"
@@ -301,24 +300,3 @@ class TestUpgrade:
         migrate("0003")
 
         assert keys() == {NIKOS: "\u03bd\u03af\u03ba\u03bf\u03c3", "Nikos 2": "nikos 2"}
-
-    def test_does_not_hold_requests_up_while_something_long_has_the_table(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(migration_locks, "TRIES", 1)
-        monkeypatch.setattr(migration_locks, "PAUSE_SECONDS", 0.0)
-        monkeypatch.setattr(migration_locks, "LOCK_TIMEOUT_MS", 100)
-        dump = connection.copy()
-        try:
-            dump.set_autocommit(False)
-            with dump.cursor() as reading, connection.cursor() as cursor:
-                reading.execute("SELECT count(*) FROM accounts_merchant")
-                # What waits without a limit of its own is found out by this one.
-                cursor.execute("SET lock_timeout = '3s'")
-
-                with pytest.raises(RuntimeError, match="accounts_merchant is in use"):
-                    migrate("0003")
-        finally:
-            dump.close()
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = DEFAULT")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from postgres.replica import monitor
-from postgres.replica.monitor import Health, Monitor
+from postgres.replica.monitor import Health, Monitor, Timing
 
 WELL = Health(usable=True, lag_seconds=0.0)
 LAGGING = Health(usable=False, reason="lagging", lag_seconds=40.0)
@@ -43,12 +43,12 @@ class Server:
             self._thawed.set()
 
 
+#: Looks follow each other at once, what they show holds for 0.2 s, and no thread outlives its test for long.
+HURRIED = Timing(interval_seconds=0.01, fresh_seconds=0.2, idle_seconds=0.3)
+
+
 @pytest.fixture(autouse=True)
-def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Looks follow each other at once, what they show holds for 0.2 s, and no thread outlives its test for long."""
-    monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(monitor, "FRESH_SECONDS", 0.2)
-    monkeypatch.setattr(monitor, "IDLE_SECONDS", 0.3)
+def _leave_no_thread() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name == "replica-watch":
@@ -71,21 +71,21 @@ class TestHealth:
         server = Server(WELL)
 
         with server.frozen():
-            assert Monitor(server.measure).health() is monitor.UNKNOWN
+            assert Monitor(server.measure, HURRIED).health() is monitor.UNKNOWN
 
     def test_is_waited_for_on_request(self) -> None:
-        assert Monitor(Server(WELL).measure).health(patience_seconds=PATIENCE) == WELL
+        assert Monitor(Server(WELL).measure, HURRIED).health(patience_seconds=PATIENCE) == WELL
 
     def test_is_not_waited_for_in_vain(self) -> None:
         server = Server(WELL)
 
         with server.frozen():
-            assert Monitor(server.measure).health(patience_seconds=0.05) is monitor.UNKNOWN
+            assert Monitor(server.measure, HURRIED).health(patience_seconds=0.05) is monitor.UNKNOWN
 
     @pytest.mark.parametrize("shown", [LAGGING, GONE])
     def test_follows_the_looks(self, shown: Health) -> None:
         server = Server(WELL)
-        replica_monitor = Monitor(server.measure)
+        replica_monitor = Monitor(server.measure, HURRIED)
         assert replica_monitor.health(patience_seconds=PATIENCE) == WELL
 
         server.shown = shown
@@ -95,7 +95,7 @@ class TestHealth:
 
     def test_is_gone_when_a_look_takes_too_long(self, caplog: pytest.LogCaptureFixture) -> None:
         server = Server(WELL)
-        replica_monitor = Monitor(server.measure)
+        replica_monitor = Monitor(server.measure, HURRIED)
         assert replica_monitor.health(patience_seconds=PATIENCE).usable
 
         with server.frozen():
@@ -121,7 +121,7 @@ class TestHealth:
 
 class TestThread:
     def test_is_one_for_all_who_ask(self) -> None:
-        replica_monitor = Monitor(Server(WELL).measure)
+        replica_monitor = Monitor(Server(WELL).measure, HURRIED)
         before = threading.active_count()
 
         for _ in range(20):
@@ -132,7 +132,7 @@ class TestThread:
     def test_ends_when_nobody_asks_and_begins_anew(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
-        replica_monitor = Monitor(server.measure)
+        replica_monitor = Monitor(server.measure, HURRIED)
         replica_monitor.health(patience_seconds=PATIENCE)
         wait_until(lambda: not [one for one in threading.enumerate() if one.name == "replica-watch"])
         looks = server.looks
@@ -147,11 +147,9 @@ class TestThread:
 
 
 class TestSuspect:
-    def test_takes_it_out_of_use_until_the_next_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 2 * PATIENCE)
-        monkeypatch.setattr(monitor, "FRESH_SECONDS", 3 * PATIENCE)
+    def test_takes_it_out_of_use_until_the_next_look(self) -> None:
         server = Server(WELL)
-        replica_monitor = Monitor(server.measure)
+        replica_monitor = Monitor(server.measure, Timing(interval_seconds=2 * PATIENCE, fresh_seconds=3 * PATIENCE))
         assert replica_monitor.health(patience_seconds=PATIENCE) == WELL
 
         with server.frozen():
@@ -161,7 +159,7 @@ class TestSuspect:
         assert suspected == Health(usable=False, reason="unreachable", error="server closed the connection")
         # At once, not after the interval.
         wait_until(lambda: replica_monitor.health() == WELL)
-        monkeypatch.setattr(monitor, "IDLE_SECONDS", -1.0)
+        replica_monitor.timing = Timing(idle_seconds=-1.0)
         replica_monitor.mark_failed(OSError("only to wake the thread, so that it ends"))
 
 
@@ -169,7 +167,7 @@ class TestLog:
     def test_has_a_line_for_each_change(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, monitor.__name__)
         server = Server(WELL)
-        replica_monitor = Monitor(server.measure)
+        replica_monitor = Monitor(server.measure, HURRIED)
         replica_monitor.health(patience_seconds=PATIENCE)
 
         for shown in (LAGGING, GONE, LAGGING, WELL):
@@ -181,7 +179,7 @@ class TestLog:
         assert (left["reason"], left["lag_seconds"], left["error"]) == ("lagging", 40.0, "")
 
     def test_tells_of_one_that_was_never_there(self, caplog: pytest.LogCaptureFixture) -> None:
-        Monitor(Server(GONE).measure).health(patience_seconds=PATIENCE)
+        Monitor(Server(GONE).measure, HURRIED).health(patience_seconds=PATIENCE)
 
         assert events(caplog) == [("WARNING", "replica.left")]
         assert vars(caplog.records[0])["error"] == "connection refused"
