@@ -114,12 +114,12 @@ class TestPayoutsStatus:
         database.put_into(contradicted, PayoutStatus.PAID)
         Payout.objects.filter(pk__in=[stuck.pk, contradicted.pk]).update(due_at=None)
         Payout.objects.filter(pk=contradicted.pk).update(contradicted_at=Now())
-        database.make_due(make_payout(api_key=globex_key), seconds=7)
+        database.make_due(make_payout(api_key=globex_key), seconds=7 * 3600)
         pauses.pause(pauses.Scope(merchant=acme), actor="operator:ops", reason="x")
         ProviderCallback.objects.create(provider="http_bank", event_id="1", body=b"{}")
 
         assert section("Waits for the platform") == [
-            "payouts that are due         1  the oldest for 7 s",
+            "payouts that are due         1  the oldest for 7 h",
             "payouts held back            2  by a pause or a provider in trouble",
             "callbacks                    1  not applied yet",
         ]

@@ -29,6 +29,12 @@ def dump() -> Iterator[None]:
         other.close()
 
 
+def lock_timeout() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        return str(cursor.fetchone()[0])
+
+
 def take(table: str = TABLE) -> None:
     migration_locks.lock(table, HURRIED)(None, None)
 
@@ -46,16 +52,18 @@ def test_is_given_up_with_a_sentence() -> None:
 
 @pytest.mark.usefixtures("dump")
 def test_leaves_the_transaction_usable_for_another_try() -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
+    before = lock_timeout()
+
+    with transaction.atomic():
         with pytest.raises(RuntimeError):
             take()
 
-        cursor.execute("SHOW lock_timeout")
-
-        assert cursor.fetchone() == ("0",)
+        assert lock_timeout() == before
 
 
 def test_keeps_others_out_once_it_is_taken() -> None:
+    before = lock_timeout()
+
     with transaction.atomic(), connection.cursor() as cursor:
         take()
 
@@ -66,5 +74,4 @@ def test_keeps_others_out_once_it_is_taken() -> None:
         )
 
         assert cursor.fetchall() == [("AccessExclusiveLock",)]
-        cursor.execute("SHOW lock_timeout")
-        assert cursor.fetchone() == ("0",)
+        assert lock_timeout() == before
