@@ -98,10 +98,9 @@ class TestPages:
         back = [payout_id for page in reversed(backwards) for payout_id in ids(page)]
         assert back == expected[: len(expected) - len(forwards[-1]["results"])]
 
-    def test_walk_through_thousands_of_equals(self, api: Client, acme: Merchant, subtests: pytest.Subtests) -> None:
+    def test_walk_through_pages_of_equals(self, api: Client, acme: Merchant, subtests: pytest.Subtests) -> None:
         fields = {**factories.payout_fields(amount=Decimal(7)), "created_at": NOON, "provider": "sandbox"}
-        # In batches, for a statement of PostgreSQL has at most 65,535 parameters.
-        Payout.objects.bulk_create((Payout(merchant=acme, mode="test", **fields) for _ in range(2500)), batch_size=500)
+        Payout.objects.bulk_create(Payout(merchant=acme, mode="test", **fields) for _ in range(450))
 
         for ordering in ORDERINGS:
             with subtests.test(ordering=ordering):
@@ -110,7 +109,7 @@ class TestPages:
 
                 # Equal in all but the id, which decides.
                 assert seen == expected_ids(ordering)
-                assert len(set(seen)) == 2500
+                assert len(set(seen)) == 450
 
     @pytest.mark.parametrize("ordering", ORDERINGS)
     def test_stay_stable_while_payouts_are_added(

@@ -25,7 +25,7 @@ MakePayout = Callable[..., Payout]
 
 @pytest.mark.django_db(transaction=True)
 class TestRaces:
-    ROUNDS = 30
+    ROUNDS = 12
     WORKERS = 3
     PAYOUTS = 4
 
