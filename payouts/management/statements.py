@@ -1,7 +1,8 @@
 """Resolutions of many payouts from a file: what a bank's statement says of each. Pure: no queries.
 
-The file is CSV in UTF-8 with a heading. Required columns: `payout` (the id), `to` (paid, failed or returned) and
-`evidence` (such as the line of the statement). Optional: `amount` and `currency`, which must be those of the payout.
+The file is CSV in UTF-8 with a heading. Required columns: `payout` (the id, or the reference under which the bank has
+it), `to` (paid, failed or returned) and `evidence` (such as the line of the statement). Optional: `amount` and
+`currency`, which must be those of the payout.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from payouts import money
+from payouts.models import references
 from payouts.states import PayoutStatus
 from rest import ids
 
@@ -34,7 +36,10 @@ class BadRow(Exception):
 @dataclass(frozen=True)
 class Row:
     line: int
-    payout_id: uuid.UUID
+    #: An id of a payout, or the UUID of a reference.
+    named: uuid.UUID
+    #: The number of the reference. 1 for an id.
+    number: int
     target: PayoutStatus
     evidence: str
     #: None: not stated.
@@ -53,11 +58,11 @@ def read(lines: Iterable[str]) -> list[Row]:
             if not cells:
                 continue
             row = _row(table.line_num, names, cells)
-            if row.payout_id in seen:
-                raise BadRow(row.line, f"the payout {row.payout_id} is in line {seen[row.payout_id]} as well.")
+            if row.named in seen:
+                raise BadRow(row.line, f"the payout {row.named} is in line {seen[row.named]} as well.")
             if len(rows) == ROWS_MAX:
                 raise BadRow(row.line, f"a file has at most {ROWS_MAX} payouts. Split it.")
-            seen[row.payout_id] = row.line
+            seen[row.named] = row.line
             rows.append(row)
     except csv.Error as error:
         raise BadRow(table.line_num, f"it is no CSV: {error}.") from error
@@ -75,9 +80,9 @@ def _row(line: int, names: list[str], cells: list[str]) -> Row:
     if len(cells) != len(names):
         raise BadRow(line, f"it has {len(cells)} cells, and the heading has {len(names)}.")
     values = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
-    payout_id = ids.parse(values["payout"])
-    if payout_id is None:
-        raise BadRow(line, f"{values['payout']!r} is no id of a payout.")
+    named = _named(values["payout"])
+    if named is None:
+        raise BadRow(line, f"{values['payout']!r} is neither the id of a payout nor a reference of ours.")
     if values["to"] not in _TARGETS:
         raise BadRow(line, f"{values['to']!r} is none of {', '.join(_TARGETS)}.")
     if not values["evidence"]:
@@ -86,4 +91,9 @@ def _row(line: int, names: list[str], cells: list[str]) -> Row:
     if amount and not money.AMOUNT.fullmatch(amount):
         raise BadRow(line, f"{amount!r} is no amount such as 10.50.")
     stated = Decimal(amount) if amount else None
-    return Row(line, payout_id, PayoutStatus(values["to"]), values["evidence"], stated, values.get("currency", ""))
+    return Row(line, *named, PayoutStatus(values["to"]), values["evidence"], stated, values.get("currency", ""))
+
+
+def _named(text: str) -> tuple[uuid.UUID, int] | None:
+    payout_id = ids.parse(text)
+    return references.read(text.lower()) if payout_id is None else (payout_id, 1)

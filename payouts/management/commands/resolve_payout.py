@@ -40,7 +40,7 @@ class Command(PayoutCommand):
             type=Path,
             metavar="FILE",
             help="resolve all payouts of a file with the columns payout, to, evidence, and amount and currency if you "
-            "like: all of them, or none if a row is wrong",
+            "like: all of them, or none if a row is wrong. A payout may be named by its reference at the bank",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -79,21 +79,47 @@ def _read(path: Path) -> list[Row]:
 
 def _resolve_all(rows: Iterable[Row], *, actor: str, reason: str) -> None:
     """Resolve all payouts, or none. Always in the same order, so that two files cannot wait for each other."""
-    with transaction.atomic():
-        for row in sorted(rows, key=lambda row: row.payout_id):
-            try:
-                _resolve(row, actor=actor, reason=reason)
-            except (BadRow, Refusal) as error:
-                said = error.message if isinstance(error, Refusal) else None
-                raise CommandError(f"{BadRow(row.line, said) if said else error} Nothing was done.") from error
+    try:
+        with transaction.atomic():
+            found = [(_payout(row), row) for row in rows]
+            _refuse_twice(found)
+            for payout, row in sorted(found, key=lambda pair: pair[0].pk):
+                _resolve(payout, row, actor=actor, reason=reason)
+    except BadRow as error:
+        raise CommandError(f"{error} Nothing was done.") from error
 
 
-def _resolve(row: Row, *, actor: str, reason: str) -> None:
-    payout = Payout.objects.filter(pk=row.payout_id).first()
+def _payout(row: Row) -> Payout:
+    """Find the payout by its id, or by its present reference at the bank."""
+    # Two indexes are asked, one after the other. No reference of a payout is the id of another.
+    payout = Payout.objects.filter(pk=row.named).first() or Payout.objects.with_reference(row.named).first()
     if payout is None:
-        raise BadRow(row.line, f"there is no payout {row.payout_id}.")
+        raise BadRow(row.line, f"there is no payout {row.named}.")
+    is_id = payout.pk == row.named and row.number == 1
+    if not is_id and row.number != payout.reference_number:
+        raise BadRow(
+            row.line,
+            f"the bank has the payout {payout.pk} under the reference {payout.provider_key} by now. "
+            "Look at it in the admin, and give its id if it is meant.",
+        )
+    return payout
+
+
+def _refuse_twice(found: Iterable[tuple[Payout, Row]]) -> None:
+    """Refuse a payout that the file names by its id and by its reference."""
+    lines: dict[Any, int] = {}
+    for payout, row in found:
+        if payout.pk in lines:
+            raise BadRow(row.line, f"the payout {payout.pk} is in line {lines[payout.pk]} as well.")
+        lines[payout.pk] = row.line
+
+
+def _resolve(payout: Payout, row: Row, *, actor: str, reason: str) -> None:
     if row.amount is not None and row.amount != payout.amount:
         raise BadRow(row.line, f"the amount {row.amount:f} is not that of the payout.")
     if row.currency and row.currency != payout.currency:
         raise BadRow(row.line, f"the currency {row.currency} is not that of the payout.")
-    operators.resolve_payout(payout, target=row.target, actor=actor, reason=reason, evidence=row.evidence)
+    try:
+        operators.resolve_payout(payout, target=row.target, actor=actor, reason=reason, evidence=row.evidence)
+    except Refusal as error:
+        raise BadRow(row.line, error.message) from error

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from payouts import operators
 from payouts.models import Payout, ProviderCallback
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
@@ -212,6 +213,14 @@ class TestAskPayoutAll:
         assert (done.exit_code, done.stderr) == (1, "Give the id of one payout, or --all.")
 
 
+@pytest.fixture
+def retried_payout(make_processed_payout: MakePayout) -> Payout:
+    """A payout that its provider knows by a second reference, and that requires attention."""
+    refused = make_processed_payout("sandbox_rejected_account_closed", idempotency_key="b")
+    retried = operators.retry_payout(refused, actor=ACTOR, reason="the account is open again")
+    return database.put_into(retried, PayoutStatus.REQUIRES_ATTENTION)
+
+
 class TestResolvePayoutCsv:
     @pytest.fixture
     def resolve(self, tmp_path: Path) -> Callable[[str | bytes], commands.Finished]:
@@ -249,7 +258,7 @@ class TestResolvePayoutCsv:
     @pytest.mark.parametrize(
         ("row", "problem"),
         [
-            ("nonsense,paid,line 8", "'nonsense' is no id of a payout."),
+            ("nonsense,paid,line 8", "'nonsense' is neither the id of a payout nor a reference of ours."),
             ("{other},pending,line 8", "'pending' is none of paid, failed, returned."),
             ("{other},paid,", "the evidence is missing."),
             ("{other},paid", "it has 2 cells, and the heading has 3."),
@@ -279,6 +288,43 @@ class TestResolvePayoutCsv:
         assert done.stderr.startswith(f"Line 3: {problem.format(**names)}")
         assert done.stderr.endswith("Nothing was done.")
         assert everything_about(stuck_payout) == before
+
+    def test_takes_the_reference_that_the_bank_states(
+        self, make_payout: MakePayout, retried_payout: Payout, resolve: Callable[[str], commands.Finished]
+    ) -> None:
+        stuck = [database.put_into(make_payout(idempotency_key="a"), PayoutStatus.REQUIRES_ATTENTION), retried_payout]
+
+        done = resolve(
+            "payout,to,evidence\n"
+            f"{str(stuck[0].own_reference).upper()},paid,line 7\n"
+            f"{retried_payout.own_reference}-2,failed,line 8\n"
+        )
+
+        assert done == commands.Finished(0, "", "Resolved: 2.")
+        assert [Payout.objects.get(pk=payout.pk).status for payout in stuck] == ["paid", "failed"]
+
+    def test_refuses_an_earlier_reference(
+        self, retried_payout: Payout, resolve: Callable[[str], commands.Finished]
+    ) -> None:
+        reference = retried_payout.own_reference
+
+        done = resolve(f"payout,to,evidence\n{reference},paid,line 7\n")
+
+        assert done.stderr == (
+            f"Line 2: the bank has the payout {retried_payout.pk} under the reference {reference}-2 by now. "
+            "Look at it in the admin, and give its id if it is meant. Nothing was done."
+        )
+        assert Payout.objects.get().status == "requires_attention"
+
+    def test_refuses_a_payout_by_two_names(
+        self, make_payout: MakePayout, resolve: Callable[[str], commands.Finished]
+    ) -> None:
+        stuck = database.put_into(make_payout(idempotency_key="a"), PayoutStatus.REQUIRES_ATTENTION)
+
+        done = resolve(f"payout,to,evidence\n{stuck.own_reference},paid,line 7\n{stuck.pk},paid,line 7\n")
+
+        assert done.stderr == f"Line 3: the payout {stuck.pk} is in line 2 as well. Nothing was done."
+        assert Payout.objects.get().status == "requires_attention"
 
     @pytest.mark.parametrize(
         ("terms", "problem"),
