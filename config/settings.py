@@ -293,7 +293,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Ordering": [(name, name) for name in ("-created_at", "created_at", "-amount", "amount")],
         "AttemptKind": "payouts.states.AttemptKind",
         "AttemptOutcome": "payouts.states.AttemptOutcome",
-        "WaitingReason": "payouts.engine.admission.WaitingReason",
+        "WaitingReason": "payouts.engine.holds.WaitingReason",
         "Scope": "accounts.models.Scope",
     },
     "TAGS": [

@@ -30,7 +30,7 @@ from accounts.admin import MODE_LABELS
 from accounts.models import Merchant
 from payouts import money
 from payouts.admin import actions, callbacks, exports, pauses, providers, summary
-from payouts.engine import admission
+from payouts.engine import holds
 from payouts.models import (
     Export,
     Pause,
@@ -274,7 +274,7 @@ def _waiting(payout: Payout) -> dict[str, Any] | None:
     """Return why a pending payout is held up, and the pauses that hold it."""
     if payout.status != PayoutStatus.PENDING:
         return None
-    reason = admission.Holds.read().reason_for(payout)
+    reason = holds.Holds.read().reason_for(payout)
     if reason is None:
         return None
     active = Pause.objects.active().covering(payout.merchant_id, payout.provider).select_related("merchant")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import BinaryField, F, Func, Max, Q, QuerySet, Value
-from django.db.models.functions import Length, Now
+from django.db.models import BinaryField, F, Func, Max, QuerySet, Value
+from django.db.models.functions import Length
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
 from backoffice.base import ReadOnlyModelAdmin
-from payouts.models import CallbackResult, ProviderCallback, ProviderCircuit
+from payouts.models import CallbackResult, CircuitQuerySet, ProviderCallback, ProviderCircuit
 from rest import ids
 
 #: More than any provider's report has. A longer body is not meant for people.
@@ -147,9 +147,8 @@ class ProviderCircuitAdmin(ReadOnlyModelAdmin):
     fields = ("provider", "show_state", "failures_count", "opened_at", "retry_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCircuit]:
-        circuits: QuerySet[ProviderCircuit] = super().get_queryset(request)
-        # By the database's clock, as the workers ask it.
-        return circuits.annotate(is_open=Q(retry_at__gt=Now()))
+        circuits: CircuitQuerySet = super().get_queryset(request)
+        return circuits.with_state()
 
     @display(description="State", label={"Open": "danger", "To be tried": "warning", "Closed": "success"})
     def show_state(self, circuit: ProviderCircuit) -> str:

@@ -21,7 +21,7 @@ from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
 from payouts import money, recipient_details, representation
-from payouts.engine.admission import Holds
+from payouts.engine.holds import Holds
 from payouts.filters import selection
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
@@ -109,6 +109,11 @@ def many(payouts: list[Row]) -> list[dict[str, Any]]:
     """Return the documents of a page. Pauses and circuits are read once, and only if a payout may wait."""
     holds = Holds.read() if any(payout.status in _HELD_UP for payout in payouts) else None
     return [document(payout, waiting_reason=_waiting_reason(payout, holds)) for payout in payouts]
+
+
+def new(payout: Payout) -> dict[str, Any]:
+    """Return the document of a payout that this transaction has created: nothing has held it up yet."""
+    return document(payout, waiting_reason="")
 
 
 def one(payout: Payout) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from accounts.models import Mode
 from payouts import limits, money
 from payouts.api import card_numbers, countries
-from payouts.engine.admission import WaitingReason
+from payouts.engine.holds import WaitingReason
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
@@ -198,7 +198,10 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
         choices=WaitingReason.choices,
         allow_blank=True,
         read_only=True,
-        help_text="Why a pending or unknown payout is held up; empty if it only waits for its turn.",
+        help_text=(
+            "Why a pending or unknown payout is held up; empty if it only waits for its turn, and in the answer that "
+            "creates it."
+        ),
     )
 
     provider = serializers.CharField(read_only=True, help_text="Through which provider it is paid out.")

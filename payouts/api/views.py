@@ -133,7 +133,8 @@ class PayoutListView(ListModelMixin, PayoutsAPIView, ListAPIView[Payout]):
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         fields = self.validated(serializers.PayoutWriteSerializer(data=request.data))
         payout = services.create_payout(api_key=self.api_key, idempotency_key=idempotency_key, **fields)
-        return self.answer(payout, status=201, headers={"Location": reverse("payout", args=[payout.id])})
+        headers = {"ETag": etags.of_version(payout.version), "Location": reverse("payout", args=[payout.id])}
+        return Response(documents.new(payout), status=201, headers=headers)
 
 
 class PayoutView(PayoutsAPIView):

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from payouts.engine import retries
@@ -25,11 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: One failure is an accident. Five in a row, of different payouts, with no success between them, are not.
 FAILURES_MAX: Final = 5
-
-
-def open_now() -> models.QuerySet[ProviderCircuit]:
-    """Select the providers that get no sends at the moment."""
-    return ProviderCircuit.objects.filter(retry_at__gt=Now())
 
 
 class State(enum.Enum):

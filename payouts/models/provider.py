@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from django.db import models
 from django.db.models.functions import Now
@@ -76,6 +76,19 @@ class ProviderCallback(models.Model):
         return f"{self.provider}: {self.event_id}"
 
 
+class CircuitQuerySet(models.QuerySet["ProviderCircuit"]):
+    def open_now(self) -> Self:
+        """Circuits whose providers get no sends at the moment, by the database's clock."""
+        return self.filter(_IS_OPEN)
+
+    def with_state(self) -> Self:
+        """Add `is_open`: whether the circuit is open at the moment."""
+        return self.annotate(is_open=_IS_OPEN)
+
+
+_IS_OPEN: Final = models.Q(retry_at__gt=Now())
+
+
 class ProviderCircuit(models.Model):
     """Circuit of a provider. An open one stops sends until `retry_at`, and then one payout is a trial."""
 
@@ -85,6 +98,8 @@ class ProviderCircuit(models.Model):
     failed_payout_id = models.UUIDField(null=True)
     opened_at = models.DateTimeField(null=True)
     retry_at = models.DateTimeField(null=True)
+
+    objects = CircuitQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand
-from django.db.models import Q
-from django.db.models.functions import Now
 
 from payouts.engine import backlog as reporting
 from payouts.engine import heartbeats
@@ -66,7 +64,7 @@ def _pauses() -> Iterator[str]:
 
 
 def _circuits() -> Iterator[str]:
-    troubled = ProviderCircuit.objects.filter(retry_at__isnull=False).annotate(is_open=Q(retry_at__gt=Now()))
+    troubled = ProviderCircuit.objects.filter(retry_at__isnull=False).with_state()
     rows = list(troubled.order_by("provider").values_list("provider", "is_open", "opened_at", "retry_at"))
     if not rows:
         yield "  all closed: every provider takes what it is sent"

@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import services
-from payouts.engine import admission, pauses, processing, rounds
+from payouts.engine import holds, pauses, processing, rounds
 from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCircuit
 from payouts.providers import base
@@ -250,7 +250,7 @@ class TestWaitingReason:
         ProviderCircuit.objects.create(
             provider="gone", failures_count=5, opened_at=Now(), retry_at=Now() + timedelta(seconds=60)
         )
-        holds = admission.Holds(
+        found_holds = holds.Holds(
             everything=True,
             merchants=frozenset({acme.pk}),
             providers=frozenset({"gone"}),
@@ -261,12 +261,12 @@ class TestWaitingReason:
         nobody: frozenset[Any] = frozenset()
         endings: list[dict[str, Any]] = [{}, {"everything": False}, {"merchants": nobody}, {"providers": nobody}]
         for without in endings:
-            holds = admission.Holds(**{**vars(holds), **without})
-            found.append(holds.reason_for(payout))
+            found_holds = holds.Holds(**{**vars(found_holds), **without})
+            found.append(found_holds.reason_for(payout))
         payout.contradicted_at = None
-        found.append(holds.reason_for(payout))
+        found.append(found_holds.reason_for(payout))
         payout.provider = "sandbox"
-        found.append(holds.reason_for(payout))
+        found.append(found_holds.reason_for(payout))
 
         assert found == [
             "payouts_paused",

@@ -1,0 +1,91 @@
+"""Why a payout is not on its way: the answer for people. (What is held is decided in payouts/engine/admission.py.)
+
+A payout that was just created has no reason yet, so the answer to its POST reads nothing of this.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from django.db import models
+from django.utils import timezone
+
+from payouts.models import Pause, ProviderCircuit
+from payouts.providers import registry
+from payouts.states import PayoutStatus
+
+
+class WaitingReason(models.TextChoices):
+    """Why a payout that is to be sent, or sent again, is not on its way."""
+
+    #: An operator has paused everything.
+    PAYOUTS_PAUSED = "payouts_paused", "All payouts are paused"
+    #: An operator has paused its merchant.
+    MERCHANT_PAUSED = "merchant_paused", "The merchant is paused"
+    #: An operator has paused its provider.
+    PROVIDER_PAUSED = "provider_paused", "The provider is paused"
+    #: Its provider contradicts what we know; an operator has to look.
+    UNDER_REVIEW = "under_review", "An operator has to look at it"
+    #: The provider is in trouble; the payout is retried automatically.
+    PROVIDER_UNAVAILABLE = "provider_unavailable", "The provider is unavailable"
+    #: This installation does not have the provider, or no longer has it.
+    PROVIDER_MISSING = "provider_missing", "The provider is not configured"
+
+
+class Waiting(Protocol):
+    """The fields of a payout that decide what it waits for."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def merchant_id(self) -> uuid.UUID: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def due_at(self) -> datetime | None: ...
+    @property
+    def contradicted_at(self) -> datetime | str | None: ...
+
+
+@dataclass(frozen=True)
+class Holds:
+    """All current holds, read once for the payouts that are shown together."""
+
+    everything: bool
+    merchants: frozenset[uuid.UUID]
+    providers: frozenset[str]
+    troubled: frozenset[str]
+
+    @classmethod
+    def read(cls) -> Holds:
+        """Read the current pauses and circuits."""
+        pauses = list(Pause.objects.active())
+        return cls(
+            everything=any(pause.merchant_id is None and not pause.provider for pause in pauses),
+            merchants=frozenset(pause.merchant_id for pause in pauses if pause.merchant_id is not None),
+            providers=frozenset(pause.provider for pause in pauses if pause.provider),
+            troubled=frozenset(ProviderCircuit.objects.open_now().values_list("provider", flat=True)),
+        )
+
+    def reason_for(self, payout: Waiting) -> WaitingReason | None:
+        """Return why this pending or unknown payout is not sent, or None if it only waits for its turn."""
+        reasons = {
+            WaitingReason.PAYOUTS_PAUSED: self.everything,
+            WaitingReason.MERCHANT_PAUSED: payout.merchant_id in self.merchants,
+            WaitingReason.PROVIDER_PAUSED: payout.provider in self.providers,
+            WaitingReason.UNDER_REVIEW: payout.contradicted_at is not None,
+            WaitingReason.PROVIDER_MISSING: payout.provider not in registry.PROVIDERS,
+            WaitingReason.PROVIDER_UNAVAILABLE: payout.provider in self.troubled or _is_backing_off(payout),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _is_backing_off(payout: Waiting) -> bool:
+    """Tell whether a failed attempt delays this payout: only an attempt that was not sent sets a later due_at.
+
+    The answer is for people to read, so this machine's clock is exact enough.
+    """
+    return payout.status == PayoutStatus.PENDING and payout.due_at is not None and payout.due_at > timezone.now()
