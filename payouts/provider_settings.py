@@ -16,6 +16,7 @@ def configuration() -> Configuration | None:
         settle_time_seconds=values.pop("settle_time_seconds"),
         return_window_seconds=values.pop("return_window_seconds"),
         concurrency_max=values.pop("concurrency_max") or None,
+        has_callbacks=bool(values["callback_secrets"]),
     )
     if not values["base_url"]:
         _refuse_leftovers(values)

@@ -67,6 +67,8 @@ class Claim:
     tried_since: datetime | None = None
     #: Time at which a payout that is asked about got its status.
     status_since: datetime | None = None
+    #: Number of questions since then, with this one.
+    asks_count: int = 1
     #: Another bank that may have executed the payout, or "".
     other_bank: str = ""
     #: The state of the provider's circuit before this send.
@@ -204,7 +206,7 @@ def _claim(
                 return []
             if circuit is circuits.State.TO_BE_TRIED:
                 places = 1
-            chosen = f"{picked}, {_chosen(places, is_limited=given['concurrency_max'] is not None)}"
+            chosen = f"{picked}, {_chosen(group.kind, places, is_limited=given['concurrency_max'] is not None)}"
             take = _take_to_send if group.kind == AttemptKind.SEND else _take_to_ask
             taken = take(chosen, {**given, "reason": reason})
             if taken and circuit is circuits.State.TO_BE_TRIED:
@@ -223,15 +225,17 @@ def _begin_trial(provider: str) -> None:
         raise _TrialTaken
 
 
-def _chosen(places: int, *, is_limited: bool) -> str:
+def _chosen(kind: AttemptKind, places: int, *, is_limited: bool) -> str:
     """Return the CTE of the picked payouts for which the provider has capacity. Calls are counted by their leases.
 
+    Questions have a quarter of the capacity at most (their payouts are not `processing`), so sends find a place.
     A dead worker frees its place when its lease ends. A callback that overtakes the answer to its call frees the place
     a moment early.
     """
-    free = """(
-        SELECT GREATEST(0, %(concurrency_max)s - count(*)) FROM payouts_payout
-        WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
+    of_asks = ", GREATEST(1, %(concurrency_max)s / 4) - count(*) FILTER (WHERE status <> 'processing')"
+    free = f"""(
+        SELECT GREATEST(0, LEAST(%(concurrency_max)s - count(*) {of_asks if kind == AttemptKind.ASK else ""}))
+        FROM payouts_payout WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
     )"""
     limit = f"LEAST({places}, {free})" if is_limited else str(places)
     return f"chosen AS MATERIALIZED (SELECT id FROM picked LIMIT {limit})"
@@ -313,11 +317,14 @@ def _take_to_ask(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
         SELECT taken.*, attempt.attempt_id {_ROUND}, (
             SELECT {_OTHER_BANK.format(of="taken")} FROM payouts_payoutattempt AS sent
             WHERE sent.payout_id = taken.id AND sent.kind = 'send'
-        ) AS other_bank, (
-            SELECT max(created_at) FROM payouts_payouttransition
+        ) AS other_bank, entered.status_since, (
+            SELECT count(*) FROM payouts_payoutattempt AS asked
+            WHERE asked.payout_id = taken.id AND asked.kind = 'ask' AND asked.started_at >= entered.status_since
+        ) AS asks_before
+        FROM taken JOIN attempt ON attempt.payout_id = taken.id CROSS JOIN LATERAL (
+            SELECT max(created_at) AS status_since FROM payouts_payouttransition
             WHERE payout_id = taken.id AND to_status = taken.status
-        ) AS status_since
-        FROM taken JOIN attempt ON attempt.payout_id = taken.id"""
+        ) AS entered"""
     return list(Payout.objects.raw(statement, parameters))
 
 
@@ -333,6 +340,7 @@ def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circu
             row.claimed_at,
             began,
             status_since=row.status_since,
+            asks_count=row.asks_before + 1,
             other_bank=other_bank,
         )
     return Claim(

@@ -24,7 +24,7 @@ from payouts.engine import claims, contradictions, evidence, results, retries
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence, Verdict
 from payouts.models import Payout
-from payouts.providers import registry
+from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus, path_of_evidence
 
 logger = logging.getLogger(__name__)
@@ -241,17 +241,24 @@ def _decide_advance(target: PayoutStatus, found: Evidence, payout: Payout, *, re
         failure = (found.code, found.message)
     elif target == PayoutStatus.SUBMITTED or _may_come_back(payout, found):
         # The payout is not final, or the money may come back: ask again.
-        due_in_seconds = _ask_delay(1)
+        due_in_seconds = _first_question_delay(target, payout)
     return Decision(target, reason, due_in_seconds, found.provider_reference, failure)
 
 
 def _may_come_back(payout: Payout, found: Evidence) -> bool:
-    return not found.is_final and registry.get(payout.provider).capabilities.return_window_seconds > 0
+    return not found.is_final and _capabilities(payout).return_window_seconds > 0
+
+
+def _first_question_delay(status: PayoutStatus, payout: Payout) -> float | None:
+    if status == PayoutStatus.PAID:
+        return _return_question_delay(payout, asked=0, waited_seconds=0.0)
+    return _question_delay(payout, status, attempt=1)
 
 
 def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
     if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
-        return Decision(PayoutStatus.UNKNOWN, str(found), _ask_delay(1))
+        due_in_seconds = _question_delay(claim.payout, PayoutStatus.UNKNOWN, attempt=1)
+        return Decision(PayoutStatus.UNKNOWN, str(found), due_in_seconds)
     tried_since = claim.tried_since or claim.claimed_at
     if (claim.claimed_at - tried_since).total_seconds() >= retries.NOT_SENT_GIVE_UP_SECONDS:
         # Evidence that no money moved: no attempt reached the provider.
@@ -263,24 +270,47 @@ def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
 def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Decision:
     if status == PayoutStatus.REQUIRES_ATTENTION:
         return Decision(None, due_in_seconds=retries.ATTENTION_ASK_SECONDS)
-    capabilities = registry.get(claim.payout.provider).capabilities
+    waited_seconds = _waited_seconds(claim, status)
+    if status == PayoutStatus.PAID:
+        due_in = _return_question_delay(claim.payout, asked=claim.asks_count, waited_seconds=waited_seconds)
+        return Decision(None, due_in_seconds=None if found.is_final else due_in)
     patience_seconds = {
         PayoutStatus.UNKNOWN: retries.UNKNOWN_GIVE_UP_SECONDS,
-        PayoutStatus.SUBMITTED: capabilities.settle_time_seconds,
-        PayoutStatus.PAID: capabilities.return_window_seconds,
+        PayoutStatus.SUBMITTED: _capabilities(claim.payout).settle_time_seconds,
     }[status]
-    is_settled = status == PayoutStatus.PAID and found.is_final
-    if _waited_seconds(claim, status) < patience_seconds and not is_settled:
-        rarer = retries.ASK_PAID_RARER if status == PayoutStatus.PAID else 1
-        return Decision(None, due_in_seconds=_ask_delay(claim.payout.attempts_count, rarer=rarer))
-    if status == PayoutStatus.PAID:
-        return Decision(None)
+    if waited_seconds < patience_seconds:
+        attempt = claim.payout.attempts_count
+        delay = _question_delay(claim.payout, status, attempt=attempt, waited_seconds=waited_seconds)
+        return Decision(None, due_in_seconds=delay)
     reason = "the provider did not say in time how it ended"
     return Decision(PayoutStatus.REQUIRES_ATTENTION, reason, retries.ATTENTION_ASK_SECONDS)
 
 
-def _ask_delay(attempt: int, *, rarer: int = 1) -> float:
-    return retries.ask_delay_seconds(attempt, delay_max=settings.RETRY_DELAY_MAX_SECONDS * rarer)
+def _question_delay(payout: Payout, status: PayoutStatus, *, attempt: int, waited_seconds: float = 0.0) -> float:
+    """Return how long to wait with the next question about an unknown or submitted payout.
+
+    No callback reports a payout that never arrived, so `unknown` is asked about as if there were none.
+    """
+    return retries.ask_delay_seconds(
+        attempt,
+        waited_seconds=waited_seconds,
+        has_callbacks=status == PayoutStatus.SUBMITTED and _capabilities(payout).has_callbacks,
+        delay_max=settings.RETRY_DELAY_MAX_SECONDS,
+    )
+
+
+def _return_question_delay(payout: Payout, *, asked: int, waited_seconds: float) -> float | None:
+    capabilities = _capabilities(payout)
+    return retries.return_delay_seconds(
+        asked,
+        waited_seconds=waited_seconds,
+        window_seconds=capabilities.return_window_seconds,
+        has_callbacks=capabilities.has_callbacks,
+    )
+
+
+def _capabilities(payout: Payout) -> base.Capabilities:
+    return registry.get(payout.provider).capabilities
 
 
 def _waited_seconds(claim: Claim, status: PayoutStatus) -> float:

@@ -16,8 +16,14 @@ DELAY_MAX_SECONDS: Final = 900.0
 
 #: A provider needs seconds or days until a payout is final. So asking starts early and soon gets rare.
 ASK_FIRST_SECONDS: Final = 2.0
-#: A payment that may come back is asked about for days: at most every 6 h, instead of every 15 min.
-ASK_PAID_RARER: Final = 24
+#: A twentieth of the time already waited lies between two questions, so a payout that has been with its provider for a
+#: day is asked about once in 72 minutes and not once in 15: what took a day is not over in a minute.
+ASK_WAITED_PART: Final = 20
+#: A provider with callbacks reports by itself. Questions find only what a callback lost: a quarter of them is enough.
+ASK_RARER_WITH_CALLBACKS: Final = 4
+#: Questions if a payment came back. Each is twice as late as the one before, and the last is at the end of the window.
+RETURN_QUESTIONS_MAX: Final = 6
+RETURN_QUESTIONS_MAX_WITH_CALLBACKS: Final = 3
 
 #: How long a provider in trouble gets no sends: long enough to help, too short to be an outage itself.
 CIRCUIT_FIRST_SECONDS: Final = 10.0
@@ -42,9 +48,36 @@ def send_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, ji
     return _doubled(DELAY_FIRST_SECONDS, attempt, delay_max) * _part(jitter)
 
 
-def ask_delay_seconds(attempt: int, *, delay_max: float = DELAY_MAX_SECONDS, jitter: float | None = None) -> float:
-    """Return how long to wait after attempt number `attempt` (from 1) with nothing final: a part of 2 s * 2^(n-1)."""
-    return _doubled(ASK_FIRST_SECONDS, attempt, delay_max) * _part(jitter)
+def ask_delay_seconds(
+    attempt: int,
+    *,
+    waited_seconds: float = 0.0,
+    has_callbacks: bool = False,
+    delay_max: float = DELAY_MAX_SECONDS,
+    jitter: float | None = None,
+) -> float:
+    """Return how long to wait after attempt number `attempt` (from 1) with nothing final.
+
+    It is a part of 2 s * 2^(n-1), and at least a twentieth of the time that the payout has already waited. With
+    callbacks all of that is four times as long.
+    """
+    rarer = ASK_RARER_WITH_CALLBACKS if has_callbacks else 1
+    delay_seconds = _doubled(ASK_FIRST_SECONDS, attempt, delay_max) * _part(jitter)
+    return rarer * max(delay_seconds, waited_seconds / ASK_WAITED_PART)
+
+
+def return_delay_seconds(
+    asked: int, *, waited_seconds: float, window_seconds: float, has_callbacks: bool = False
+) -> float | None:
+    """Return how long to wait with the next question if a payment came back, after `asked` of them; None: ask no more.
+
+    The times since the payment are parts of the window: 1/32, 1/16, ... 1/2, 1.
+    """
+    questions_max = RETURN_QUESTIONS_MAX_WITH_CALLBACKS if has_callbacks else RETURN_QUESTIONS_MAX
+    if asked >= questions_max or waited_seconds >= window_seconds:
+        return None
+    asks_at = window_seconds / 2 ** (questions_max - 1 - asked)
+    return max(asks_at - waited_seconds, waited_seconds / ASK_WAITED_PART)
 
 
 def circuit_delay_seconds(time: int, *, delay_max: float = CIRCUIT_MAX_SECONDS) -> float:

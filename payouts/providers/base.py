@@ -76,6 +76,8 @@ class Capabilities:
     return_window_seconds: float
     #: Limit of concurrent calls, from all processes together; None: no limit but the number of workers.
     concurrency_max: int | None = None
+    #: Whether the provider reports outcomes by itself, so that questions find only what a callback lost.
+    has_callbacks: bool = False
     #: Whether failures of one payout say something about all, so that a few in a row stop the sending.
     fails_as_a_whole: bool = True
     #: Required fields of the recipient; none: a text is enough.

@@ -14,11 +14,12 @@ from django.test import Client
 
 from accounts.models import Merchant
 from payouts import services
-from payouts.engine import holds, pauses, processing, rounds
+from payouts.engine import claims, holds, pauses, processing, rounds
+from payouts.engine.lanes import Group
 from payouts.engine.pauses import Scope
 from payouts.models import Payout, ProviderCircuit
 from payouts.providers import base
-from payouts.states import PayoutStatus
+from payouts.states import AttemptKind, PayoutStatus
 from tests.support import database, fake_provider, racing, telling
 from tests.support.fake_provider import FakeProvider
 
@@ -144,6 +145,21 @@ class TestRoom:
 
         assert provider.kinds == ["ask"]
         assert database.statuses(waiting) == ["pending"]
+
+    def test_has_a_quarter_for_questions(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
+        provider.promise(concurrency_max=8)
+        for _ in range(6):
+            asked = make_live_payout()
+            telling.tell(asked.pk, "accepted")
+            database.make_due(asked)
+        for _ in range(8):
+            make_live_payout()
+
+        claimed = [
+            claims.claim_due(Group(kind, "fake", "live"), places=16) for kind in (AttemptKind.ASK, AttemptKind.SEND)
+        ]
+
+        assert [len(each.claims) for each in claimed] == [2, 6]
 
     def test_of_one_provider_is_none_of_another(self, abandoned_payout: Payout, make_payout: MakePayout) -> None:
         payout = make_payout()

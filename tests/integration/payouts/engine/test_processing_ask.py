@@ -3,10 +3,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 
 from payouts.engine import processing, retries
 from payouts.models import Payout
@@ -261,6 +263,19 @@ class TestSubmitted:
         assert submitted_payout.status == "requires_attention"
         assert_asked_in_six_hours(submitted_payout)
 
+    @pytest.mark.parametrize(("has_callbacks", "part"), [(False, 20), (True, 5)])
+    def test_is_asked_about_less_and_less_often(
+        self, provider: FakeProvider, submitted_payout: Payout, *, has_callbacks: bool, part: int
+    ) -> None:
+        provider.promise(settle_time_seconds=72 * 3600.0, has_callbacks=has_callbacks)
+        provider.on_ask(fake_provider.ACCEPTED)
+        with database.unguarded("payouts_payouttransition", "payouts_guard_transition"):
+            submitted_payout.transitions.update(created_at=F("created_at") - timedelta(hours=48))
+
+        process_again(submitted_payout)
+
+        assert database.due_in_seconds(submitted_payout) == pytest.approx(48 * 3600 / part, abs=30)
+
     def test_has_its_time_from_when_it_was_accepted(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         """It was unknown for longer than the provider takes to settle; that time is not the provider's."""
         provider.on_ask(fake_provider.ACCEPTED)
@@ -325,11 +340,23 @@ class TestSentAgain:
 
 
 class TestPaid:
-    def test_is_watched_while_it_may_come_back(self, provider: FakeProvider, paid_payout: Payout) -> None:
-        due_in = database.due_in_seconds(paid_payout)
+    def test_is_watched_while_it_may_come_back(self, paid_payout: Payout) -> None:
+        # The first of six questions within the hour.
+        assert database.due_in_seconds(paid_payout) == pytest.approx(3600 / 32, abs=30)
 
-        assert due_in is not None
-        assert 0 < due_in < 2
+    @pytest.mark.parametrize(("has_callbacks", "questions"), [(False, 6), (True, 3)])
+    def test_is_asked_about_six_times_or_three_with_callbacks(
+        self, provider: FakeProvider, unknown_payout: Payout, *, has_callbacks: bool, questions: int
+    ) -> None:
+        provider.promise(return_window_seconds=3600, has_callbacks=has_callbacks)
+        paid_payout = process_again(unknown_payout)
+        assert paid_payout.status == "paid"
+
+        while paid_payout.due_at is not None:
+            process_again(paid_payout)
+
+        # The first question was about the outcome.
+        assert provider.kinds == ["send", "ask"] + ["ask"] * questions
 
     def test_may_come_back(self, provider: FakeProvider, paid_payout: Payout) -> None:
         provider.on_ask(fake_provider.RETURNED)

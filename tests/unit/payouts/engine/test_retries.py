@@ -31,6 +31,46 @@ class TestAskDelay:
     def test_starts_earlier(self, attempt: int, seconds: float) -> None:
         assert retries.ask_delay_seconds(attempt, jitter=1.0) == seconds
 
+    @pytest.mark.parametrize(
+        ("waited_seconds", "seconds"),
+        [
+            (0, 900),
+            (18_000, 900),
+            # From five hours on, a twentieth of them is more than the longest delay.
+            (86_400, 4320),
+            (72 * 3600, 12_960),
+        ],
+    )
+    def test_is_a_twentieth_of_the_time_already_waited_at_least(self, waited_seconds: float, seconds: float) -> None:
+        assert retries.ask_delay_seconds(5000, waited_seconds=waited_seconds, jitter=1.0) == seconds
+        assert retries.ask_delay_seconds(1, waited_seconds=waited_seconds, jitter=0.0) == waited_seconds / 20
+
+    @pytest.mark.parametrize(("attempt", "waited_seconds", "seconds"), [(1, 0, 8), (5000, 0, 3600), (1, 8000, 1600)])
+    def test_is_four_times_as_long_with_callbacks(self, attempt: int, waited_seconds: float, seconds: float) -> None:
+        delay = retries.ask_delay_seconds(attempt, waited_seconds=waited_seconds, has_callbacks=True, jitter=1.0)
+
+        assert delay == seconds
+
+
+class TestReturnDelay:
+    @pytest.mark.parametrize(("has_callbacks", "hours"), [(False, [2, 4, 8, 16, 32, 64]), (True, [16, 32, 64])])
+    def test_spreads_the_questions_over_the_window(self, *, has_callbacks: bool, hours: list[float]) -> None:
+        waited, asked_at = 0.0, []
+        while delay := retries.return_delay_seconds(
+            len(asked_at), waited_seconds=waited, window_seconds=64 * 3600.0, has_callbacks=has_callbacks
+        ):
+            waited += delay
+            asked_at.append(waited / 3600)
+
+        assert asked_at == hours
+
+    def test_of_a_late_question_is_a_twentieth_too(self) -> None:
+        assert retries.return_delay_seconds(0, waited_seconds=40.0, window_seconds=64.0) == 2.0
+
+    @pytest.mark.parametrize(("asked", "waited_seconds"), [(6, 0.0), (7, 0.0), (0, 64.0), (3, 65.0)])
+    def test_is_none_once_all_are_asked_or_the_window_is_over(self, asked: int, waited_seconds: float) -> None:
+        assert retries.return_delay_seconds(asked, waited_seconds=waited_seconds, window_seconds=64.0) is None
+
 
 class TestLongestDelay:
     @pytest.mark.parametrize(("attempt", "seconds"), [(1, 5), (2, 10), (3, 12), (5000, 12)])
@@ -40,12 +80,6 @@ class TestLongestDelay:
     @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 1)])
     def test_may_be_shorter_than_the_first(self, attempt: int, seconds: float) -> None:
         assert retries.ask_delay_seconds(attempt, delay_max=1.0, jitter=1.0) == seconds
-
-    def test_of_asking_about_a_payment_is_six_hours(self) -> None:
-        longest = retries.DELAY_MAX_SECONDS * retries.ASK_PAID_RARER
-
-        assert longest == 6 * 3600
-        assert retries.ask_delay_seconds(5000, delay_max=longest, jitter=1.0) == longest
 
 
 class TestCircuitDelay:
