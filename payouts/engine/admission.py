@@ -10,6 +10,7 @@ from typing import Final
 from django.db import OperationalError, connection, models, transaction
 
 from payouts.engine import circuits
+from payouts.engine.circuits import Circuit
 from payouts.engine.lanes import Group
 from payouts.models import Pause, ProviderCircuit
 from payouts.providers import registry
@@ -19,6 +20,7 @@ from postgres.errors import is_locked
 # The first halves of the numbers of our advisory locks. They keep our locks apart from all others.
 _PAUSE_LOCK: Final = 0x5041594F
 _CAPACITY_LOCK: Final = 0x50415950
+_CAPACITY: Final = f"pg_advisory_xact_lock({_CAPACITY_LOCK}, hashtext(%(provider)s))"
 _PAUSES_SHARED: Final = f"pg_advisory_xact_lock_shared({_PAUSE_LOCK}, 0)"
 
 
@@ -66,8 +68,8 @@ def lock_pauses(*, timeout_seconds: int) -> bool:
     return True
 
 
-def enter(group: Group) -> circuits.State:
-    """Take the locks under which payouts of this group are claimed, and return the state of the provider's circuit.
+def enter(group: Group) -> Circuit:
+    """Take the locks under which payouts of this group are claimed, and return the provider's circuit.
 
     The locks are held until the end of the caller's transaction. The shared pause lock is for sends alone. The
     provider's lock makes callers count the calls under way one after the other: two at the same time would both find
@@ -77,15 +79,20 @@ def enter(group: Group) -> circuits.State:
     is_send = group.kind == AttemptKind.SEND
     locks: list[str] = [_PAUSES_SHARED] if is_send else []
     if capabilities.concurrency_max is not None:
-        locks.append(f"pg_advisory_xact_lock({_CAPACITY_LOCK}, hashtext(%(provider)s))")
+        locks.append(_CAPACITY)
     judges = is_send and capabilities.fails_as_a_whole
-    columns = [*locks, *([circuits.STATE] if judges else [])]
+    columns = [*locks, *([circuits.COLUMN] if judges else [])]
     if not columns:
-        return circuits.State.CLOSED
+        return circuits.CLOSED
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(columns)}", {"provider": group.provider})
         row = cursor.fetchone()
-    return circuits.State(row[-1]) if judges else circuits.State.CLOSED
+    circuit = circuits.read(row[-1]) if judges else circuits.CLOSED
+    if circuit.sends_max is not None and _CAPACITY not in locks:
+        # The sends under way are counted for a provider without a limit, too.
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {_CAPACITY}", {"provider": group.provider})
+    return circuit
 
 
 def _execute(sql: str, *parameters: int | str) -> None:

@@ -20,7 +20,9 @@ from django.db import DatabaseError, models, transaction
 from django.db.models.functions import Now
 
 from payouts import transitions
-from payouts.engine import admission, circuits, lanes
+from payouts.engine import admission, circuits, lane_circuits, lanes
+from payouts.engine.circuits import Circuit
+from payouts.engine.lane_circuits import LaneState
 from payouts.engine.lanes import Group
 from payouts.models import Payout, PayoutAttempt
 from payouts.providers import base, registry
@@ -34,6 +36,8 @@ ACTOR = "worker"
 #: How long a payout rests that the database refuses to have claimed.
 POSTPONED_SECONDS: Final = 60.0
 
+_NOW: Final = timedelta(0)
+
 # A clock that counts on while the process is frozen and, if the platform allows it, while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -46,7 +50,7 @@ def _clock() -> float:
 
 
 class _TrialTaken(Exception):
-    """Another process took the trial of this provider. Rolls the claim back."""
+    """Another process took the trial of this provider, or of a lane. Rolls the claim back."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ class Claim:
     asks_count: int = 1
     #: Another bank that may have executed the payout, or "".
     other_bank: str = ""
-    #: The state of the provider's circuit before this send.
+    #: The states of the circuits of provider and lane before this send.
     circuit: circuits.State = circuits.State.CLOSED
+    lane: LaneState = LaneState.CLOSED
 
     @property
     def has_run_out(self) -> bool:
@@ -82,7 +87,7 @@ class Claim:
     @property
     def is_trial(self) -> bool:
         """Whether this send is the trial of a provider that was in trouble."""
-        return self.circuit is circuits.State.TO_BE_TRIED
+        return self.circuit.takes_trial
 
     @property
     def is_outside_window(self) -> bool:
@@ -129,11 +134,11 @@ def claim_due(group: Group, *, places: int) -> Claimed:
 def claim_one(payout: Payout) -> Claim | None:
     """Claim this payout, if it is due and not held, for the call that its status asks for."""
     kind = AttemptKind.SEND if payout.status == PayoutStatus.PENDING else AttemptKind.ASK
-    paused = f"AND {lanes.unless_paused('payouts_payout.merchant_id')}" if kind == AttemptKind.SEND else ""
+    held = f"AND {lanes.unless_held('payouts_payout.merchant_id')}" if kind == AttemptKind.SEND else ""
     picked = f"""
         lanes AS (SELECT NULL::uuid AS merchant_id, 1 AS turn),
         picked AS MATERIALIZED (
-            SELECT id FROM payouts_payout WHERE id = %(only)s AND {lanes.waits(kind)} {paused}
+            SELECT id FROM payouts_payout WHERE id = %(only)s AND {lanes.waits(kind)} {held}
             FOR UPDATE SKIP LOCKED
         )"""
     claimed = _claim(Group(kind, payout.provider, payout.mode), picked, {"only": payout.pk}, places=1)
@@ -145,7 +150,7 @@ def claim_each(group: Group, *, places: int) -> list[Claim]:
 
     One that cannot be claimed is postponed and reported, so that it holds up none behind it.
     """
-    ids = lanes.due_ids(group, at_most=places, since=timedelta(0))
+    ids = lanes.due_ids(group, at_most=places, since=_NOW)
     return [claim for payout_id in ids if (claim := _claim_or_postpone(payout_id)) is not None]
 
 
@@ -180,7 +185,7 @@ def claim_again(claim: Claim) -> Claim | None:
                     WHERE sent.payout_id = payout.id AND sent.reference_number = payout.reference_number
                         AND sent.kind = 'send' AND sent.outcome = 'rejected'
                 )
-                AND {lanes.unless_paused("payout.merchant_id")}
+                AND {lanes.unless_held("payout.merchant_id")}
             FOR UPDATE SKIP LOCKED
         )"""
     payout = claim.payout
@@ -202,43 +207,63 @@ def _claim(
     try:
         with transaction.atomic(durable=True):
             circuit = admission.enter(group)
-            if circuit is circuits.State.OPEN:
+            if circuit.state is circuits.State.OPEN:
                 return []
-            if circuit is circuits.State.TO_BE_TRIED:
-                places = 1
-            chosen = f"{picked}, {_chosen(group.kind, places, is_limited=given['concurrency_max'] is not None)}"
+            given |= {"left_out": _left_out(group, circuit), "sends_max": circuit.sends_max, "reason": reason}
+            chosen = f"{picked}, {_chosen(group.kind, 1 if circuit.state.takes_trial else places, given)}"
             take = _take_to_send if group.kind == AttemptKind.SEND else _take_to_ask
-            taken = take(chosen, {**given, "reason": reason})
-            if taken and circuit is circuits.State.TO_BE_TRIED:
-                _begin_trial(group.provider)
-            return [_claim_of(payout, group.kind, began=began, circuit=circuit) for payout in taken]
+            taken = take(chosen, given)
+            claims = [_claim_of(payout, group.kind, began=began, circuit=circuit.state) for payout in taken]
+            _begin_trials(group, claims)
+            return claims
     except _TrialTaken:
         return []
+
+
+def _left_out(group: Group, circuit: Circuit) -> uuid.UUID | None:
+    """Return the merchant that must not be the trial: the one that failed last, unless no other merchant waits."""
+    failed = circuit.failed_merchant_id
+    if failed is None or not circuit.state.takes_trial:
+        return None
+    if circuit.state is circuits.State.OPEN_FOR_ONE or lanes.due_ids(group, at_most=1, since=_NOW, left_out=failed):
+        return failed
+    return None
 
 
 def _lease() -> timedelta:
     return timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def _begin_trial(provider: str) -> None:
-    if not circuits.begin_trial(provider, seconds=settings.LEASE_SECONDS):
+def _begin_trials(group: Group, claims: Sequence[Claim]) -> None:
+    """Take the trials that these claims are, or roll them back if another process has one of them."""
+    tried = {claim.payout.merchant_id for claim in claims if claim.lane is LaneState.TO_BE_TRIED}
+    seconds = settings.LEASE_SECONDS
+    if tried and not lane_circuits.begin_trials(group.provider, group.mode, tried, seconds=seconds):
+        raise _TrialTaken
+    is_trial = any(claim.is_trial for claim in claims)
+    if is_trial and not circuits.begin_trial(group.provider, seconds=seconds):
         raise _TrialTaken
 
 
-def _chosen(kind: AttemptKind, places: int, *, is_limited: bool) -> str:
+def _chosen(kind: AttemptKind, places: int, given: Mapping[str, Any]) -> str:
     """Return the CTE of the picked payouts for which the provider has capacity. Calls are counted by their leases.
 
     Questions have a quarter of the capacity at most (their payouts are not `processing`), so sends find a place.
     A dead worker frees its place when its lease ends. A callback that overtakes the answer to its call frees the place
     a moment early.
     """
-    of_asks = ", GREATEST(1, %(concurrency_max)s / 4) - count(*) FILTER (WHERE status <> 'processing')"
+    limits = [str(places)]
+    if given["concurrency_max"] is not None:
+        limits.append("%(concurrency_max)s - count(*)")
+        if kind == AttemptKind.ASK:
+            limits.append("GREATEST(1, %(concurrency_max)s / 4) - count(*) FILTER (WHERE status <> 'processing')")
+    if given["sends_max"] is not None:
+        limits.append("%(sends_max)s - count(*) FILTER (WHERE status = 'processing')")
     free = f"""(
-        SELECT GREATEST(0, LEAST(%(concurrency_max)s - count(*) {of_asks if kind == AttemptKind.ASK else ""}))
-        FROM payouts_payout WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
+        SELECT GREATEST(0, LEAST({", ".join(limits)})) FROM payouts_payout
+        WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
     )"""
-    limit = f"LEAST({places}, {free})" if is_limited else str(places)
-    return f"chosen AS MATERIALIZED (SELECT id FROM picked LIMIT {limit})"
+    return f"chosen AS MATERIALIZED (SELECT id FROM picked LIMIT {free if len(limits) > 1 else places})"
 
 
 #: Nothing is due until the lease ends.
@@ -290,7 +315,9 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
                 WHERE payout_id = moved.id AND kind = 'operator'
             ) AS acted
             WHERE sent.payout_id = moved.id AND sent.kind = 'send'
-        ) AS earlier ON moved.attempts_count > 1"""
+        ) AS earlier ON moved.attempts_count > 1
+        LEFT JOIN payouts_lanecircuit AS lane
+            ON lane.provider = moved.provider AND lane.mode = moved.mode AND lane.merchant_id = moved.merchant_id"""
     return transitions.move_many(
         wanted,
         parameters,
@@ -298,7 +325,8 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
         changes={**_LEASED, "first_sent_at": "COALESCE(payout.first_sent_at, statement_timestamp())"},
         also=_begun(AttemptKind.SEND, of="moved"),
         columns=f"""{_ROUND}, attempt.attempt_id,
-            earlier.maybe_sent, earlier.other_bank, earlier.sends_before, earlier.tried_since""",
+            earlier.maybe_sent, earlier.other_bank, earlier.sends_before, earlier.tried_since,
+            lane.id AS lane_failed, lane.retry_at AS lane_retry_at""",
         joins=earlier,
     )
 
@@ -354,7 +382,15 @@ def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circu
         tried_since=row.tried_since,
         other_bank=row.other_bank or "",
         circuit=circuit,
+        lane=_lane_of(row),
     )
+
+
+def _lane_of(row: Any) -> LaneState:
+    if row.lane_failed is None:
+        return LaneState.CLOSED
+    # A lane whose delay is not over gave no payout.
+    return LaneState.FAILING if row.lane_retry_at is None else LaneState.TO_BE_TRIED
 
 
 def may_send_again(payout: Payout) -> bool:

@@ -2,7 +2,7 @@
 
 Claims go round the lanes that have something due, beginning behind the lane that was served last, and take a few
 payouts from each, the longest due first. So a merchant with a million waiting payouts costs another merchant one place
-in the round. A paused lane is left out as a whole: its payouts are not read.
+in the round. A lane that is held, by a pause or by its circuit, is left out as a whole: its payouts are not read.
 
 The lanes are found by a loose index scan (https://wiki.postgresql.org/wiki/Loose_indexscan): one look into the index
 `payout_lane_of_sends` or `payout_lane_of_asks` for each lane, however many payouts it has.
@@ -74,22 +74,23 @@ def waits(kind: AttemptKind) -> str:
     return f"provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]} AND due_at <= statement_timestamp()"
 
 
-def due_ids(group: Group, *, at_most: int, since: timedelta) -> list[uuid.UUID]:
-    """Return payouts of the group that have been due for so long, going round the merchants."""
+def due_ids(group: Group, *, at_most: int, since: timedelta, left_out: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """Return payouts of the group that have been due for so long, going round the merchants but `left_out`."""
     statement = f"""
         WITH RECURSIVE {picked(group.kind, places=at_most, lock="")}
         SELECT id FROM picked JOIN payouts_payout USING (id) WHERE due_at <= statement_timestamp() - %(since)s"""
     given: dict[str, Any] = {"provider": group.provider, "mode": group.mode, "after": BEFORE_ALL, "since": since}
     with connection.cursor() as cursor:
-        cursor.execute(statement, given)
+        cursor.execute(statement, {**given, "left_out": left_out})
         return [payout_id for (payout_id,) in cursor.fetchall()]
 
 
 def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKED") -> str:
     """Return the CTEs that end with `picked(id)`: at most `places` due payouts of a group, locked.
 
-    They belong into a WITH RECURSIVE, and take the parameters `provider`, `mode`, and `after`, the merchant that was
-    served last. `lanes(merchant_id, turn)` has the lanes of this round. What others have locked is passed over.
+    They belong into a WITH RECURSIVE, and take the parameters `provider`, `mode`, `left_out`, and `after`, the merchant
+    that was served last. `lanes(merchant_id, turn)` has the lanes of this round. What others have locked is passed
+    over.
     """
     return f"""
         {_scan_of_lanes(kind, "ahead", behind="%(after)s", until="")},
@@ -97,7 +98,7 @@ def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKE
         lanes AS MATERIALIZED (
             SELECT merchant_id, row_number() OVER () AS turn
             FROM (SELECT * FROM ahead UNION ALL SELECT * FROM around) AS lane
-            WHERE due_at <= statement_timestamp() {_unless_paused(kind)}
+            WHERE due_at <= statement_timestamp() {_unless_held(kind)}
             LIMIT {places}
         ),
         picked AS MATERIALIZED (
@@ -105,7 +106,7 @@ def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKE
                 SELECT id FROM payouts_payout
                 WHERE {waits(kind)} AND merchant_id = lanes.merchant_id
                 ORDER BY due_at
-                LIMIT {_share(places)}
+                LIMIT {_share(kind, places)}
                 {lock}
             ) AS due
             LIMIT {places}
@@ -127,19 +128,34 @@ def _scan_of_lanes(kind: AttemptKind, name: str, *, behind: str, until: str) -> 
         )"""
 
 
-def _share(places: int) -> str:
-    return f"(SELECT ({places} + count(*) - 1) / GREATEST(count(*), 1) FROM lanes)"
+def _share(kind: AttemptKind, places: int) -> str:
+    """Return the number of payouts to take from each lane. A lane that is to be tried gives its trial alone."""
+    share = f"(SELECT ({places} + count(*) - 1) / GREATEST(count(*), 1) FROM lanes)"
+    if kind != AttemptKind.SEND:
+        return share
+    return f"CASE WHEN EXISTS ({_circuit('lanes.merchant_id')} AND retry_at IS NOT NULL) THEN 1 ELSE {share} END"
 
 
-def _unless_paused(kind: AttemptKind) -> str:
-    return f"AND {unless_paused('lane.merchant_id')}" if kind == AttemptKind.SEND else ""
+def _unless_held(kind: AttemptKind) -> str:
+    return f"AND {unless_held('lane.merchant_id')}" if kind == AttemptKind.SEND else ""
 
 
-def unless_paused(merchant: str) -> str:
-    """Return the SQL condition that no pause covers this merchant and the parameter `provider`."""
+def unless_held(merchant: str) -> str:
+    """Return the SQL condition that this lane of the parameters `provider` and `mode` is not held.
+
+    It is held by a pause, or by its own circuit, or because it is `left_out`.
+    """
     return f"""
-        NOT EXISTS (
+        {merchant} IS DISTINCT FROM %(left_out)s::uuid
+        AND NOT EXISTS (
             SELECT FROM payouts_pause
             WHERE ended_at IS NULL
                 AND (merchant_id = {merchant} OR provider = %(provider)s OR (merchant_id IS NULL AND provider = ''))
-        )"""
+        )
+        AND NOT EXISTS ({_circuit(merchant)} AND retry_at > statement_timestamp())"""
+
+
+def _circuit(merchant: str) -> str:
+    return f"""
+        SELECT FROM payouts_lanecircuit
+        WHERE provider = %(provider)s AND mode = %(mode)s AND merchant_id = {merchant}"""

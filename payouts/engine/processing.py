@@ -12,14 +12,16 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from payouts.engine import banks, circuits, claims, evidence, outcomes
+from payouts.engine import banks, circuits, claims, evidence, lane_circuits, outcomes
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence
+from payouts.engine.lane_circuits import LaneState
 from payouts.models import Payout
 from payouts.providers import registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
@@ -100,8 +102,7 @@ def record(answers: Sequence[Answer]) -> None:
         logger.warning("payout.settle.failed", extra={"payout_ids": ids, "error": str(error)})
         connection.close()
         time.sleep(pause_seconds)
-    for claim, found in answers:
-        _judge_provider(claim, found)
+    _judge_providers(answers)
     if error is not None:
         raise error
 
@@ -121,12 +122,25 @@ def _record_once(answers: list[Answer]) -> tuple[list[Answer], Exception | None]
     return [answer for left, _ in failed for answer in left], failed[-1][1] if failed else None
 
 
-def _judge_provider(claim: Claim, found: Evidence) -> None:
-    """Count the result of a send for the provider's circuit."""
-    capabilities = registry.get(claim.payout.provider).capabilities
-    if claim.kind != AttemptKind.SEND or not capabilities.fails_as_a_whole:
-        return
-    if found in NOT_CALLED or claim.other_bank:
-        return
-    if found.is_trouble or claim.circuit is not circuits.State.CLOSED:
-        circuits.record(claim.payout.provider, found, payout_id=claim.payout.pk, is_trial=claim.is_trial)
+def _judge_providers(answers: Sequence[Answer]) -> None:
+    """Count the results of sends for the circuits of providers and lanes. Those of healthy ones take no statement."""
+    judged = [(claim, found) for claim, found in answers if _is_judged(claim, found)]
+    for claim, found in judged:
+        if found.is_trouble:
+            is_lane_trial = claim.lane is LaneState.TO_BE_TRIED
+            circuits.record_failure(claim.payout, is_trial=claim.is_trial, is_lane_trial=is_lane_trial)
+    answered = [claim for claim, found in judged if not found.is_trouble]
+    watched = Counter((claim.payout.provider, claim.circuit) for claim in answered)
+    for (provider, state), count in watched.items():
+        if state is not circuits.State.CLOSED:
+            circuits.record_answers(provider, count=count, is_trial=state.takes_trial)
+    lanes = {(claim.payout.provider, claim.payout.mode) for claim in answered if claim.lane is not LaneState.CLOSED}
+    for provider, mode in lanes:
+        merchants = {claim.payout.merchant_id for claim in answered if claim.lane is not LaneState.CLOSED}
+        lane_circuits.record_answers(provider, mode, merchants)
+
+
+def _is_judged(claim: Claim, found: Evidence) -> bool:
+    if claim.kind != AttemptKind.SEND or not registry.get(claim.payout.provider).capabilities.fails_as_a_whole:
+        return False
+    return found not in NOT_CALLED and not claim.other_bank

@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from accounts.models import Mode
-from payouts.engine import claims, lanes, processing
+from payouts.engine import circuits, claims, lanes, processing
 from payouts.engine.claims import Claim, Claimed
 from payouts.engine.evidence import Evidence
+from payouts.engine.lane_circuits import LaneState
 from payouts.engine.lanes import Group
 from payouts.providers import registry
 from payouts.states import AttemptKind
@@ -168,5 +169,7 @@ def _claimed(group: Group, *, places: int) -> Claimed:
 
 
 def _frees_places(group: Group, claim: Claim) -> bool:
-    """Tell whether the end of this call may let others begin that found no place, or waited for the trial."""
-    return registry.get(group.provider).capabilities.concurrency_max is not None or claim.is_trial
+    """Tell whether the end of this call may let others begin that found no place, or waited for a trial."""
+    if claim.is_trial or claim.circuit is circuits.State.RECOVERING or claim.lane is LaneState.TO_BE_TRIED:
+        return True
+    return registry.get(group.provider).capabilities.concurrency_max is not None

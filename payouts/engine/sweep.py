@@ -19,7 +19,6 @@ from django.db.models.functions import Now
 
 from payouts import dispatch
 from payouts.engine import admission, circuits, claims, failover, inbox, lanes, orphans, rounds
-from payouts.engine.lanes import Group
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, PayoutStatus
 from postgres.errors import is_connection_lost, is_locked
@@ -97,17 +96,15 @@ def _overdue(since: timedelta) -> list[uuid.UUID]:
     """Return payouts that have been due for so long and are not held, at most BATCH, from all lanes in turn."""
     found: list[uuid.UUID] = []
     for group in lanes.waiting_groups():
-        if not _is_held(group):
+        circuit = circuits.of(group.provider) if group.kind == AttemptKind.SEND else circuits.CLOSED
+        if circuit.state is not circuits.State.OPEN:
             # Nobody enqueued a question when it became due.
             least = since if group.kind == AttemptKind.SEND or since > ENQUEUED_RECENTLY else timedelta(0)
-            found += lanes.due_ids(group, at_most=BATCH - len(found), since=least)
+            left_out = circuit.failed_merchant_id if circuit.state is circuits.State.OPEN_FOR_ONE else None
+            found += lanes.due_ids(group, at_most=BATCH - len(found), since=least, left_out=left_out)
         if len(found) >= BATCH:
             break
     return found
-
-
-def _is_held(group: Group) -> bool:
-    return group.kind == AttemptKind.SEND and circuits.state_of(group.provider) is circuits.State.OPEN
 
 
 def _enqueue(due: list[uuid.UUID]) -> bool:

@@ -14,7 +14,7 @@ from payouts.models.heartbeat import Heartbeat
 from payouts.models.history import AttemptQuerySet, PayoutAttempt, PayoutTransition
 from payouts.models.pause import Pause
 from payouts.models.payout import Payout, PayoutQuerySet
-from payouts.models.provider import CallbackResult, CircuitQuerySet, ProviderCallback, ProviderCircuit
+from payouts.models.provider import CallbackResult, CircuitQuerySet, LaneCircuit, ProviderCallback, ProviderCircuit
 from payouts.models.rollup import SUM_DIGITS_MAX, RollupCell, RollupMark, RollupState
 from payouts.models.server import KnownServer
 
@@ -33,6 +33,7 @@ __all__ = [
     "ExportStatus",
     "Heartbeat",
     "KnownServer",
+    "LaneCircuit",
     "Pause",
     "Payout",
     "PayoutAttempt",

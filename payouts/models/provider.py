@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts.models import Merchant, Mode
 from payouts import limits
 from payouts.models.payout import Payout
 
@@ -76,9 +77,11 @@ class ProviderCallback(models.Model):
         return f"{self.provider}: {self.event_id}"
 
 
-class CircuitQuerySet(models.QuerySet["ProviderCircuit"]):
+class CircuitQuerySet(models.QuerySet[Any]):
+    """Of ProviderCircuit and LaneCircuit."""
+
     def open_now(self) -> Self:
-        """Circuits whose providers get no sends at the moment, by the database's clock."""
+        """Circuits through which nothing is sent at the moment, by the database's clock."""
         return self.filter(_IS_OPEN)
 
     def with_state(self) -> Self:
@@ -87,12 +90,47 @@ class CircuitQuerySet(models.QuerySet["ProviderCircuit"]):
 
 
 _IS_OPEN: Final = models.Q(retry_at__gt=Now())
+_IS_WHOLE: Final = models.Q(opened_at__isnull=True, retry_at__isnull=True) | models.Q(
+    opened_at__isnull=False, retry_at__isnull=False
+)
 
 
 class ProviderCircuit(models.Model):
     """Circuit of a provider. An open one stops sends until `retry_at`, and then one payout is a trial."""
 
     provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX, primary_key=True)
+    #: Failed sends in a row (repeats of one payout count once), and the payout and the merchant of the last.
+    failures_count = models.PositiveIntegerField(default=0)
+    failed_payout_id = models.UUIDField(null=True)
+    failed_merchant_id = models.UUIDField(null=True)
+    #: Merchant -> its number of these failures.
+    failures_of_each = models.JSONField(default=dict, db_default={})
+    opened_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
+    #: Failed trials since it opened.
+    trials_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Whether the failures of one merchant alone opened it. A payout of any other merchant is a trial at once.
+    is_of_one_merchant = models.BooleanField(default=False, db_default=False)
+    #: Limit of sends at once after it has closed. It grows with each answer; NULL: no limit any more.
+    sends_max = models.PositiveIntegerField(null=True)
+
+    objects = CircuitQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=_IS_WHOLE, name="provider_circuit_whole"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {'open' if self.opened_at else 'closed'}"
+
+
+class LaneCircuit(models.Model):
+    """Circuit of one merchant's lane at a provider, for failures that are not the provider's. A row: it has failed."""
+
+    provider = models.CharField(max_length=limits.PROVIDER_LENGTH_MAX)
+    mode = models.CharField(max_length=limits.MODE_LENGTH_MAX, choices=Mode)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
     #: Failed sends in a row (repeats of one payout count once), and the payout of the last.
     failures_count = models.PositiveIntegerField(default=0)
     failed_payout_id = models.UUIDField(null=True)
@@ -103,12 +141,9 @@ class ProviderCircuit(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=models.Q(opened_at__isnull=True, retry_at__isnull=True)
-                | models.Q(opened_at__isnull=False, retry_at__isnull=False),
-                name="provider_circuit_whole",
-            ),
+            models.UniqueConstraint(fields=["provider", "mode", "merchant"], name="lane_circuit_once"),
+            models.CheckConstraint(condition=_IS_WHOLE, name="lane_circuit_whole"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.provider}: {'open' if self.opened_at else 'closed'}"
+        return f"{self.provider}, {self.merchant_id}: {'open' if self.opened_at else 'closed'}"

@@ -51,6 +51,15 @@ def make_live_payout(
 
 
 @pytest.fixture
+def make_globex_payout(
+    globex: Merchant, provider: FakeProvider, make_payout: Callable[..., Payout]
+) -> Callable[..., Payout]:
+    """Make a live payout of globex."""
+    key = accounts_services.issue_api_key(globex, name="live", mode=Mode.LIVE)[0]
+    return lambda **fields: make_payout(api_key=key, **fields)
+
+
+@pytest.fixture
 def live_payout(make_live_payout: Callable[..., Payout]) -> Payout:
     return make_live_payout()
 

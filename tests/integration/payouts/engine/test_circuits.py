@@ -11,16 +11,18 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from payouts.engine import circuits, processing, retries, rounds
-from payouts.engine.evidence import Evidence
-from payouts.models import Payout, PayoutAttempt, ProviderCircuit
+from payouts.engine import circuits, claims, pauses, processing, retries, rounds
+from payouts.engine.lanes import Group
+from payouts.models import LaneCircuit, Payout, PayoutAttempt, ProviderCircuit
 from payouts.providers import base
 from payouts.providers.http_bank import responses
-from payouts.states import AttemptOutcome
+from payouts.states import AttemptKind
 from tests.support import database, fake_provider, racing, telling
 from tests.support.fake_provider import Answer, FakeProvider
 
 MakePayout = Callable[..., Payout]
+
+LIVE_SENDS = Group(AttemptKind.SEND, "fake", "live")
 
 
 def fail(provider: FakeProvider, make_live_payout: MakePayout, times: int, answer: Answer) -> list[Payout]:
@@ -75,14 +77,14 @@ class TestOpening:
 
         fail(provider, make_live_payout, circuits.FAILURES_MAX, send)
 
-        assert circuits.state_of("fake") is circuits.State.OPEN
+        assert circuits.of("fake").state is circuits.State.OPEN_FOR_ONE
 
     def test_four_do_not(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         fail(provider, make_live_payout, circuits.FAILURES_MAX - 1, fake_provider.UNAVAILABLE)
 
         circuit = ProviderCircuit.objects.get()
         assert (circuit.failures_count, circuit.opened_at, circuit.retry_at) == (4, None, None)
-        assert circuits.state_of("fake") is circuits.State.FAILING
+        assert circuits.of("fake").state is circuits.State.FAILING
 
     @pytest.mark.parametrize(
         "answer", [fake_provider.PAID, fake_provider.ACCEPTED, fake_provider.REJECTED, fake_provider.NOT_FOUND]
@@ -96,7 +98,7 @@ class TestOpening:
         fail(provider, make_live_payout, circuits.FAILURES_MAX - 1, fake_provider.UNAVAILABLE)
 
         assert ProviderCircuit.objects.get().failures_count == 4
-        assert circuits.state_of("fake") is circuits.State.FAILING
+        assert circuits.of("fake").state is circuits.State.FAILING
 
     def test_one_payout_alone_does_not(self, provider: FakeProvider, live_payout: Payout) -> None:
         """The payout may be what is wrong."""
@@ -162,7 +164,7 @@ class TestOpen:
         payout.refresh_from_db()
         assert payout.status == "paid"
         # That it answers questions does not tell that it takes orders.
-        assert circuits.state_of("fake") is circuits.State.OPEN
+        assert circuits.of("fake").state is circuits.State.OPEN_FOR_ONE
 
     def test_nothing_is_sent_again(self, provider: FakeProvider) -> None:
         """Unknown from before it opened, and the provider says that it does not know it."""
@@ -189,9 +191,7 @@ class TestOpen:
     def test_a_failure_that_began_before_says_nothing_new(
         self, provider: FakeProvider, open_circuit: ProviderCircuit, live_payout: Payout
     ) -> None:
-        circuits.record(
-            "fake", Evidence(AttemptOutcome.NOT_SENT, is_trouble=True), payout_id=live_payout.pk, is_trial=False
-        )
+        circuits.record_failure(live_payout, is_trial=False, is_lane_trial=False)
 
         circuit = ProviderCircuit.objects.get()
         assert (circuit.failures_count, circuit.opened_at, circuit.retry_at) == (
@@ -203,7 +203,7 @@ class TestOpen:
     def test_one_that_began_before_and_got_through_says_nothing_either(
         self, open_circuit: ProviderCircuit, live_payout: Payout
     ) -> None:
-        circuits.record("fake", Evidence(AttemptOutcome.PAID), payout_id=live_payout.pk, is_trial=False)
+        circuits.record_answers("fake", count=1, is_trial=False)
 
         circuit = ProviderCircuit.objects.get()
         assert (circuit.failures_count, circuit.opened_at) == (5, open_circuit.opened_at)
@@ -223,7 +223,7 @@ class TestTrial:
 
         rounds.run()
 
-        assert circuits.state_of("fake") is circuits.State.CLOSED
+        assert circuits.of("fake").state is circuits.State.RECOVERING
         assert set(Payout.objects.filter(status="paid")) == set(payouts)
 
     def test_that_fails_leaves_it_alone_for_twice_as_long(
@@ -275,7 +275,7 @@ class TestTrial:
         processing.process(other.pk)
 
         assert database.statuses(other)[-1] == "paid"
-        assert circuits.state_of("fake") is circuits.State.CLOSED
+        assert circuits.of("fake").state is circuits.State.RECOVERING
 
     def test_may_be_a_second_send(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         payout = make_live_payout()
@@ -289,7 +289,157 @@ class TestTrial:
 
         payout.refresh_from_db()
         assert payout.status == "paid"
-        assert circuits.state_of("fake") is circuits.State.CLOSED
+        assert circuits.of("fake").state is circuits.State.RECOVERING
+
+    def test_is_of_another_merchant_than_the_last_that_failed(
+        self, provider: FakeProvider, make_live_payout: MakePayout, make_globex_payout: MakePayout
+    ) -> None:
+        failed_last, other = make_live_payout(), make_globex_payout()
+        database.make_due(failed_last, seconds=3600)
+        provider.on_send(fake_provider.UNAVAILABLE)
+        let_its_time_come()
+
+        processing.process(failed_last.pk)
+        rounds.run()
+
+        assert database.statuses(failed_last) == ["pending"]
+        assert database.attempts(other) == [(1, "send", "not_sent", "connection_refused")]
+        # The next one is not of the merchant of this one.
+        let_its_time_come()
+        make_globex_payout()
+        rounds.run()
+        assert database.attempts(failed_last) == [(1, "send", "not_sent", "connection_refused")]
+
+    def test_is_of_the_same_merchant_if_no_other_waits(
+        self, provider: FakeProvider, live_payout: Payout, make_globex_payout: MakePayout
+    ) -> None:
+        held = make_globex_payout()
+        pauses.pause(pauses.Scope(merchant=held.merchant), actor="operator:ada", reason="maintenance")
+        provider.on_send(fake_provider.PAID)
+        let_its_time_come()
+
+        rounds.run()
+
+        assert database.statuses(live_payout)[-1] == "paid"
+        assert database.statuses(held) == ["pending"]
+
+
+@pytest.mark.django_db
+class TestSeveralMerchants:
+    """Failures of one merchant while another gets through are not the provider's: test_lane_circuits.py."""
+
+    def test_open_it_together(
+        self, provider: FakeProvider, make_live_payout: MakePayout, make_globex_payout: MakePayout
+    ) -> None:
+        fail(provider, make_live_payout, 3, fake_provider.UNKNOWN)
+        fail(provider, make_globex_payout, 2, fake_provider.UNKNOWN)
+
+        circuit = ProviderCircuit.objects.get()
+        assert (circuits.of("fake").state, circuit.failures_count) == (circuits.State.OPEN, 5)
+        assert not LaneCircuit.objects.exists()
+
+    def test_do_not_open_it_by_an_accident_beside_the_failures_of_one(
+        self, provider: FakeProvider, make_live_payout: MakePayout, make_globex_payout: MakePayout
+    ) -> None:
+        fail(provider, make_globex_payout, 1, fake_provider.PAID)
+        fail(provider, make_live_payout, 4, fake_provider.UNKNOWN)
+        fail(provider, make_globex_payout, 1, fake_provider.UNKNOWN)
+
+        assert circuits.of("fake").state is circuits.State.FAILING
+
+    def test_begin_with_ten_seconds_however_many_failed(
+        self, provider: FakeProvider, make_live_payout: MakePayout, make_globex_payout: MakePayout
+    ) -> None:
+        fail(provider, make_globex_payout, 1, fake_provider.PAID)
+        circuit = ProviderCircuit.objects.create(
+            provider="fake", failures_count=40, failures_of_each={str(make_live_payout().merchant_id): 40}
+        )
+        fail(provider, make_globex_payout, 2, fake_provider.UNKNOWN)
+
+        circuit.refresh_from_db()
+        assert (circuit.failures_count, circuit.opened_at is not None) == (42, True)
+        assert 5 < retry_in_seconds() <= retries.CIRCUIT_FIRST_SECONDS
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("open_circuit")
+class TestOpenForOne:
+    """The only merchant that sent has failed. It says little of the provider, so another merchant need not wait."""
+
+    def test_lets_another_merchant_be_the_trial_at_once(
+        self, provider: FakeProvider, live_payout: Payout, make_globex_payout: MakePayout
+    ) -> None:
+        provider.on_send(fake_provider.PAID)
+        trial = make_globex_payout()
+        sent = len(provider.calls)
+
+        processing.process(live_payout.pk)
+        assert len(provider.calls) == sent
+        processing.process(trial.pk)
+
+        assert database.statuses(trial)[-1] == "paid"
+        assert circuits.of("fake").state is circuits.State.RECOVERING
+
+    def test_is_open_for_all_while_the_trial_is_under_way_and_after_it_failed(
+        self, provider: FakeProvider, make_globex_payout: MakePayout
+    ) -> None:
+        states = []
+
+        def send(instruction: base.Instruction) -> base.Report:
+            states.append(circuits.of("fake").state)
+            raise fake_provider.UNAVAILABLE
+
+        provider.on_send(send)
+        processing.process(make_globex_payout().pk)
+        states.append(circuits.of("fake").state)
+
+        assert states == [circuits.State.OPEN] * 2
+        assert 10 < retry_in_seconds() <= 20
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("open_circuit")
+class TestRecovery:
+    @pytest.mark.parametrize(
+        ("concurrency_max", "steps"), [(None, [1, 2, 4, 8, 16, 33]), (8, [1, 2, 4, 8, 8, 8]), (1, [1] * 6)]
+    )
+    def test_sends_more_at_once_in_steps(
+        self, provider: FakeProvider, make_live_payout: MakePayout, concurrency_max: int | None, steps: list[int]
+    ) -> None:
+        provider.promise(concurrency_max=concurrency_max)
+        provider.on_send(fake_provider.PAID)
+        for _ in range(sum(steps)):
+            make_live_payout()
+        let_its_time_come()
+
+        taken = []
+        for _ in steps:
+            claimed = claims.claim_due(LIVE_SENDS, places=33).claims
+            # No more than these, whoever asks.
+            assert concurrency_max or len(claimed) == 33 or not claims.claim_due(LIVE_SENDS, places=33).claims
+            processing.record([(claim, processing.call(claim)) for claim in claimed])
+            taken.append(len(claimed))
+
+        assert taken == steps
+        assert circuits.of("fake") == circuits.CLOSED
+
+    def test_does_not_speed_up_by_failures(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
+        ProviderCircuit.objects.update(opened_at=None, retry_at=None, failures_count=0, sends_max=4)
+
+        fail(provider, make_live_payout, 2, fake_provider.UNKNOWN)
+
+        assert circuits.of("fake").sends_max == 4
+
+    def test_does_not_hold_up_questions(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
+        ProviderCircuit.objects.update(opened_at=None, retry_at=None, failures_count=0, sends_max=2)
+        for _ in range(4):
+            asked = make_live_payout()
+            telling.tell(asked.pk, "accepted")
+            database.make_due(asked)
+
+        claimed = claims.claim_due(Group(AttemptKind.ASK, "fake", "live"), places=4).claims
+
+        assert len(claimed) == 4
 
 
 @pytest.mark.django_db(transaction=True)
