@@ -1,7 +1,8 @@
 """Random faults for all transfers, set by POST /control/faults. A restart clears them.
 
 The same seed and the same order of requests give the same faults: each PUT draws one number for each name, in the order
-of PROBABILITIES, whether or not the fault is active. So activating one fault does not change the draws of another.
+of PROBABILITIES, whether or not the fault is active. So activating one fault does not change the draws of another. Each
+GET draws in the same way for the names of LOOKUPS, from random numbers of its own.
 """
 
 from __future__ import annotations
@@ -29,9 +30,16 @@ PROBABILITIES: Final = (
     "duplicate_callbacks",
     "callbacks_out_of_order",
     "lost_callbacks",
+    "malformed",
+    "forbidden",
+    "hidden",
 )
+#: Lies about a transfer that was created: an error, "not found", another amount.
+LOOKUPS: Final = ("lookup_error", "lookup_stale", "lookup_amount")
 #: Name -> maximum in seconds. An hour is longer than any test, and refuses a value in milliseconds.
-DURATIONS: Final = {"slow_seconds": 3600.0, "settle_seconds": 3600.0, "down_seconds": 3600.0}
+DURATIONS: Final = dict.fromkeys(
+    ("slow_seconds", "settle_seconds", "down_seconds", "latency_seconds", "memory_seconds", "hidden_seconds"), 3600.0
+)
 _SEED_MAX: Final = 2**63
 
 
@@ -56,18 +64,28 @@ class FaultInjector:
         with self._lock:
             # `down_seconds` is a single action, not a state.
             self._faults = {name: value for name, value in faults.items() if name != "down_seconds"}
-            self._random = random.Random(faults.get("seed", 0))  # noqa: S311 - it must be repeatable
+            seed = faults.get("seed", 0)
+            self._random = random.Random(seed)  # noqa: S311 - it must be repeatable
+            self._random_of_lookups = random.Random(f"lookups {seed}")  # noqa: S311
 
     def active(self) -> dict[str, Any]:
         with self._lock:
             return dict(self._faults)
 
     def draw(self) -> Draw:
-        """Draw the faults of one request."""
+        """Draw the faults of one request that moves money."""
         with self._lock:
-            drawn = {name: self._random.random() for name in PROBABILITIES}
-            triggered = frozenset(name for name in PROBABILITIES if drawn[name] < self._faults.get(name, 0.0))
-            return Draw(triggered, {name: self._faults[name] for name in DURATIONS if name in self._faults})
+            return self._draw(PROBABILITIES, self._random)
+
+    def draw_lookup(self) -> Draw:
+        """Draw the faults of one look-up."""
+        with self._lock:
+            return self._draw(LOOKUPS, self._random_of_lookups)
+
+    def _draw(self, names: tuple[str, ...], chance: random.Random) -> Draw:
+        drawn = {name: chance.random() for name in names}
+        triggered = frozenset(name for name in names if drawn[name] < self._faults.get(name, 0.0))
+        return Draw(triggered, {name: self._faults[name] for name in DURATIONS if name in self._faults})
 
 
 def check(document: dict[str, Any]) -> dict[str, Any]:
@@ -75,12 +93,12 @@ def check(document: dict[str, Any]) -> dict[str, Any]:
     for name, value in document.items():
         if name == "seed":
             _check_seed(value)
-        elif name in PROBABILITIES:
+        elif name in PROBABILITIES or name in LOOKUPS:
             _check_number(name, value, maximum=1.0)
         elif name in DURATIONS:
             _check_number(name, value, maximum=DURATIONS[name])
         else:
-            known = ", ".join(("seed", *DURATIONS, *PROBABILITIES))
+            known = ", ".join(("seed", *DURATIONS, *PROBABILITIES, *LOOKUPS))
             raise responses.malformed(f"There is no fault {name[:40]!a}. There are: {known}.")
     return document
 

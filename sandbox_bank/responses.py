@@ -9,9 +9,11 @@ from typing import Any
 
 
 class ResponseFault(enum.Enum):
-    """A fault of the response to a PUT. The first two prevent the transfer; the others follow it."""
+    """A fault of the response to a PUT. The first four prevent the transfer; the others follow it."""
 
     RATE_LIMITED = "rate_limited"
+    MALFORMED = "malformed"
+    FORBIDDEN = "forbidden"
     ERROR_BEFORE = "error_before"
     NONE = "none"
     ANSWER_LOST = "answer_lost"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from sandbox_bank import documents, faults, requests, responses, transfers
+from sandbox_bank import audit, documents, faults, requests, responses, transfers
 from sandbox_bank.faults import FaultInjector
 from sandbox_bank.responses import Response
 from sandbox_bank.service import TransferService
@@ -45,6 +45,7 @@ class Router:
             "/livez": {"GET": self._report_alive},
             "/control/faults": {"GET": self._show_faults, "POST": self._set_faults},
             "/control/book": {"GET": self._show_store},
+            "/control/audit": {"GET": self._show_audit},
         }
 
     def serve(self, request: Request) -> Response:
@@ -84,6 +85,10 @@ class Router:
     def _show_store(self, _: Request) -> Response:
         with self._store.transaction() as connection:
             return Response(status=HTTPStatus.OK, document=transfers.contents(connection))
+
+    def _show_audit(self, _: Request) -> Response:
+        with self._store.transaction() as connection:
+            return Response(status=HTTPStatus.OK, document=audit.contents(connection))
 
 
 def _call(request: Request, methods: Mapping[str, Callable[[Request], Response]]) -> Response:

@@ -39,6 +39,8 @@ _FAULTS_BY_ACCOUNT: Final = {
 #: The first one wins if several are drawn: those that prevent the transfer, then those that reveal least.
 _FAULTS_BY_SEVERITY: Final = (
     ResponseFault.RATE_LIMITED,
+    ResponseFault.MALFORMED,
+    ResponseFault.FORBIDDEN,
     ResponseFault.ERROR_BEFORE,
     ResponseFault.ANSWER_LOST,
     ResponseFault.ERROR_AFTER,
@@ -99,6 +101,8 @@ class Scenario:
     slow_seconds: float
     outcome: Refused | tuple[Step, ...]
     delivery: Delivery
+    #: The bank hides a transfer that this request creates.
+    is_hidden: bool = False
 
 
 def decide(account: str, *, is_first: bool, draw: faults.Draw, timing: Timing) -> Scenario:
@@ -109,6 +113,7 @@ def decide(account: str, *, is_first: bool, draw: faults.Draw, timing: Timing) -
         slow_seconds=draw.durations.get("slow_seconds", timing.slow),
         outcome=_outcome_of_account(account, timing) or _random_outcome(draw, timing),
         delivery=_delivery(account, draw),
+        is_hidden="hidden" in draw.triggered,
     )
 
 
@@ -162,5 +167,5 @@ def _delivery(account: str, draw: faults.Draw) -> Delivery:
     return Delivery(
         copies=_COPIES if account == "bank_duplicate_callbacks" or "duplicate_callbacks" in draw.triggered else 1,
         reversed=account == "bank_callbacks_out_of_order" or "callbacks_out_of_order" in draw.triggered,
-        lost="lost_callbacks" in draw.triggered,
+        lost=not draw.triggered.isdisjoint({"lost_callbacks", "hidden"}),
     )

@@ -76,6 +76,15 @@ CREATE TABLE events (
 CREATE INDEX events_due ON events (due_at) WHERE state = 'waiting';
 """
 
+# Tables that a book of an earlier bank may lack.
+_ADDED = (
+    "CREATE TABLE IF NOT EXISTS calls_at_once (second INTEGER PRIMARY KEY, calls INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS hidden (reference TEXT PRIMARY KEY)",
+    """CREATE TABLE IF NOT EXISTS lies (
+        reference TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (reference, kind)
+    )""",
+)
+
 
 class Store:
     """One connection that all threads share, for one transaction at a time."""
@@ -137,6 +146,8 @@ def _open(path: Path) -> sqlite3.Connection:
     if is_new:
         # In one transaction: a bank that is killed here must be able to start again.
         connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
+    for statement in _ADDED:
+        connection.execute(statement)
     return connection
 
 

@@ -87,6 +87,20 @@ def create(
     _after_change(connection, reference, number=1, now=now, callbacks=callbacks)
 
 
+def hide(connection: sqlite3.Connection, reference: str) -> None:
+    connection.execute("INSERT INTO hidden VALUES (?)", (reference,))
+
+
+def is_hidden(connection: sqlite3.Connection, reference: str) -> bool:
+    return connection.execute("SELECT 1 FROM hidden WHERE reference = ?", (reference,)).fetchone() is not None
+
+
+def execute_again(connection: sqlite3.Connection, row: sqlite3.Row, *, now: float) -> None:
+    """Move the money of a transfer that the bank has forgotten."""
+    _execute(connection, row, now=now)
+    connection.execute("UPDATE transfers SET created_at = ? WHERE reference = ?", (now, row["reference"]))
+
+
 def settle_due(connection: sqlite3.Connection, *, now: float, callbacks: bool) -> list[sqlite3.Row]:
     """Apply the due steps, oldest first, and return them."""
     due = connection.execute(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox_bank.callbacks import Backoff
-from sandbox_bank.faults import DURATIONS, PROBABILITIES, FaultInjector, check
+from sandbox_bank.faults import DURATIONS, LOOKUPS, PROBABILITIES, FaultInjector, check
 from sandbox_bank.responses import Refusal
 
 
@@ -51,6 +51,16 @@ class TestDice:
             "slow" in beside.draw().triggered for _ in range(50)
         ]
 
+    def test_of_lookups_move_no_others(self) -> None:
+        alone, asked = FaultInjector(), FaultInjector()
+        for injector in (alone, asked):
+            injector.set({"seed": 5, "slow": 0.5, "lookup_stale": 0.5})
+
+        lookups = [asked.draw_lookup().triggered for _ in range(20)]
+
+        assert set(lookups) == {frozenset(), frozenset({"lookup_stale"})}
+        assert [alone.draw() for _ in range(20)] == [asked.draw() for _ in range(20)]
+
     def test_fall_anew_with_each_order(self) -> None:
         injector = FaultInjector()
         injector.set({"seed": 5, "slow": 0.5})
@@ -69,17 +79,32 @@ class TestDice:
 
 class TestCheck:
     def test_takes_every_fault_that_is_documented(self) -> None:
-        document = {"seed": 1, "down_seconds": 10.0, "slow_seconds": 5, "settle_seconds": 2.0} | dict.fromkeys(
-            [
-                *("answer_lost", "error_after", "error_before", "truncated", "slow", "accepted", "accepted_rejected"),
-                *("rejected", "rate_limited", "returned", "duplicate_callbacks", "callbacks_out_of_order"),
-                "lost_callbacks",
-            ],
-            0.5,
+        durations = {"down_seconds": 10.0, "slow_seconds": 5, "settle_seconds": 2.0, "latency_seconds": 0.1}
+        durations |= {"memory_seconds": 20.0, "hidden_seconds": 30}
+        document = (
+            {"seed": 1}
+            | durations
+            | dict.fromkeys(
+                [
+                    *(
+                        "answer_lost",
+                        "error_after",
+                        "error_before",
+                        "truncated",
+                        "slow",
+                        "accepted",
+                        "accepted_rejected",
+                    ),
+                    *("rejected", "rate_limited", "returned", "duplicate_callbacks", "callbacks_out_of_order"),
+                    *("lost_callbacks", "malformed", "forbidden", "hidden"),
+                    *("lookup_error", "lookup_stale", "lookup_amount"),
+                ],
+                0.5,
+            )
         )
 
         assert check(document) == document
-        assert {*PROBABILITIES, *DURATIONS, "seed"} == document.keys()
+        assert {*PROBABILITIES, *LOOKUPS, *DURATIONS, "seed"} == document.keys()
 
     def test_says_what_there_is(self) -> None:
         with pytest.raises(
