@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-chaos: setup-test ## break running stacks and see that nothing is lost [ARG
 
 chaos: setup ## break everything for a while, and count what is lost or paid twice [SECONDS=180] [SEED=1]
 	@$(VENV) -m tests.storm --with-parent --seconds $(SECONDS) --seed $(SEED)
+
+mutations: setup-test ## change the engine for the worse in many ways, and see that tests or a storm notice [ARGS="--only WORDS"]
+	@$(DEVSTACK) exec -- $(VENV) -m tests.mutations $(ARGS)
 
 lint: setup-lint compose-check ## check style, types, layers, migrations, settings and schema
 	$(VENV) -m ruff check .

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from devstack.processes import ports
 from devstack.processes.children import Program
+from tests.storm.limits import MEMORY_SECONDS
 
 SECRET: Final = "storm-secret-of-requests-0123456789abcdef"
 CALLBACK_SECRET: Final = "whsec_c3Rvcm0tc2VjcmV0LW9mLWNhbGxiYWNrcy0wMTIzNDU="
@@ -34,7 +35,19 @@ FAULTS: Final[dict[str, float]] = {
     "duplicate_callbacks": 0.10,
     "callbacks_out_of_order": 0.10,
     "lost_callbacks": 0.10,
+    "malformed": 0.02,
+    "forbidden": 0.02,
+    "lookup_error": 0.05,
+    "lookup_stale": 0.05,
+    "lookup_amount": 0.03,
+    # Denied until long after the bank has forgotten it: a platform that sends it then pays twice.
+    "hidden": 0.01,
+    "hidden_seconds": 2.0 * MEMORY_SECONDS,
+    # So that calls overlap, as far as the platform lets them.
+    "latency_seconds": 0.05,
 }
+#: What it does in peace, too.
+HABITS: Final[dict[str, float]] = {"memory_seconds": float(MEMORY_SECONDS)}
 
 _ANSWER_SECONDS = 10.0
 
@@ -63,16 +76,21 @@ class Bank:
         """Have it do a bit of everything wrong, behind a closed door for so long."""
         # Each of these orders restarts the random numbers of the bank.
         self._orders += 1
-        order = {**FAULTS, "seed": 1000 * self.seed + self._orders}
+        order = {**FAULTS, **HABITS, "seed": 1000 * self.seed + self._orders}
         self._ask("POST", "/control/faults", order | ({"down_seconds": down_seconds} if down_seconds else {}))
 
     def behave(self) -> None:
-        self._ask("POST", "/control/faults", {})
+        self._ask("POST", "/control/faults", HABITS)
 
     def book(self) -> dict[str, Any]:
         """Return all that the bank knows: every transfer with how often it was executed, and what it refused."""
         book: dict[str, Any] = self._ask("GET", "/control/book")
         return book
+
+    def audit(self) -> dict[str, Any]:
+        """Return what the bank noted of the platform: calls at once, and callbacks; and of itself: its lies."""
+        audit: dict[str, Any] = self._ask("GET", "/control/audit")
+        return audit
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Speak to the bank directly, past all faults of the network. Raises OSError or HTTPException."""

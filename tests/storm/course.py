@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from devstack import errors
-from tests.storm import observed, plan, verdict
+from tests.storm import plan, reading, verdict
 from tests.storm.clients import Client
 from tests.storm.faults import Faults
 from tests.storm.observed import Observed
@@ -90,13 +90,13 @@ class Storm:
         latecomers = []
         for seconds in _LATE_SECONDS:
             self._until(self._is_settled, seconds)
-            latecomers += observed.latecomers(self._stage.database)
+            latecomers += reading.latecomers(self._stage.database)
         settled = self._until(self._is_settled, PEACE_SECONDS_MAX)
         found = self._look()
         return Outcome(
             observed=found,
             violations=verdict.judge(found),
-            final_in_time=observed.count_final_by(self._stage.database, ended_at),
+            final_in_time=reading.count_final_by(self._stage.database, ended_at),
             whole_after=whole,
             answered_after=answered,
             settled_after=settled,
@@ -133,14 +133,16 @@ class Storm:
     def _is_settled(self) -> bool:
         """Ask the cheap question first: the book alone is as long as the storm."""
         try:
-            return observed.count_unsettled(self._stage.database) == 0 and not verdict.disagreements(self._look())
+            return reading.count_unsettled(self._stage.database) == 0 and not verdict.disagreements(self._look())
         except psycopg.Error:
             return False
 
     def _look(self) -> Observed:
-        return observed.read(
+        return reading.read(
             self._stage.database,
             book=self._stage.bank.book(),
+            audit=self._stage.bank.audit(),
+            broken=self._faults.at_the_bank,
             told=[client.told for client in self._clients],
             harness=self._doubts(),
         )

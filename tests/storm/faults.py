@@ -7,6 +7,7 @@ import http.client
 import itertools
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -40,6 +41,8 @@ class Faults:
     def __init__(self, stage: Stage, plan: Iterable[Fault], *, seed: int) -> None:
         self.done: Counter[str] = Counter()
         self.missed: list[Fault] = []
+        #: By the clock of the wall: when the bank, or the way to it, was broken.
+        self.at_the_bank: list[tuple[float, float]] = []
         self._stage = stage
         self._chance = random.Random(f"means {seed}")
         self._order = itertools.count()
@@ -80,6 +83,8 @@ class Faults:
             # What it was meant for is not there at this moment, by another fault.
             struck = False
         if struck:
+            if fault.target in ("bank", "to_bank"):
+                self.at_the_bank.append((time.time(), time.time() + fault.seconds))
             self.done[f"{fault.target.split('-')[0]}: {fault.kind.value}"] += 1
         else:
             self.missed.append(fault)

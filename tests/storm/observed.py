@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Final
 
-import psycopg
-from psycopg.rows import class_row, dict_row
-
+from tests.storm import limits
 from tests.storm.clients import Told
 
-Row = TypeVar("Row")
+#: Of a UUID as text.
+UUID_LENGTH: Final = 36
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,10 @@ class Payout:
     is_leased: bool
     is_due: bool
     is_contradicted: bool
+    failure_code: str = ""
+    reference_number: int = 1
+    #: Seconds since the first send with the present reference.
+    first_sent_seconds_ago: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Attempt:
     kind: str
     outcome: str
     code: str
+    reference_number: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,36 @@ class Transfer:
     executions: int
     #: How often the bank was told to move it.
     requests: int
+    #: Why the bank rejected it or sent it back.
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reference that the bank refused for good."""
+
+    reference: str
+    code: str
+    requests: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A callback, as the bank has it."""
+
+    event_id: str
+    reference: str
+    status: str
+    #: We answered it with 2xx.
+    is_taken: bool
+
+
+@dataclass(frozen=True)
+class Lie:
+    """What the bank said of a transfer against its own book."""
+
+    reference: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -88,124 +122,16 @@ class Observed:
     records: Sequence[Record] = ()
     callbacks: Sequence[Callback] = ()
     transfers: Sequence[Transfer] = ()
-    #: How often the bank was told of a reference that it refused for good.
-    refusals: Mapping[str, int] = field(default_factory=dict)
+    refusals: Sequence[Refusal] = ()
+    notices: Sequence[Notice] = ()
+    lies: Sequence[Lie] = ()
+    #: By second: the most calls that the bank served at once, while the way to it was whole.
+    calls_at_once: Mapping[int, int] = field(default_factory=dict)
+    #: What the bank takes.
+    calls_at_once_max: int = limits.CALLS_AT_ONCE_MAX
+    #: For so long after the first send we may send again.
+    window_seconds: float = limits.WINDOW_SECONDS
     #: How often money moved at all, by the bank's own count.
     executions_count: int = 0
     #: What the harness itself found to be wrong.
     harness: Sequence[str] = field(default_factory=tuple)
-
-
-_QUERIES: Final = {
-    Payout: """
-        SELECT payout.id::text, merchant.name AS merchant, mode, status, amount, currency,
-               recipient_details ->> 'account' AS account, idempotency_key, attempts_count,
-               lease_token IS NOT NULL OR lease_expires_at IS NOT NULL AS is_leased,
-               due_at IS NOT NULL AS is_due, contradicted_at IS NOT NULL AS is_contradicted
-        FROM payouts_payout AS payout JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
-        ORDER BY payout.id
-    """,
-    Transition: """
-        SELECT payout_id::text, from_status, to_status, reason FROM payouts_payouttransition ORDER BY id
-    """,
-    Attempt: """
-        SELECT payout_id::text, number, kind, outcome, code FROM payouts_payoutattempt ORDER BY payout_id, number
-    """,
-    Record: """
-        SELECT merchant.name AS merchant, key, resource_id::text
-        FROM idempotency_idempotencyrecord AS record JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
-    """,
-    Callback: """
-        SELECT event_id, applied_at IS NOT NULL AS is_applied, result FROM payouts_providercallback
-    """,
-}
-
-_IDS: Final = "SELECT COALESCE(own_reference, id)::text, id::text FROM payouts_payout"
-
-#: Of a UUID as text.
-UUID_LENGTH: Final = 36
-
-# Cheap enough to be asked again and again while the platform comes to rest.
-_UNSETTLED: Final = """
-    SELECT (SELECT count(*) FROM payouts_payout
-            WHERE status IN ('pending', 'processing', 'submitted', 'unknown') OR lease_token IS NOT NULL)
-         + (SELECT count(*) FROM payouts_providercallback WHERE applied_at IS NULL)
-"""
-
-
-_FINAL_BY: Final = """
-    SELECT count(DISTINCT payout_id) FROM payouts_payouttransition
-    WHERE to_status IN ('paid', 'failed', 'canceled', 'requires_attention') AND created_at <= to_timestamp(%s)
-"""
-
-_LATECOMERS: Final = """
-    SELECT to_char(now(), 'HH24:MI:SS') AS seen_at, id, status, attempts_count,
-           to_char(created_at, 'HH24:MI:SS') AS created_at, to_char(updated_at, 'HH24:MI:SS') AS updated_at,
-           to_char(due_at, 'HH24:MI:SS') AS due_at,
-           to_char(lease_expires_at, 'HH24:MI:SS') AS lease_expires_at
-    FROM payouts_payout WHERE status IN ('pending', 'processing', 'submitted', 'unknown') OR lease_token IS NOT NULL
-    ORDER BY created_at LIMIT 3
-"""
-
-
-def count_unsettled(database: str) -> int:
-    """Return how many payouts are not final or held by somebody, and how many callbacks nobody has applied."""
-    with psycopg.connect(database) as connection:
-        row = connection.execute(_UNSETTLED).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def count_final_by(database: str, moment: float) -> int:
-    """Return how many payouts were final at this moment, by the clock that the database shares with us."""
-    with psycopg.connect(database) as connection:
-        row = connection.execute(_FINAL_BY, [moment]).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def latecomers(database: str) -> list[str]:
-    """Return some of the payouts that are not final, with all that the platform wrote down about when to go on."""
-    with psycopg.connect(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_LATECOMERS).fetchall()
-    return [", ".join(f"{name} {value}" for name, value in row.items() if value is not None) for row in rows]
-
-
-def read(database: str, *, book: Mapping[str, Any], told: Sequence[Told], harness: Sequence[str]) -> Observed:
-    """Read all of it, in one snapshot of the database."""
-    with psycopg.connect(database) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        ids: dict[str, str] = dict(connection.execute(_IDS).fetchall())
-        return Observed(
-            told=told,
-            payouts=_read(connection, Payout),
-            transitions=_read(connection, Transition),
-            attempts=_read(connection, Attempt),
-            records=_read(connection, Record),
-            callbacks=_read(connection, Callback),
-            transfers=[_transfer(line, ids) for line in book["transfers"]],
-            refusals={_by_id(line["reference"], ids): line["requests"] for line in book["refusals"]},
-            executions_count=book["executions"],
-            harness=harness,
-        )
-
-
-def _read(connection: psycopg.Connection[Any], kind: type[Row]) -> list[Row]:
-    with connection.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_QUERIES[kind]).fetchall()
-
-
-def _by_id(reference: str, ids: Mapping[str, str]) -> str:
-    """Return the reference with the payout's id for its UUID. One that we never gave stays as it is."""
-    return ids.get(reference[:UUID_LENGTH], reference[:UUID_LENGTH]) + reference[UUID_LENGTH:]
-
-
-def _transfer(line: Mapping[str, Any], ids: Mapping[str, str]) -> Transfer:
-    return Transfer(
-        reference=_by_id(line["reference"], ids),
-        amount=Decimal(line["amount"]),
-        currency=line["currency"],
-        status=line["status"],
-        executions=line["executions"],
-        requests=line["requests"],
-    )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from payouts.states import PayoutStatus
-from tests.storm import verdict
+from tests.storm import ledger, verdict
 from tests.storm.course import Outcome
 from tests.storm.observed import Observed
 from tests.storm.proxies import Mode
@@ -91,7 +91,7 @@ def accusation(outcome: Outcome) -> str:
     lines = [str(violation) for violation in shown]
     if len(outcome.violations) > len(shown):
         lines.append(f"... and {len(outcome.violations) - len(shown)} more")
-    subjects = dict.fromkeys(verdict.payout_of(violation.subject) for violation in shown)
+    subjects = dict.fromkeys(ledger.payout_of(violation.subject) for violation in shown)
     for payout_id in list(subjects)[:STORIES_SHOWN_MAX]:
         lines.extend(story(outcome.observed, payout_id))
     return "\n".join(lines)
@@ -109,5 +109,5 @@ def story(seen: Observed, payout_id: str) -> list[str]:
     for (kind, outcome), alike in itertools.groupby(attempts, key=lambda row: (row.kind, row.outcome)):
         numbers = [row.number for row in alike]
         lines.append(f"   attempts {numbers[0]} to {numbers[-1]}: {kind}, {outcome or 'no outcome'}")
-    lines += [f"   {row}" for row in seen.transfers if verdict.payout_of(row.reference) == payout_id]
+    lines += [f"   {row}" for row in seen.transfers if ledger.payout_of(row.reference) == payout_id]
     return [f"-- {payout_id}", *lines] if lines else []

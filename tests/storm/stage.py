@@ -12,17 +12,13 @@ from devstack.processes import ports
 from devstack.processes.children import Program
 from devstack.processes.launcher import Launcher
 from devstack.servers import environment, postgres, redis
-from tests.storm import bank, orders
+from tests.storm import bank, limits, orders
 from tests.storm.bank import Bank
 from tests.storm.proxies import Wires
 from tests.storm.supervisor import Supervisor
 
 WORKERS = ("worker-1", "worker-2")
 SWEEPERS = ("sweeper-1", "sweeper-2")
-#: Seconds. What is found out after a time-out is found out often enough in a storm of 45 s.
-CALL_SECONDS = 3
-RETRY_SECONDS_MAX = 2
-SWEEP_SECONDS = 0.5
 
 _READY_SECONDS = 60.0
 # libpq would ask for encryption first, and the wire looks for COMMIT in what passes.
@@ -118,8 +114,10 @@ class Stage:
             "PAYOUTS_HTTP_BANK_URL": f"http://{ports.LOOPBACK}:{bank_port}{_BANK_PATH}",
             "PAYOUTS_HTTP_BANK_SECRET": bank.SECRET,
             "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": bank.CALLBACK_SECRET,
-            "PAYOUTS_PROVIDER_TIMEOUT_SECONDS": str(CALL_SECONDS),
-            "PAYOUTS_RETRY_DELAY_MAX_SECONDS": str(RETRY_SECONDS_MAX),
+            "PAYOUTS_HTTP_BANK_CONCURRENCY_MAX": str(limits.CALLS_AT_ONCE_MAX),
+            "PAYOUTS_HTTP_BANK_IDEMPOTENCY_SECONDS": str(limits.MEMORY_SECONDS),
+            "PAYOUTS_PROVIDER_TIMEOUT_SECONDS": str(limits.CALL_SECONDS),
+            "PAYOUTS_RETRY_DELAY_MAX_SECONDS": str(limits.RETRY_SECONDS_MAX),
         }
 
     def _prepare(self) -> None:
@@ -134,7 +132,7 @@ class Stage:
         for name in WORKERS:
             self._start(name, *_CELERY, "--hostname", f"{name}@storm")
         for name in SWEEPERS:
-            self._start(name, "manage.py", "sweep_payouts", "--interval-seconds", str(SWEEP_SECONDS))
+            self._start(name, "manage.py", "sweep_payouts", "--interval-seconds", str(limits.SWEEP_SECONDS))
 
     def _start(self, name: str, *arguments: str) -> None:
         program = Program(

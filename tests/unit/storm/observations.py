@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from tests.storm.clients import Acknowledged, Told
-from tests.storm.observed import Attempt, Callback, Observed, Payout, Record, Transfer, Transition
+from tests.storm.observed import (
+    Attempt,
+    Callback,
+    Notice,
+    Observed,
+    Payout,
+    Record,
+    Refusal,
+    Transfer,
+    Transition,
+)
 
 PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID = (f"0193a000-0000-7000-8000-00000000000{n}" for n in range(4))
 ALL_IDS = (PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID)
@@ -58,8 +69,8 @@ def well() -> Observed:
         payouts=[
             payout(PAID_ID, "k-0", "paid", attempts=2),
             payout(CANCELED_ID, "k-1", "canceled", attempts=0),
-            payout(RETURNED_ID, "k-2", "returned", attempts=1),
-            payout(REFUSED_ID, "k-3", "failed", attempts=1),
+            payout(RETURNED_ID, "k-2", "returned", attempts=3),
+            replace(payout(REFUSED_ID, "k-3", "failed", attempts=1), failure_code="account_closed"),
         ],
         transitions=[
             *history(PAID_ID, "pending", "processing", "unknown", "paid"),
@@ -71,6 +82,8 @@ def well() -> Observed:
             attempt(PAID_ID, 1, "send", "unknown"),
             attempt(PAID_ID, 2, "ask", "paid"),
             attempt(RETURNED_ID, 1, "send", "returned"),
+            attempt(RETURNED_ID, 2, "callback", "paid"),
+            attempt(RETURNED_ID, 3, "callback", "returned"),
             attempt(REFUSED_ID, 1, "send", "rejected"),
         ],
         records=[
@@ -82,6 +95,12 @@ def well() -> Observed:
             Callback("e-2", is_applied=True, result="known"),
         ],
         transfers=[transfer(PAID_ID, "paid"), transfer(RETURNED_ID, "returned")],
-        refusals={REFUSED_ID: 1},
+        refusals=[Refusal(REFUSED_ID, "account_closed", requests=1)],
+        notices=[
+            Notice("e-1", RETURNED_ID, "paid", is_taken=True),
+            Notice("e-2", RETURNED_ID, "returned", is_taken=True),
+            Notice("e-lost", PAID_ID, "paid", is_taken=False),
+        ],
+        calls_at_once={1_700_000_000: 3},
         executions_count=2,
     )

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 
 from tests.storm import verdict
-from tests.storm.observed import Attempt, Callback, Observed, Payout, Record, Transfer, Transition
+from tests.storm.ledger import Ledger
+from tests.storm.observed import (
+    Attempt,
+    Callback,
+    Lie,
+    Notice,
+    Observed,
+    Payout,
+    Record,
+    Refusal,
+    Transfer,
+    Transition,
+)
 from tests.unit.storm.observations import (
     CANCELED_ID,
     PAID_ID,
@@ -144,6 +156,7 @@ CASES = [
             changing(REFUSED_ID, status=status),
             ("not final", REFUSED_ID),
             ("history", REFUSED_ID),
+            ("refused", REFUSED_ID),
         )
         for status in ("pending", "processing", "submitted", "unknown")
     ),
@@ -151,13 +164,16 @@ CASES = [
         "too many for an operator",
         changing(REFUSED_ID, status="requires_attention"),
         ("attention", "all"),
+        ("attention", REFUSED_ID),
         ("history", REFUSED_ID),
+        ("refused", REFUSED_ID),
     ),
     case(
         "a cancellation is forgotten",
         changing(CANCELED_ID, status="failed"),
         ("cancellation", CANCELED_ID),
         ("evidence", CANCELED_ID),
+        ("not refused", CANCELED_ID),
         ("history", CANCELED_ID),
     ),
     case("a gap in the history", with_history(PAID_ID, GAP), ("history", PAID_ID)),
@@ -179,8 +195,10 @@ CASES = [
     ),
     case(
         "came back without a word of the bank",
-        with_attempts(RETURNED_ID, attempt(RETURNED_ID, 1, "send", "paid")),
+        with_attempts(RETURNED_ID, *(attempt(RETURNED_ID, number, "ask", "paid") for number in (1, 2, 3))),
         ("evidence", RETURNED_ID),
+        ("arrived", RETURNED_ID),
+        ("callback", RETURNED_ID),
     ),
     case("sent anew after it may have been sent", with_history(PAID_ID, ANEW), ("evidence", PAID_ID)),
     case(
@@ -201,6 +219,7 @@ CASES = [
         with_transfer(transfer(f"{PAID_ID}-2", "paid")),
         ("paid twice", PAID_ID),
         ("unknown reference", f"{PAID_ID}-2"),
+        ("arrived", f"{PAID_ID}-2"),
     ),
     case(
         "executed for nobody",
@@ -220,7 +239,7 @@ CASES = [
     ),
     case(
         "taken for not sent, and refused",
-        lambda seen: replace(seen, refusals={REFUSED_ID: 2}),
+        lambda seen: replace(seen, refusals=[Refusal(REFUSED_ID, "account_closed", requests=2)]),
         ("arrived", REFUSED_ID),
     ),
     case(
@@ -266,6 +285,77 @@ CASES = [
         )
         for result in ("contradicted", "no_payout", "unreadable")
     ),
+    case(
+        "a callback was taken and thrown away",
+        lambda seen: replace(seen, notices=[*seen.notices, Notice("e-3", PAID_ID, "paid", is_taken=True)]),
+        ("callback", "e-3"),
+    ),
+    case(
+        "a callback was stored and not recorded",
+        with_callback(Callback("e-lost", is_applied=True, result="known")),
+        ("callback", PAID_ID),
+    ),
+    case(
+        "a callback was recorded as another one",
+        with_attempts(
+            RETURNED_ID,
+            attempt(RETURNED_ID, 1, "send", "returned"),
+            attempt(RETURNED_ID, 2, "callback", "paid"),
+            attempt(RETURNED_ID, 3, "callback", "paid"),
+        ),
+        ("callback", RETURNED_ID),
+    ),
+    case("failed for another reason", changing(REFUSED_ID, failure_code="other"), ("not refused", REFUSED_ID)),
+    case("failed by an operator", changing(REFUSED_ID, failure_code="resolved_by_operator")),
+    case(
+        "failed, and the bank knows nothing of it",
+        lambda seen: replace(seen, refusals=()),
+        ("not refused", REFUSED_ID),
+    ),
+    case(
+        "failed after the bank had accepted it",
+        lambda seen: replace(
+            with_transfer(replace(transfer(REFUSED_ID, "rejected", executions=0), code="account_closed"))(seen),
+            refusals=(),
+        ),
+    ),
+    case(
+        "given up for a new reference, and executed",
+        lambda seen: with_transfers(*seen.transfers, transfer(REFUSED_ID, "paid"))(
+            replace(
+                changing(REFUSED_ID, reference_number=2)(seen),
+                refusals=[Refusal(f"{REFUSED_ID}-2", "account_closed", requests=0)],
+            )
+        ),
+        ("not reported", REFUSED_ID),
+    ),
+    case(
+        "more calls at once than the bank takes",
+        lambda seen: replace(seen, calls_at_once={1_700_000_000: 3, 1_700_000_001: 4}),
+        ("calls at once", "1700000001"),
+    ),
+    case(
+        "unknown, not at the bank, and too late to send it again",
+        lambda seen: replace(changing(REFUSED_ID, status="unknown", first_sent_seconds_ago=60.0)(seen), refusals=()),
+        # One is no violation, but every fourth is.
+        ("attention", "all"),
+        ("history", REFUSED_ID),
+    ),
+    case(
+        "unknown, not at the bank, and not too late to send it again",
+        lambda seen: replace(changing(REFUSED_ID, status="unknown", first_sent_seconds_ago=10.0)(seen), refusals=()),
+        ("not final", REFUSED_ID),
+        ("history", REFUSED_ID),
+    ),
+    case(
+        "requires attention after a lie",
+        lambda seen: replace(
+            changing(REFUSED_ID, status="requires_attention")(seen), lies=[Lie(REFUSED_ID, "lookup_amount")]
+        ),
+        ("attention", "all"),
+        ("history", REFUSED_ID),
+        ("refused", REFUSED_ID),
+    ),
     case("a wrong answer", with_told(wrong=["k-0 was answered 400"]), ("answer", "client")),
     case("no answer at all", with_told(given_up=["k-8"]), ("no answer", "client")),
     case("a harness that fails", lambda seen: replace(seen, harness=["missed"]), ("harness", "storm")),
@@ -291,12 +381,7 @@ class TestJudge:
         assert (verdict.lost(violations), verdict.paid_twice(violations)) == (1, 2)
 
     def test_has_no_rule_that_nothing_breaks(self) -> None:
-        broken = {
-            rule.__name__
-            for rule in verdict.RULES
-            for one in CASES
-            if list(rule(verdict.Ledger(one.values[0](well()))))
-        }
+        broken = {rule.__name__ for rule in verdict.RULES for one in CASES if list(rule(Ledger(one.values[0](well()))))}
 
         assert broken == {rule.__name__ for rule in verdict.RULES}
 
