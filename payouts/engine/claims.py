@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -119,16 +120,24 @@ class Claimed:
 
 def claim_due(group: Group, *, places: int) -> Claimed:
     """Claim at most `places` due payouts of the group, going round the merchants."""
-    parameters = {"after": _served.get(group, lanes.BEFORE_ALL)}
+    after = _served.get(group, lanes.BEFORE_ALL)
+    parameters = {"after": after}
     claimed = _claim(group, lanes.picked(group.kind, places=places), parameters, places=places)
     if not claimed:
         return Claimed()
     row: Any = claimed[-1].payout
-    _served[group] = row.lane_last
     # A lane that gave its whole share may have more.
     share = -(-places // row.lanes_count)
     merchants = [claim.payout.merchant_id for claim in claimed]
+    _served[group] = _last_served(merchants, after=after)
     return Claimed(claimed, len(claimed) == places or any(merchants.count(one) >= share for one in set(merchants)))
+
+
+def _last_served(merchants: Sequence[uuid.UUID], *, after: uuid.UUID) -> uuid.UUID:
+    """Return the last lane of the last round: of the lanes that gave most, the last one behind `after`."""
+    given = Counter(merchants)
+    most = max(given.values())
+    return max((one for one in given if given[one] == most), key=lambda one: (one <= after, one))
 
 
 def claim_one(payout: Payout) -> Claim | None:
@@ -275,7 +284,6 @@ _LEASED: Final = {
 }
 
 _ROUND: Final = """,
-    (SELECT merchant_id FROM lanes ORDER BY turn DESC LIMIT 1) AS lane_last,
     (SELECT count(*) FROM lanes) AS lanes_count,
     statement_timestamp() AS claimed_at"""
 

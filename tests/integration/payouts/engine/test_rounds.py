@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +17,11 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts_services
 from accounts.models import MerchantAPIKey, Mode
-from payouts.engine import claims, lanes, pauses, processing, rounds
+from payouts.engine import claims, evidence, lanes, pauses, processing, rounds
 from payouts.engine.lanes import Group
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.providers import base
-from payouts.states import AttemptKind
+from payouts.states import AttemptKind, AttemptOutcome
 from tests.support import database, fake_provider, racing
 from tests.support.fake_provider import FakeProvider
 
@@ -206,6 +207,22 @@ class TestLanes:
         served = [claims.claim_due(LIVE_SENDS, places=1).claims[0].payout.merchant_id for _ in range(6)]
 
         assert served == sorted(key.merchant_id for key in keys) * 2
+
+    def test_share_the_places_that_the_provider_has(self, provider: FakeProvider, make_payout: MakePayout) -> None:
+        """A provider that takes fewer calls than a worker could make serves the merchants in turn all the same."""
+        provider.capabilities = replace(provider.capabilities, concurrency_max=2)
+        keys = [key_of(f"merchant {number}") for number in range(3)]
+        for key in keys:
+            for _ in range(4):
+                make_payout(api_key=key)
+
+        served = []
+        for _ in range(3):
+            claimed = claims.claim_due(LIVE_SENDS, places=16).claims
+            processing.record([(claim, evidence.Evidence(AttemptOutcome.PAID)) for claim in claimed])
+            served += [claim.payout.merchant_id for claim in claimed]
+
+        assert Counter(served) == {key.merchant_id: 2 for key in keys}
 
     def test_give_the_longest_due_first(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
         payouts = [make_live_payout() for _ in range(3)]
