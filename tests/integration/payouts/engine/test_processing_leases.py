@@ -235,6 +235,27 @@ class TestLateEvidence:
 
         assert database.statuses(live_payout) == ["pending", "processing", "paid"]
 
+    def test_that_shows_nothing_leaves_the_lease_of_the_next_worker_alone(
+        self, provider: FakeProvider, live_payout: Payout
+    ) -> None:
+        def answer(instruction: base.Instruction) -> base.Report:
+            database.expire_lease(live_payout)
+            with pytest.raises(WorkerKilled):
+                processing.process(live_payout.pk)
+            live_payout.refresh_from_db()
+            raise base.OutcomeUnknown("timeout")
+
+        provider.on_send(fake_provider.UNKNOWN)
+        provider.on_ask(answer, WorkerKilled())
+        processing.process(live_payout.pk)
+        database.make_due(live_payout)
+
+        processing.process(live_payout.pk)
+
+        assert provider.kinds == ["send", "ask", "ask"]
+        assert live_payout.lease_token is not None
+        assert Payout.objects.get(pk=live_payout.pk).lease_token == live_payout.lease_token
+
     @pytest.mark.parametrize("late", [fake_provider.UNKNOWN, fake_provider.UNAVAILABLE])
     def test_that_shows_nothing_changes_nothing(
         self, provider: FakeProvider, live_payout: Payout, late: Answer
