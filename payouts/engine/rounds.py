@@ -27,15 +27,23 @@ from postgres.errors import is_connection_lost
 
 logger = logging.getLogger(__name__)
 
-#: How long to claim. What is in hand is then finished: one call more, which fits into the time limit of a task.
-CLAIM_SECONDS: Final = 5.0
+#: How long to claim, at most.
+CLAIM_SECONDS_MAX: Final = 5.0
 #: How soon payouts that become due meanwhile are found while calls are under way.
 LOOK_SECONDS: Final = 0.05
 
 
+def claim_seconds_for(timeout_seconds: float) -> float:
+    """Return how long a task may claim. What is in hand is then finished: one call more, and its record.
+
+    Celery stops a task softly after 1.5 times the time of a call. It would leave what is in hand to the leases.
+    """
+    return min(CLAIM_SECONDS_MAX, timeout_seconds / 4)
+
+
 def run(
     *,
-    claim_seconds: float = CLAIM_SECONDS,
+    claim_seconds: float = claim_seconds_for(settings.PROVIDER_TIMEOUT_SECONDS),
     is_stopping: Callable[[], bool] = lambda: False,
     on_backlog: Callable[[], object] = lambda: None,
 ) -> Round:
