@@ -64,7 +64,7 @@ def _is_well(copy: Path, mutations: Sequence[Mutation]) -> bool:
     named = sorted({one.caught_by for one in mutations if one.caught_by})
     if not named:
         return True
-    done = _pytest(copy, *named)
+    done = _pytest(copy, "--create-db", *named)
     if done.returncode == 0:
         return True
     _say(f"Without a mutation, the tests do not pass:\n{_end_of(done)}")
@@ -103,7 +103,8 @@ def _see(copy: Path, mutation: Mutation) -> tuple[bool, str]:
 
 
 def _pytest(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    options = ("-n", "0", "-q", "-p", "no:cacheprovider")
+    # No mutation is one of the schema, so all runs share the database that the first of them makes.
+    options = ("-n", "0", "-q", "-p", "no:cacheprovider", "--reuse-db")
     return _run(copy, "-m", "pytest", *options, *arguments)
 
 

@@ -37,14 +37,14 @@ FAULTS: Final[dict[str, float]] = {
     "lost_callbacks": 0.10,
     "malformed": 0.02,
     "forbidden": 0.02,
-    "lookup_error": 0.05,
-    "lookup_stale": 0.05,
-    "lookup_amount": 0.03,
+    "lookup_error": 0.08,
+    "lookup_stale": 0.12,
+    "lookup_amount": 0.08,
     # Denied until long after the bank has forgotten it: a platform that sends it then pays twice.
-    "hidden": 0.01,
+    "hidden": 0.02,
     "hidden_seconds": 2.0 * MEMORY_SECONDS,
     # So that calls overlap, as far as the platform lets them.
-    "latency_seconds": 0.05,
+    "latency_seconds": 0.03,
 }
 #: What it does in peace, too.
 HABITS: Final[dict[str, float]] = {"memory_seconds": float(MEMORY_SECONDS)}

@@ -5,22 +5,25 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import psycopg
 
 from devstack import errors
-from tests.storm import plan, reading, verdict
+from tests.storm import endings, listings, minima, orders, plan, reading, verdict
 from tests.storm.clients import Client
 from tests.storm.faults import Faults
+from tests.storm.ledger import Ledger, Violation
 from tests.storm.observed import Observed
+from tests.storm.office import Office
 from tests.storm.stage import Stage
-from tests.storm.verdict import Violation
 
 CLIENTS = 5
 #: Seconds from one order of a client to the next, on average: what two processors carry beside all the restarts.
 PAUSE_SECONDS = 0.25
+#: When the bank gets another address, as a share of the storm.
+BANK_MOVES_SHARE = 0.6
 #: The bound of the promise: so long after the last fault everything is final. Half of it is for a machine that has
 #: other things to do, too.
 PEACE_SECONDS_MAX = 90.0
@@ -48,6 +51,12 @@ class Outcome:
     #: What was not final after most of the others.
     latecomers: list[str]
     faults: Faults
+    #: What occurred, by the names of minima.py.
+    occurred: Mapping[str, int]
+    #: What operators recorded as failed in the end, because it may not be sent again and the bank does not have it.
+    given_up: int
+    #: What the platform did not let operators do.
+    refused: Mapping[str, int]
 
 
 class Storm:
@@ -55,27 +64,37 @@ class Storm:
         self._stage = stage
         self._seconds = seconds
         self._faults = Faults(stage, plan.make(seed=seed, seconds=seconds), seed=seed)
+        self._moves = 0
         self._stop_ordering = threading.Event()
         self._clients = [
-            Client(
-                number,
-                port=stage.to_web,
-                keys=stage.keys,
-                seed=seed,
-                pause_seconds=PAUSE_SECONDS,
-                stop=self._stop_ordering,
+            Client(number, port=stage.to_web, keys=stage.keys, seed=seed, wants=wants, stop=self._stop_ordering)
+            for number, wants in enumerate(
+                (
+                    orders.of_whale(seed=seed),
+                    *(
+                        orders.of_client(seed=seed, client=number, pause_seconds=PAUSE_SECONDS)
+                        for number in range(1, CLIENTS + 1)
+                    ),
+                )
             )
-            for number in range(1, CLIENTS + 1)
         ]
+        log = stage.launch.state.logs / "desk.log"
+        self._office = Office(environment=stage.desk_environment, log=log, seed=seed, seconds=seconds)
 
     def rage(self) -> None:
         """Have the clients order, and everything go wrong meanwhile."""
+        self._office.hold_the_whale()
         self._stage.bank.misbehave()
+        self._office.start()
         for client in self._clients:
             client.start()
         began = time.monotonic()
         while (now := time.monotonic() - began) < self._seconds:
             self._faults.tick(now)
+            if not self._moves and now >= BANK_MOVES_SHARE * self._seconds:
+                self._stage.move_bank()
+                self._faults.at_the_bank.append((time.time(), time.time() + 1))
+                self._moves += 1
             self._tend()
 
     def calm_down(self) -> Outcome:
@@ -83,6 +102,7 @@ class Storm:
         self._peace_began, ended_at = time.monotonic(), time.time()
         self._stop_ordering.set()
         self._faults.end()
+        self._office.close()
         whole = self._until(lambda: self._behaves() and self._stage.is_whole(), PEACE_SECONDS_MAX)
         answered = self._until(lambda: not any(client.is_alive() for client in self._clients), _ANSWERS_SECONDS)
         for client in self._clients:
@@ -92,9 +112,17 @@ class Storm:
             self._until(self._is_settled, seconds)
             latecomers += reading.latecomers(self._stage.database)
         settled = self._until(self._is_settled, PEACE_SECONDS_MAX)
-        found = self._look()
+        given_up = self._give_up()
+        found = self._look_closely()
+        self._office.leave()
         return Outcome(
             observed=found,
+            occurred={
+                **minima.occurred(found, logs=self._stage.launch.state.logs),
+                "changes of the bank's address": self._moves,
+            },
+            given_up=given_up,
+            refused=self._office.refused,
             violations=verdict.judge(found),
             final_in_time=reading.count_final_by(self._stage.database, ended_at),
             whole_after=whole,
@@ -136,6 +164,19 @@ class Storm:
             return reading.count_unsettled(self._stage.database) == 0 and not verdict.disagreements(self._look())
         except psycopg.Error:
             return False
+
+    def _give_up(self) -> int:
+        """Do as an operator with the bank's book: what may not be sent again, and is not in it, has failed."""
+        ledger = Ledger(self._look())
+        left = [payout.id for payout in ledger.observed.payouts if endings.is_left_over(ledger, payout)]
+        return sum("done" in self._office.ask_for("give_up", payout=payout_id) for payout_id in left)
+
+    def _look_closely(self) -> Observed:
+        """Look, and ask the platform itself what it would say."""
+        verified = self._office.ask_for("verify")
+        complaints = [] if "done" in verified else [str(verified)]
+        told = listings.read(self._stage.web_port, self._stage.keys)
+        return replace(self._look(), listings=told, rollup_complaints=complaints)
 
     def _look(self) -> Observed:
         return reading.read(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from payouts.states import PayoutStatus
-from tests.storm.clients import Acknowledged
 from tests.storm.observed import UUID_LENGTH, Attempt, Observed, Payout, Refusal, Transfer, Transition
+from tests.storm.told import Acknowledged
 
 _S = PayoutStatus
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from tests.storm import limits
-from tests.storm.clients import Told
+from tests.storm.told import Told
 
 #: Of a UUID as text.
 UUID_LENGTH: Final = 36
@@ -32,6 +32,9 @@ class Payout:
     reference_number: int = 1
     #: Seconds since the first send with the present reference.
     first_sent_seconds_ago: float | None = None
+    is_deleted: bool = False
+    #: Seconds of the epoch, by the database's clock, like all times here.
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Attempt:
     outcome: str
     code: str
     reference_number: int = 1
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,32 @@ class Lie:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A pause that an operator ended: of a merchant, of a provider, or (both empty) of everything."""
+
+    merchant: str
+    provider: str
+    began_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the API tells a merchant in the end."""
+
+    merchant: str
+    mode: str
+    #: Id and status of each payout in the list.
+    rows: Sequence[tuple[str, str]]
+    #: Count and sum, by status and currency.
+    sums: Mapping[tuple[str, str], tuple[int, Decimal]]
+
+    @property
+    def owner(self) -> str:
+        return f"{self.merchant}/{self.mode}"
+
+
+@dataclass(frozen=True)
 class Observed:
     told: Sequence[Told] = ()
     payouts: Sequence[Payout] = ()
@@ -125,6 +155,10 @@ class Observed:
     refusals: Sequence[Refusal] = ()
     notices: Sequence[Notice] = ()
     lies: Sequence[Lie] = ()
+    pauses: Sequence[Pause] = ()
+    listings: Sequence[Listing] = ()
+    #: Where the roll-up and the payouts differ.
+    rollup_complaints: Sequence[str] = ()
     #: By second: the most calls that the bank served at once, while the way to it was whole.
     calls_at_once: Mapping[int, int] = field(default_factory=dict)
     #: What the bank takes.

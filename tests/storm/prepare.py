@@ -1,8 +1,8 @@
-"""Make the tables, the merchants and a live key for each, in one process (each start of Django takes a second).
+"""Make the tables, the merchants and their keys, in one process (each start of Django takes a second).
 
     python -m tests.storm.prepare FILE MERCHANT ...
 
-writes the keys to the file, by merchant.
+writes the keys to the file, by merchant and mode: "acme/live".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import django
@@ -21,12 +22,17 @@ from devstack.processes import state
 def main(file: str, *merchants: str) -> None:
     django.setup()
     _command("migrate", "--noinput", "--verbosity", "0")
-    state.write_private(Path(file), json.dumps({merchant: _key_of(merchant) for merchant in merchants}))
+    state.write_private(Path(file), json.dumps(_keys_of(merchants)))
 
 
-def _key_of(merchant: str) -> str:
-    _command("create_merchant", merchant)
-    return _command("issue_api_key", merchant, "--mode", "live")
+def _keys_of(merchants: Sequence[str]) -> dict[str, str]:
+    for merchant in merchants:
+        _command("create_merchant", merchant)
+    return {
+        f"{merchant}/{mode}": _command("issue_api_key", merchant, "--mode", mode)
+        for merchant in merchants
+        for mode in ("live", "test")
+    }
 
 
 def _command(name: str, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from payouts.states import PayoutStatus
-from tests.storm.ledger import Ledger, Violation, grouped
+from tests.storm.ledger import MOVED, Ledger, Violation, grouped
 from tests.storm.observed import Payout, Record
 
 LOST: Final = "lost"
@@ -19,12 +19,12 @@ def _keeps_what_was_acknowledged(ledger: Ledger) -> Iterator[Violation]:
         payout = ledger.payouts.get(told.payout_id)
         if payout is None:
             yield Violation(LOST, told.payout_id, f"acknowledged to {told.merchant} for {told.key}, and not there")
-        elif _terms(payout) != (told.merchant, told.key, Decimal(told.amount), told.currency, told.account):
+        elif _terms(payout) != (told.merchant, told.mode, told.key, Decimal(told.amount), told.currency, told.account):
             yield Violation("terms", told.payout_id, f"acknowledged as {told}, kept as {payout}")
 
 
-def _terms(payout: Payout) -> tuple[str, str | None, Decimal, str, str]:
-    return payout.merchant, payout.idempotency_key, payout.amount, payout.currency, payout.account
+def _terms(payout: Payout) -> tuple[str, str, str | None, Decimal, str, str]:
+    return payout.merchant, payout.mode, payout.idempotency_key, payout.amount, payout.currency, payout.account
 
 
 def _makes_one_payout_of_a_key(ledger: Ledger) -> Iterator[Violation]:
@@ -45,6 +45,8 @@ def _makes_one_payout_of_a_key(ledger: Ledger) -> Iterator[Violation]:
 def _keeps_a_record_of_each_key(ledger: Ledger) -> Iterator[Violation]:
     expected = {(told.merchant, told.key): told.payout_id for told in ledger.acknowledged}
     expected |= {(merchant, key): id_ for id_, (merchant, key) in ledger.canceled.items()}
+    for told in ledger.observed.told:
+        expected |= told.changed
     records: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in ledger.observed.records:
         records[record.merchant, record.key].append(record)
@@ -68,10 +70,19 @@ def _answered_as_promised(ledger: Ledger) -> Iterator[Violation]:
         yield from (Violation("no answer", "client", f"{what} was never answered") for what in told.given_up)
 
 
+def _keeps_deletions(ledger: Ledger) -> Iterator[Violation]:
+    """Deleted is what clients deleted, and nothing else. Only money that moved after all brings a payout back."""
+    deleted = {payout_id for told in ledger.observed.told for payout_id in told.deleted}
+    for payout in ledger.observed.payouts:
+        if payout.is_deleted is not (payout.id in deleted) and not (payout.id in deleted and payout.status in MOVED):
+            yield Violation("deletion", payout.id, f"is_deleted is {payout.is_deleted}: {payout}")
+
+
 RULES: Final = (
     _keeps_what_was_acknowledged,
     _makes_one_payout_of_a_key,
     _keeps_a_record_of_each_key,
     _keeps_cancellations,
+    _keeps_deletions,
     _answered_as_promised,
 )

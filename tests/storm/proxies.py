@@ -220,6 +220,7 @@ class Wires:
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
         self._by_name: dict[str, Wire] = {}
+        self._given_up: list[Wire] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
 
@@ -243,6 +244,13 @@ class Wires:
         self._by_name[name] = wire
         return wire.port
 
+    def move(self, name: str) -> int:
+        """Lay another wire to the same port and return its port. At the old one nothing answers any more."""
+        old = self._by_name[name]
+        self._run(old.set_mode(Mode.REFUSE))
+        self._given_up.append(old)
+        return self.add(name, upstream_port=old.upstream_port)
+
     def set_mode(self, name: str, mode: Mode) -> None:
         self._run(self._by_name[name].set_mode(mode))
 
@@ -257,7 +265,7 @@ class Wires:
 
     @property
     def all(self) -> tuple[Wire, ...]:
-        return tuple(self._by_name.values())
+        return (*self._by_name.values(), *self._given_up)
 
     async def _close(self) -> None:
         for wire in self._by_name.values():

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.rows import class_row, dict_row
 
-from tests.storm.clients import Told
 from tests.storm.limits import WINDOW_SECONDS
 from tests.storm.observed import (
     UUID_LENGTH,
@@ -18,12 +17,14 @@ from tests.storm.observed import (
     Lie,
     Notice,
     Observed,
+    Pause,
     Payout,
     Record,
     Refusal,
     Transfer,
     Transition,
 )
+from tests.storm.told import Told
 
 Row = TypeVar("Row")
 
@@ -34,7 +35,8 @@ _QUERIES: Final = {
                lease_token IS NOT NULL OR lease_expires_at IS NOT NULL AS is_leased,
                due_at IS NOT NULL AS is_due, contradicted_at IS NOT NULL AS is_contradicted,
                failure_code, reference_number,
-               extract(epoch FROM now() - first_sent_at)::float8 AS first_sent_seconds_ago
+               extract(epoch FROM now() - first_sent_at)::float8 AS first_sent_seconds_ago,
+               deleted_at IS NOT NULL AS is_deleted, extract(epoch FROM payout.created_at)::float8 AS created_at
         FROM payouts_payout AS payout JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
         ORDER BY payout.id
     """,
@@ -42,12 +44,20 @@ _QUERIES: Final = {
         SELECT payout_id::text, from_status, to_status, reason FROM payouts_payouttransition ORDER BY id
     """,
     Attempt: """
-        SELECT payout_id::text, number, kind, outcome, code, reference_number
+        SELECT payout_id::text, number, kind, outcome, code, reference_number,
+               extract(epoch FROM started_at)::float8 AS started_at
         FROM payouts_payoutattempt ORDER BY payout_id, number
     """,
     Record: """
         SELECT merchant.name AS merchant, key, resource_id::text
         FROM idempotency_idempotencyrecord AS record JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
+    """,
+    Pause: """
+        SELECT COALESCE(merchant.name, '') AS merchant, provider,
+               extract(epoch FROM pause.created_at)::float8 AS began_at,
+               extract(epoch FROM ended_at)::float8 AS ended_at
+        FROM payouts_pause AS pause LEFT JOIN accounts_merchant AS merchant ON merchant.id = merchant_id
+        WHERE ended_at IS NOT NULL
     """,
     Callback: """
         SELECT event_id, applied_at IS NOT NULL AS is_applied, result FROM payouts_providercallback
@@ -126,6 +136,7 @@ def read(
             attempts=_read(connection, Attempt),
             records=_read(connection, Record),
             callbacks=_read(connection, Callback),
+            pauses=_read(connection, Pause),
             transfers=[_transfer(line, ids) for line in book["transfers"]],
             refusals=[
                 Refusal(_by_id(line["reference"], ids), line["code"], line["requests"]) for line in book["refusals"]

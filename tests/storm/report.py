@@ -26,7 +26,12 @@ def figures(outcome: Outcome, stage: Stage, *, seed: int, seconds: float) -> Ite
     yield from _asked(outcome)
     yield from _broken(outcome, stage)
     yield from _done(outcome)
+    yield "given up by operators in the end", outcome.given_up
+    for what, count in sorted(outcome.refused.items()):
+        yield f"  refused to operators: {what}", count
     yield "final before the faults ended", outcome.final_in_time
+    for name, count in outcome.occurred.items():
+        yield f"occurred: {name}", count
     yield "lost", verdict.lost(outcome.violations)
     yield "paid twice", verdict.paid_twice(outcome.violations)
     yield "violations", len(outcome.violations)

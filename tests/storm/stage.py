@@ -29,7 +29,7 @@ _CALLBACK_PATH = "/api/callbacks/http_bank/"
 
 
 class Stage:
-    """What runs. `keys` are the merchants' API keys; `to_web` is the port that their clients use."""
+    """What runs. `keys` are the API keys by merchant and mode; `to_web` is the port that their clients use."""
 
     def __init__(self, launch: Launcher, wires: Wires, *, seed: int) -> None:
         self.launch = launch
@@ -43,8 +43,8 @@ class Stage:
 
     def start(self) -> None:
         """Return when everything serves."""
-        self._web_port = ports.free()
-        self.to_web = self.wires.add("to_web", upstream_port=self._web_port)
+        self.web_port = ports.free()
+        self.to_web = self.wires.add("to_web", upstream_port=self.web_port)
         self._start_bank()
         self._start_redis()
         self._start_postgres()
@@ -52,7 +52,7 @@ class Stage:
         self._environment = self._make_environment()
         self._prepare()
         self._start_platform()
-        self._wait(lambda: application.is_ready(self._web_port), "The web server")
+        self._wait(lambda: application.is_ready(self.web_port), "The web server")
 
     @property
     def database(self) -> str:
@@ -63,9 +63,23 @@ class Stage:
             f"password={there.password} connect_timeout=2 application_name=storm"
         )
 
+    @property
+    def desk_environment(self) -> dict[str, str]:
+        """The environment of an operator, who works on the server itself, past all faults of the network."""
+        direct = environment.with_broker(
+            environment.with_database(self._environment, self.postgres.environment), self.redis.url
+        )
+        return {**direct, "PAYOUTS_PROCESS_NAME": "payouts-desk"}
+
+    def move_bank(self) -> None:
+        """Give the bank another address, as docs/http-bank.md has it: each process is restarted, and the id stays."""
+        url = _bank_url(self.wires.move("to_bank"))
+        for name in ("web", *WORKERS, *SWEEPERS):
+            self.supervisor.change(name, {"PAYOUTS_HTTP_BANK_URL": url})
+
     def is_whole(self) -> bool:
         """Whether every process runs and those that can be asked say that they serve."""
-        return self.supervisor.is_whole and self.bank.is_up() and application.is_ready(self._web_port)
+        return self.supervisor.is_whole and self.bank.is_up() and application.is_ready(self.web_port)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         self.launch.children.wait_for(condition, what=what, seconds=_READY_SECONDS)
@@ -108,10 +122,11 @@ class Stage:
 
     def _settings(self, *, bank_port: int) -> dict[str, str]:
         return {
-            "PAYOUTS_WEB_BIND": f"{ports.LOOPBACK}:{self._web_port}",
+            "PAYOUTS_WEB_BIND": f"{ports.LOOPBACK}:{self.web_port}",
             "PAYOUTS_WEB_WORKERS": "2",
             "PAYOUTS_LIVE_PROVIDER": "http_bank",
-            "PAYOUTS_HTTP_BANK_URL": f"http://{ports.LOOPBACK}:{bank_port}{_BANK_PATH}",
+            "PAYOUTS_HTTP_BANK_URL": _bank_url(bank_port),
+            "PAYOUTS_HTTP_BANK_ID": "storm",
             "PAYOUTS_HTTP_BANK_SECRET": bank.SECRET,
             "PAYOUTS_HTTP_BANK_CALLBACK_SECRET": bank.CALLBACK_SECRET,
             "PAYOUTS_HTTP_BANK_CONCURRENCY_MAX": str(limits.CALLS_AT_ONCE_MAX),
@@ -122,7 +137,7 @@ class Stage:
 
     def _prepare(self) -> None:
         file = self.launch.state.path / "keys.json"
-        command = [sys.executable, "-m", "tests.storm.prepare", str(file), *orders.MERCHANTS]
+        command = [sys.executable, "-m", "tests.storm.prepare", str(file), orders.WHALE, *orders.MERCHANTS]
         self.launch.children.run(Program(name="prepare", command=command, environment=self._environment))
         self.keys = json.loads(file.read_text(encoding="utf-8"))
         file.unlink()
@@ -142,3 +157,7 @@ class Stage:
             environment={**self._environment, "PAYOUTS_PROCESS_NAME": f"payouts-{name}"},
         )
         self.supervisor.start(program)
+
+
+def _bank_url(port: int) -> str:
+    return f"http://{ports.LOOPBACK}:{port}{_BANK_PATH}"

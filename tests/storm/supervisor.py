@@ -12,7 +12,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from devstack.processes import children
@@ -96,6 +96,12 @@ class Supervisor:
         # A name of its own, so that each life has a log of its own.
         kept.child = self.children.start(replace(kept.program, name=f"{kept.program.name}.{kept.lives}"))
         kept.restart_at = None
+
+    def change(self, name: str, environment: Mapping[str, str]) -> bool:
+        """Let the process finish what it has in hand, and start it again with these variables changed."""
+        kept = self._kept[name]
+        kept.program = replace(kept.program, environment={**kept.program.environment, **environment})
+        return self.kill_parent(name, away_seconds=0.0, number=signal.SIGTERM)
 
     def kill(self, name: str, *, away_seconds: float, number: int = signal.SIGKILL) -> bool:
         """End the process and all that it started. False: it was not there."""

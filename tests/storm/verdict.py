@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from tests.storm import at_bank, callbacks, endings, histories, promises
+from tests.storm import at_bank, callbacks, endings, held, histories, listings, promises
 from tests.storm.ledger import Ledger, Violation
 from tests.storm.observed import Observed
 
@@ -46,5 +46,7 @@ RULES: Final = (
     *endings.RULES,
     *at_bank.RULES,
     *callbacks.RULES,
+    *held.RULES,
+    *listings.RULES,
     _was_a_storm,
 )

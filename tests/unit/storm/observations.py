@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from tests.storm.clients import Acknowledged, Told
 from tests.storm.observed import (
     Attempt,
     Callback,
@@ -17,6 +16,7 @@ from tests.storm.observed import (
     Transfer,
     Transition,
 )
+from tests.storm.told import Acknowledged, Told
 
 PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID = (f"0193a000-0000-7000-8000-00000000000{n}" for n in range(4))
 ALL_IDS = (PAID_ID, CANCELED_ID, RETURNED_ID, REFUSED_ID)
@@ -54,7 +54,7 @@ def transfer(payout_id: str, status: str, *, executions: int = 1) -> Transfer:
 
 
 def attempt(payout_id: str, number: int, kind: str, outcome: str, code: str = "") -> Attempt:
-    return Attempt(payout_id, number, kind, outcome, code)
+    return Attempt(payout_id, number, kind, outcome, code, started_at=10.0)
 
 
 def well() -> Observed:

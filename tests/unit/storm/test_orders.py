@@ -37,8 +37,30 @@ class TestOfClient:
             ("globex", "acme"),
         }
         assert {order.twice_at_once for order in asked} == {False, True}
-        assert {order.body["recipient_details"]["account"] for order in asked} == set(orders._ACCOUNTS)
+        assert {order.body["recipient_details"]["account"] for order in asked} == {
+            *orders._ACCOUNTS,
+            *orders._TEST_ACCOUNTS,
+        }
+        assert {
+            (order.mode, order.body["recipient_details"]["account"] in orders._TEST_ACCOUNTS) for order in asked
+        } == {
+            ("live", False),
+            ("test", True),
+        }
 
     def test_asks_for_amounts_that_fit_their_currency(self) -> None:
         for order in first(1000):
             assert money.fits(Decimal(order.body["amount"]), order.body["currency"])
+            assert money.fits(Decimal(order.other_amount), order.body["currency"])
+            assert Decimal(order.other_amount) == 2 * Decimal(order.body["amount"])
+
+
+class TestOfWhale:
+    def test_is_many_plain_payouts_of_one_merchant(self) -> None:
+        wanted = list(orders.of_whale(seed=1))
+
+        assert len({order.key for order in wanted}) == len(wanted) == orders.WHALE_PAYOUTS
+        assert {(order.merchants, order.mode, order.then) for order in wanted} == {
+            ((orders.WHALE,), "live", Then.NOTHING)
+        }
+        assert {order.body["recipient_details"]["account"] for order in wanted} == {"DE89370400440532013000"}

@@ -15,8 +15,10 @@ from tests.storm.observed import (
     Attempt,
     Callback,
     Lie,
+    Listing,
     Notice,
     Observed,
+    Pause,
     Payout,
     Record,
     Refusal,
@@ -95,6 +97,40 @@ def with_told(**changes: Any) -> Doctor:
     return lambda seen: replace(seen, told=[replace(seen.told[0], **changes)])
 
 
+def with_whale(*, others_sent_at: float) -> Doctor:
+    """Return what adds twenty payouts that go after the end of a pause, one each second, and three others beside."""
+
+    def doctor(seen: Observed) -> Observed:
+        ids = [f"0193a000-0000-7000-8000-1000000000{number:02d}" for number in range(23)]
+        merchants = ["whale"] * 20 + ["globex"] * 3
+        created = [50.0] * 20 + [101.0] * 3
+        sent = [*(101.5 + number for number in range(20)), *[others_sent_at] * 3]
+        told = [replace(told_of(one, one), merchant=who) for one, who in zip(ids, merchants, strict=True)]
+        return replace(
+            seen,
+            told=[replace(seen.told[0], acknowledged=[*seen.told[0].acknowledged, *told])],
+            payouts=[
+                *seen.payouts,
+                *(
+                    replace(payout(one, one, "canceled", attempts=1), merchant=who, created_at=at)
+                    for one, who, at in zip(ids, merchants, created, strict=True)
+                ),
+            ],
+            transitions=[*seen.transitions, *(row for one in ids for row in history(one, "pending", "canceled"))],
+            attempts=[
+                *seen.attempts,
+                *(
+                    replace(attempt(one, 1, "send", "not_sent"), started_at=at)
+                    for one, at in zip(ids, sent, strict=True)
+                ),
+            ],
+            records=[*seen.records, *(Record(who, one, one) for one, who in zip(ids, merchants, strict=True))],
+            pauses=[Pause("whale", "", began_at=0.0, ended_at=100.0)],
+        )
+
+    return doctor
+
+
 def case(name: str, doctor: Doctor, *found: tuple[str, str]) -> Any:
     return pytest.param(doctor, set(found), id=name)
 
@@ -104,6 +140,13 @@ LEAP = [*history(PAID_ID, "pending", "paid")]
 NO_BEGINNING = history(PAID_ID, "pending", "processing", "paid")[1:]
 ANEW = history(PAID_ID, "pending", "processing", "pending", "processing", "paid")
 OTHER_END = history(PAID_ID, "pending", "processing", "unknown")
+
+LISTING = Listing(
+    "acme",
+    "live",
+    [(PAID_ID, "paid"), (CANCELED_ID, "canceled"), (RETURNED_ID, "returned"), (REFUSED_ID, "failed")],
+    {(status, "EUR"): (1, Decimal("10.5")) for status in ("paid", "canceled", "returned", "failed")},
+)
 
 CASES = [
     case("an acknowledged payout is gone", without(REFUSED_ID), ("lost", REFUSED_ID)),
@@ -356,6 +399,44 @@ CASES = [
         ("history", REFUSED_ID),
         ("refused", REFUSED_ID),
     ),
+    case("a deletion is forgotten", with_told(deleted={REFUSED_ID}), ("deletion", REFUSED_ID)),
+    case("deleted by nobody", changing(REFUSED_ID, is_deleted=True), ("deletion", REFUSED_ID)),
+    case("deleted, and paid after all", with_told(deleted={PAID_ID})),
+    case(
+        "sent in spite of a pause of everything",
+        lambda seen: replace(seen, pauses=[Pause("", "", began_at=5.0, ended_at=20.0)]),
+        *(("pause", payout_id) for payout_id in (PAID_ID, RETURNED_ID, REFUSED_ID)),
+    ),
+    case("sent before the pause", lambda seen: replace(seen, pauses=[Pause("acme", "", began_at=9.5, ended_at=20.0)])),
+    case("sent after the pause", lambda seen: replace(seen, pauses=[Pause("acme", "", began_at=1.0, ended_at=9.0)])),
+    case(
+        "another is paused",
+        lambda seen: replace(seen, pauses=[Pause("globex", "", 5.0, 20.0), Pause("", "sandbox", 5.0, 20.0)]),
+    ),
+    case("the others wait until what had gathered is gone", with_whale(others_sent_at=120.0), ("fairness", "others")),
+    case("the others go in turn with what had gathered", with_whale(others_sent_at=106.0)),
+    case(
+        "a payout is missing in the list",
+        lambda seen: replace(seen, listings=[replace(LISTING, rows=LISTING.rows[1:])]),
+        ("list", "acme/live"),
+    ),
+    case(
+        "a deleted payout is in the list",
+        lambda seen: replace(
+            changing(REFUSED_ID, is_deleted=True)(with_told(deleted={REFUSED_ID})(seen)), listings=[LISTING]
+        ),
+        ("list", "acme/live"),
+        ("summary", "acme/live"),
+    ),
+    case("the list has what there is", lambda seen: replace(seen, listings=[LISTING])),
+    case(
+        "a sum is wrong",
+        lambda seen: replace(
+            seen, listings=[replace(LISTING, sums={**LISTING.sums, ("paid", "EUR"): (1, Decimal(1))})]
+        ),
+        ("summary", "acme/live"),
+    ),
+    case("the roll-up is wrong", lambda seen: replace(seen, rollup_complaints=["differs"]), ("roll-up", "all")),
     case("a wrong answer", with_told(wrong=["k-0 was answered 400"]), ("answer", "client")),
     case("no answer at all", with_told(given_up=["k-8"]), ("no answer", "client")),
     case("a harness that fails", lambda seen: replace(seen, harness=["missed"]), ("harness", "storm")),
