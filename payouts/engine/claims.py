@@ -21,7 +21,7 @@ from django.db import DatabaseError, models, transaction
 from django.db.models.functions import Now
 
 from payouts import transitions
-from payouts.engine import admission, circuits, lane_circuits, lanes
+from payouts.engine import admission, circuits, lane_circuits, lanes, retries
 from payouts.engine.circuits import Circuit
 from payouts.engine.lane_circuits import LaneState
 from payouts.engine.lanes import Group
@@ -38,6 +38,8 @@ ACTOR = "worker"
 POSTPONED_SECONDS: Final = 60.0
 
 _NOW: Final = timedelta(0)
+#: Part of a provider's idempotency window in which no send begins: of a day, 72 minutes.
+WINDOW_MARGIN: Final = 0.05
 
 # A clock that counts on while the process is frozen and, if the platform allows it, while the machine sleeps.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -74,6 +76,8 @@ class Claim:
     status_since: datetime | None = None
     #: Number of questions since then, with this one.
     asks_count: int = 1
+    #: Number of sends with the present reference that may have arrived, for a payout that is asked about.
+    arrived_count: int = 0
     #: Another bank that may have executed the payout, or "".
     other_bank: str = ""
     #: The states of the circuits of provider and lane before this send.
@@ -178,9 +182,8 @@ def _claim_or_postpone(payout_id: uuid.UUID) -> Claim | None:
 def claim_again(claim: Claim) -> Claim | None:
     """Claim an unknown payout that was just asked about, to send it once more with the same reference.
 
-    Allowed only inside the window in which the provider promises that the same reference pays once. The window is
-    shortened by one lease: the send that is claimed now must end before the window does. A later attempt would make the
-    answer to the question out of date.
+    Allowed only inside the window in which the provider promises that the same reference pays once, and for at most
+    SENDS_MAX sends. A later attempt would make the answer to the question out of date.
     """
     picked = f"""
         lanes AS (SELECT NULL::uuid AS merchant_id, 1 AS turn),
@@ -194,6 +197,10 @@ def claim_again(claim: Claim) -> Claim | None:
                     WHERE sent.payout_id = payout.id AND sent.reference_number = payout.reference_number
                         AND sent.kind = 'send' AND sent.outcome = 'rejected'
                 )
+                AND (
+                    SELECT {_ARRIVED.format(of="payout")} FROM payouts_payoutattempt AS sent
+                    WHERE sent.payout_id = payout.id AND sent.kind = 'send'
+                ) < {retries.SENDS_MAX}
                 AND {lanes.unless_held("payout.merchant_id")}
             FOR UPDATE SKIP LOCKED
         )"""
@@ -295,6 +302,12 @@ _OTHER_BANK: Final = """max(sent.bank) FILTER (
 )"""
 
 
+#: Number of the sends with the present reference that may have arrived.
+_ARRIVED: Final = """count(*) FILTER (
+    WHERE sent.reference_number = {of}.reference_number AND sent.outcome <> 'not_sent'
+)"""
+
+
 def _begun(kind: AttemptKind, *, of: str) -> str:
     return f""", attempt AS (
             INSERT INTO payouts_payoutattempt
@@ -350,24 +363,24 @@ def _take_to_ask(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
             FROM chosen WHERE payout.id = chosen.id RETURNING {columns}
         )
         {_begun(AttemptKind.ASK, of="taken")}
-        SELECT taken.*, attempt.attempt_id {_ROUND}, (
-            SELECT {_OTHER_BANK.format(of="taken")} FROM payouts_payoutattempt AS sent
-            WHERE sent.payout_id = taken.id AND sent.kind = 'send'
-        ) AS other_bank, entered.status_since, (
+        SELECT taken.*, attempt.attempt_id {_ROUND}, earlier.other_bank, earlier.arrived_count, entered.status_since, (
             SELECT count(*) FROM payouts_payoutattempt AS asked
             WHERE asked.payout_id = taken.id AND asked.kind = 'ask' AND asked.started_at >= entered.status_since
         ) AS asks_before
         FROM taken JOIN attempt ON attempt.payout_id = taken.id CROSS JOIN LATERAL (
             SELECT max(created_at) AS status_since FROM payouts_payouttransition
             WHERE payout_id = taken.id AND to_status = taken.status
-        ) AS entered"""
+        ) AS entered
+        CROSS JOIN LATERAL (
+            SELECT {_OTHER_BANK.format(of="taken")} AS other_bank, {_ARRIVED.format(of="taken")} AS arrived_count
+            FROM payouts_payoutattempt AS sent WHERE sent.payout_id = taken.id AND sent.kind = 'send'
+        ) AS earlier"""
     return list(Payout.objects.raw(statement, parameters))
 
 
 def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circuits.State) -> Claim:
     row: Any = payout
     if kind == AttemptKind.ASK:
-        other_bank = row.other_bank or ""
         return Claim(
             payout,
             row.attempt_id,
@@ -377,7 +390,8 @@ def _claim_of(payout: Payout, kind: AttemptKind, *, began: float, circuit: circu
             began,
             status_since=row.status_since,
             asks_count=row.asks_before + 1,
-            other_bank=other_bank,
+            arrived_count=row.arrived_count,
+            other_bank=row.other_bank or "",
         )
     return Claim(
         payout,
@@ -414,8 +428,13 @@ def may_keep_reference(payout: Payout) -> bool:
 
 
 def _window_seconds(provider: str) -> float:
-    """Return how long after the first send another may begin: it must end inside the window."""
-    return registry.get(provider).capabilities.idempotency_window_seconds - settings.LEASE_SECONDS
+    """Return how long after the first send another may begin: it must end inside the window.
+
+    A part of the window is kept back as well: the database's clock may have been set back meanwhile, or run slower than
+    the provider's.
+    """
+    window_seconds = registry.get(provider).capabilities.idempotency_window_seconds
+    return window_seconds - max(settings.LEASE_SECONDS, WINDOW_MARGIN * window_seconds)
 
 
 def sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:

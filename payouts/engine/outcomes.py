@@ -257,7 +257,9 @@ def _first_question_delay(status: PayoutStatus, payout: Payout) -> float | None:
 
 def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
     if found.outcome != AttemptOutcome.NOT_SENT or claim.maybe_sent:
-        due_in_seconds = _question_delay(claim.payout, PayoutStatus.UNKNOWN, attempt=1)
+        # The delay grows with each time that the payout was sent and was not found.
+        attempt = claim.payout.attempts_count
+        due_in_seconds = _question_delay(claim.payout, PayoutStatus.UNKNOWN, attempt=attempt)
         return Decision(PayoutStatus.UNKNOWN, str(found), due_in_seconds)
     tried_since = claim.tried_since or claim.claimed_at
     if (claim.claimed_at - tried_since).total_seconds() >= retries.NOT_SENT_GIVE_UP_SECONDS:
@@ -270,6 +272,10 @@ def _decide_inconclusive_send(claim: Claim, found: Evidence) -> Decision:
 def _decide_next_ask(claim: Claim, status: PayoutStatus, found: Evidence) -> Decision:
     if status == PayoutStatus.REQUIRES_ATTENTION:
         return Decision(None, due_in_seconds=retries.ATTENTION_ASK_SECONDS)
+    is_lost = status == PayoutStatus.UNKNOWN and found.outcome == AttemptOutcome.NOT_FOUND
+    if is_lost and claim.arrived_count >= retries.SENDS_MAX:
+        reason = f"sent {claim.arrived_count} times with the same reference, and the provider does not know it"
+        return Decision(PayoutStatus.REQUIRES_ATTENTION, reason, retries.ATTENTION_ASK_SECONDS)
     waited_seconds = _waited_seconds(claim, status)
     if status == PayoutStatus.PAID:
         due_in = _return_question_delay(claim.payout, asked=claim.asks_count, waited_seconds=waited_seconds)

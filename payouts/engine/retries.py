@@ -38,6 +38,10 @@ UNKNOWN_GIVE_UP_SECONDS: Final = 24 * 3600.0
 SUBMITTED_GIVE_UP_SECONDS: Final = 72 * 3600.0
 PAID_GIVE_UP_SECONDS: Final = 72 * 3600.0
 
+#: Sends of one reference that may have arrived. A bank that does not know a reference after so many, over hours, will
+#: not know it after one more.
+SENDS_MAX: Final = 20
+
 #: A payout that requires attention is asked about four times a day: often enough that the provider's word comes before
 #: the operator's next shift, and rare enough that thousands of them are no load.
 ATTENTION_ASK_SECONDS: Final = 6 * 3600.0

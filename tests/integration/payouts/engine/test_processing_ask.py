@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import F
 
 from payouts.engine import processing, retries
-from payouts.models import Payout
+from payouts.models import Payout, PayoutAttempt
 from payouts.providers import base
 from tests.support import database, fake_provider
 from tests.support.fake_provider import Answer, FakeProvider
@@ -176,8 +176,8 @@ class TestNotFound:
     def test_is_never_sent_again_outside_the_window(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         provider.promise(idempotency_window_seconds=3600)
         provider.on_ask(fake_provider.NOT_FOUND)
-        # A lease before its end: what is claimed now could be sent when the window is over.
-        database.age(unknown_payout, seconds=3600 - settings.LEASE_SECONDS)
+        # 5 % before its end, which is more than a lease: the database's clock may have been set back meanwhile.
+        database.age(unknown_payout, seconds=3600 * 0.95)
 
         process_again(unknown_payout)
 
@@ -190,11 +190,21 @@ class TestNotFound:
     def test_is_sent_again_just_inside_the_window(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         provider.promise(idempotency_window_seconds=3600)
         provider.on_ask(fake_provider.NOT_FOUND)
-        database.age(unknown_payout, seconds=3600 - settings.LEASE_SECONDS - 30)
+        database.age(unknown_payout, seconds=3600 * 0.95 - 30)
 
         process_again(unknown_payout)
 
         assert provider.kinds == ["send", "ask", "send"]
+
+    def test_keeps_back_a_lease_at_least(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        """What is claimed in the last lease of the window could be sent when the window is over."""
+        provider.promise(idempotency_window_seconds=600)
+        provider.on_ask(fake_provider.NOT_FOUND)
+        database.age(unknown_payout, seconds=600 - settings.LEASE_SECONDS)
+
+        process_again(unknown_payout)
+
+        assert provider.kinds == ["send", "ask"]
 
     def test_is_never_sent_again_without_a_window(self, provider: FakeProvider, unknown_payout: Payout) -> None:
         provider.promise(idempotency_window_seconds=0)
@@ -206,6 +216,7 @@ class TestNotFound:
 
     def test_not_sent_the_second_time_proves_nothing(self, provider: FakeProvider, live_payout: Payout) -> None:
         """The first attempt may still be executed, so it is neither pending nor failed."""
+        provider.promise(idempotency_window_seconds=2 * retries.NOT_SENT_GIVE_UP_SECONDS)
         provider.on_send(fake_provider.UNKNOWN, fake_provider.UNAVAILABLE)
         provider.on_ask(fake_provider.NOT_FOUND)
         process_again(live_payout)
@@ -288,8 +299,62 @@ class TestSubmitted:
         assert unknown_payout.due_at is not None
 
 
+def send_before(payout: Payout, *, times: int) -> None:
+    """Let the payout have been sent, and not found, so many times more."""
+    attempts = [
+        PayoutAttempt(payout=payout, number=payout.attempts_count + number, kind="send", outcome="unknown")
+        for number in range(1, times + 1)
+    ]
+    PayoutAttempt.objects.bulk_create(attempts)
+    Payout.objects.filter(pk=payout.pk).update(attempts_count=payout.attempts_count + times)
+    payout.refresh_from_db()
+
+
 class TestSentAgain:
     """Unknown, not found, and sent once more with the same reference."""
+
+    def test_waits_longer_each_time(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(fake_provider.UNKNOWN)
+        delays: list[float | None] = []
+
+        for _ in range(3):
+            process_again(unknown_payout)
+            delays.append(database.due_in_seconds(unknown_payout))
+
+        # Half of 2 s * 2^(n-1), after attempts 3, 5 and 7.
+        assert delays == [pytest.approx(seconds, abs=1) for seconds in (4, 16, 64)]
+        assert provider.kinds == ["send", *["ask", "send"] * 3]
+
+    def test_requires_attention_after_twenty_sends(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(fake_provider.UNKNOWN)
+        send_before(unknown_payout, times=retries.SENDS_MAX - 2)
+
+        process_again(unknown_payout)
+        process_again(unknown_payout)
+
+        assert provider.kinds == ["send", "ask", "send", "ask"]
+        assert unknown_payout.attempts.filter(kind="send").count() == retries.SENDS_MAX == 20
+        assert database.history(unknown_payout)[-1] == (
+            "unknown",
+            "requires_attention",
+            "worker",
+            "sent 20 times with the same reference, and the provider does not know it",
+        )
+        assert_asked_in_six_hours(unknown_payout)
+
+    def test_counts_no_send_that_cannot_have_arrived(self, provider: FakeProvider, unknown_payout: Payout) -> None:
+        """A provider that is away for hours must not make thousands of payouts an operator's."""
+        provider.on_ask(fake_provider.NOT_FOUND)
+        provider.on_send(fake_provider.UNAVAILABLE)
+        send_before(unknown_payout, times=retries.SENDS_MAX - 2)
+
+        for _ in range(3):
+            process_again(unknown_payout)
+
+        assert provider.kinds == ["send", *["ask", "send"] * 3]
+        assert unknown_payout.status == "unknown"
 
     def test_a_refusal_proves_nothing_about_the_first_send(
         self, provider: FakeProvider, unknown_payout: Payout
