@@ -16,6 +16,7 @@ from celery.signals import celeryd_init, setup_logging, worker_init, worker_proc
 from django.conf import settings
 
 from config import startup
+from postgres import time_outs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -57,6 +58,6 @@ def _use_django_logging(**_: Any) -> None:
 
 @worker_init.connect
 def _require_working_set_up(**_: Any) -> None:
-    os.environ.setdefault("PGOPTIONS", settings.WORKER_PGOPTIONS)
+    time_outs.ask_for(settings.WORKER_PGOPTIONS)
     startup.require_checks()
     startup.require_database()

@@ -1,16 +1,14 @@
 """gunicorn for the web process. Every number that an installation may want to change comes from the environment."""
 
-import os
 from typing import Any
 
 from config import env, startup
+from postgres import time_outs
 
 # A request must not wait for a lock or a query for longer than its caller would. libpq reads this for the web process
 # alone: migrations may take their time. Behind a pooler that refuses start-up options, set it to an empty string.
 # Sums are never compiled by PostgreSQL (jit): that takes longer than they do.
-os.environ.setdefault(
-    "PGOPTIONS", "-c jit=off -c lock_timeout=2s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s"
-)
+time_outs.ask_for("-c jit=off -c lock_timeout=2s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s")
 
 wsgi_app = "config.wsgi:application"
 try:

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from payouts import provider_settings
 from payouts.providers import registry
 from payouts.providers.http_bank.provider import Configuration
-from postgres import incarnations
+from postgres import incarnations, time_outs
 
 #: 128 bits in base64, rounded down.
 SECRET_LENGTH_MIN: Final = 20
@@ -140,6 +140,29 @@ def _losses(server: incarnations.Durability) -> Iterator[CheckMessage]:
             hint="Set fsync to on.",
             id="payouts.W008",
         )
+
+
+@register(Tags.database)
+def check_time_outs(
+    app_configs: Sequence[AppConfig] | None, databases: Collection[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Warn if the time-outs of statements and locks do not reach PostgreSQL."""
+    del app_configs
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    database = connections[DEFAULT_DB_ALIAS]
+    with database.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+        is_set_for_the_role = "0" not in cursor.fetchone()
+    if is_set_for_the_role or time_outs.are_passed_on(database.get_connection_params()):
+        return []
+    return [
+        checks.Warning(
+            "A pooler drops the start-up options (PGOPTIONS): statements outside of transactions have no time-outs.",
+            hint="ALTER ROLE the role of POSTGRES_USER SET lock_timeout = '5s', and so on (docs/operations.md).",
+            id="payouts.W009",
+        )
+    ]
 
 
 @register(Tags.compatibility)

@@ -21,6 +21,8 @@ from django.db import DatabaseError
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
+from postgres import time_outs
+
 logger = logging.getLogger(__name__)
 
 # PostgreSQL's errors for a statement whose types have changed since it was prepared (its appendix A): the columns
@@ -33,6 +35,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.execute_wrappers.append(_execute)
+        #: Time-outs that a pooler has dropped, so that each transaction sets them.
+        self._dropped_time_outs: dict[str, str] = {}
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        self._dropped_time_outs = time_outs.dropped(self.connection)
+
+    def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001 - Django calls it so.
+        super()._set_autocommit(autocommit)
+        if autocommit or not self._dropped_time_outs:
+            return
+        try:
+            with self.wrap_database_errors:
+                time_outs.set_locally(self.connection, self._dropped_time_outs)
+        except DatabaseError:
+            # Django believes that no transaction has begun. It opens another connection for the next statement.
+            self.connection.close()
+            raise
 
 
 def _execute(

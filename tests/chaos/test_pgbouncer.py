@@ -12,16 +12,18 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
+from django.db import connection, connections, transaction
 
 from accounts import services as accounts_services
 from accounts.models import Merchant
+from payouts import checks
 from payouts.models import Export, Payout
 from tests.chaos.crashing_servers import Server, wait_until
 from tests.chaos.pgbouncer import running_pgbouncer
@@ -125,3 +127,23 @@ def test_never_have_what_is_another_merchants(web: Server) -> None:
             assert ended[export_id].status in ENDED
     # It was a test of something: the pooler did get in their way.
     assert results.keys() - {"whole"} != set()
+
+
+def test_drops_time_outs_and_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s -c statement_timeout=15s")
+    behind = connections.create_connection("default")
+    before = connection.settings_dict
+    with running_pgbouncer(tmp_path, before, pool_size=2) as pooler, closing(behind):
+        options = {**before["OPTIONS"], "prepare_threshold": None}
+        behind.settings_dict = {**before, "HOST": "127.0.0.1", "PORT": str(pooler.port), "OPTIONS": options}
+        direct, connections["default"] = connections["default"], behind
+        try:
+            messages = checks.check_time_outs(None, databases=["default"])
+            with transaction.atomic(), behind.cursor() as cursor:
+                cursor.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+                time_outs = cursor.fetchone()
+        finally:
+            connections["default"] = direct
+
+    assert [message.id for message in messages] == ["payouts.W009"]
+    assert time_outs == ("2s", "15s")

@@ -20,6 +20,7 @@ from payouts.engine import heartbeats
 from payouts.engine import sweep as sweeping
 from payouts.exports import sweep
 from payouts.summaries import rollup
+from postgres import time_outs
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class Command(BaseCommand):
         if options["is_alive"]:
             _tell_whether_alive()
             return
-        # Before the first connection. The operator's own PGOPTIONS win.
-        os.environ.setdefault("PGOPTIONS", settings.WORKER_PGOPTIONS)
+        # Before the first connection.
+        time_outs.ask_for(settings.WORKER_PGOPTIONS)
         interval_seconds = options["interval_seconds"]
         if not 0.1 <= interval_seconds <= 3600:  # a pause, but too short to hide an outage
             raise CommandError("--interval-seconds takes a number from 0.1 to 3600.")
@@ -115,9 +116,14 @@ def _purge() -> int:
 
 
 def _logging_failure(event: str, step: Callable[[], Done]) -> Done | None:
-    """Do a step. Log a failure: the next round tries again, as PostgreSQL may be restarting."""
+    """Do a step. Log a failure: the next round tries again, as PostgreSQL may be restarting.
+
+    A defect of ours in one step must not end the others.
+    """
     try:
         return step()
     except (DatabaseError, InterfaceError) as error:
         logger.warning(event, extra={"error": " ".join(str(error).split())})
-        return None
+    except Exception:
+        logger.exception(event)
+    return None
