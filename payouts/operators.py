@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import attempts, dispatch, errors, states, transitions
-from payouts.engine import banks, claims, patience
+from payouts.engine import banks, claims, leases, patience
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
@@ -43,7 +43,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     """
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
-        current = _lock(payout)
+        current = _lock(payout.pk)
         if current.deleted_at is not None:
             raise errors.PayoutDeletedByMerchant
         if current.status not in _RETRYABLE:
@@ -104,7 +104,7 @@ def resolve_payout(payout: Payout, *, target: PayoutStatus, actor: str, reason: 
     """
     stated, outcome = _stated(reason, evidence), _OUTCOME_OF_RESOLUTION[target]
     with transaction.atomic(savepoint=False):
-        current = _lock(payout)
+        current = _lock(payout.pk)
         path = states.path_of_resolution(current.status, target)
         if not path or not (evidence.strip() or has_evidence(current, target)):
             raise errors.of_payout(errors.PayoutNotInAttention, current)
@@ -142,7 +142,8 @@ def may_be_resolved(payout: Payout, target: PayoutStatus) -> bool:
 
     A pending payout without evidence is about to be sent, so the admin does not offer it.
     """
-    if payout.lease_token is not None or not states.path_of_resolution(payout.status, target):
+    status = leases.status_without_ended(payout)
+    if status is None or not states.path_of_resolution(status, target):
         return False
     return payout.status != PayoutStatus.PENDING or has_evidence(payout, target)
 
@@ -160,8 +161,8 @@ def ask_about_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
 
 def _mark_asked(payout_id: uuid.UUID, *, actor: str, reason: str) -> None:
     """Let the next question be due now, with the operator's act on record."""
-    current = Payout.objects.select_for_update().get(pk=payout_id)
-    if current.status not in states.ASKABLE or current.lease_token is not None:
+    current = _lock(payout_id)
+    if current.status not in states.ASKABLE or leases.is_held(current):
         raise errors.of_payout(errors.PayoutNotAskable, current)
     _refuse_without_provider(current)
     attempts.record(current, kind=AttemptKind.OPERATOR, outcome=AttemptOutcome.ASKED, actor=actor, message=reason)
@@ -197,7 +198,7 @@ def acknowledge_contradiction(payout: Payout, *, actor: str, reason: str) -> Pay
     """
     reason = attempts.clean_reason(reason)
     with transaction.atomic(savepoint=False):
-        current = _lock(payout)
+        current = _lock(payout.pk)
         if current.contradicted_at is None:
             raise errors.PayoutNotContradicted
         if current.status == PayoutStatus.PENDING and _is_shown_paid(current):
@@ -237,10 +238,14 @@ def _refuse_without_provider(payout: Payout) -> None:
 
 
 def _refuse_in_hand(payout: Payout) -> None:
-    if payout.lease_token is not None:
+    if leases.is_held(payout):
         raise errors.PayoutInHand
 
 
-def _lock(payout: Payout) -> Payout:
-    """Lock the payout until the transaction ends, and return its current state."""
-    return Payout.objects.select_for_update().get(pk=payout.pk)
+def _lock(payout_id: uuid.UUID) -> Payout:
+    """Lock the payout until the transaction ends, and return its current state.
+
+    A lease that has ended holds up no operator: it is ended here by the rule of the sweeper.
+    """
+    current = Payout.objects.select_for_update().get(pk=payout_id)
+    return Payout.objects.get(pk=payout_id) if leases.end(current) else current

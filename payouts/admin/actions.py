@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from accounts.fields import LineField
 from backoffice.base import ReadOnlyModelAdmin
 from payouts import errors, limits, money, operators, recipient_details, states
-from payouts.engine import patience
+from payouts.engine import leases, patience
 from payouts.models import Payout
 from payouts.states import PayoutStatus
 from postgres.errors import is_busy
@@ -112,8 +112,7 @@ def _may_be_retried(payout: Payout) -> bool:
 
 
 def _may_be_asked_about(payout: Payout) -> bool:
-    is_askable = payout.status in states.ASKABLE and payout.lease_token is None
-    return is_askable and patience.has_provider(payout.provider)
+    return leases.status_without_ended(payout) in states.ASKABLE and patience.has_provider(payout.provider)
 
 
 def _is_contradicted(payout: Payout) -> bool:

@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, models, transaction
+from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import transitions
-from payouts.engine import admission, circuits, lane_circuits, lanes, retries
+from payouts.engine import admission, circuits, lane_circuits, lanes, leases, retries
 from payouts.engine.circuits import Circuit
 from payouts.engine.lane_circuits import LaneState
 from payouts.engine.lanes import Group
@@ -32,7 +32,7 @@ from postgres.errors import is_connection_lost
 
 logger = logging.getLogger(__name__)
 
-ACTOR = "worker"
+ACTOR = leases.ACTOR
 
 #: How long a payout rests that the database refuses to have claimed.
 POSTPONED_SECONDS: Final = 60.0
@@ -170,7 +170,7 @@ def claim_each(group: Group, *, places: int) -> list[Claim]:
 def _claim_or_postpone(payout_id: uuid.UUID) -> Claim | None:
     try:
         return claim_one(Payout.objects.get(pk=payout_id))
-    except DatabaseError as error:
+    except Exception as error:
         if is_connection_lost(error):
             raise
         logger.exception("payout.claim.failed", extra={"payout_id": str(payout_id)})
@@ -277,7 +277,7 @@ def _chosen(kind: AttemptKind, places: int, given: Mapping[str, Any]) -> str:
         limits.append("%(sends_max)s - count(*) FILTER (WHERE status = 'processing')")
     free = f"""(
         SELECT GREATEST(0, LEAST({", ".join(limits)})) FROM payouts_payout
-        WHERE provider = %(provider)s AND lease_expires_at > statement_timestamp()
+        WHERE provider = %(provider)s AND {leases.HOLDS}
     )"""
     return f"chosen AS MATERIALIZED (SELECT id FROM picked LIMIT {free if len(limits) > 1 else places})"
 
@@ -440,26 +440,3 @@ def _window_seconds(provider: str) -> float:
 def sends_maybe_arrived(payout: Payout) -> models.QuerySet[PayoutAttempt]:
     """Select the sends with the present reference that may have reached the provider."""
     return payout.attempts.maybe_sent().filter(reference_number=payout.reference_number)
-
-
-def expire_leases(*, at_most: int, only: uuid.UUID | None = None) -> int:
-    """Make payouts `unknown` whose workers' leases ran out. Return how many.
-
-    An expired lease tells nothing about the money, so a payout becomes neither failed nor pending. What others have
-    locked is passed over.
-    """
-    ended = f"""
-        wanted AS (
-            SELECT id AS payout_id, status AS from_status, 'unknown' AS to_status, %(reason)s AS reason,
-                lease_token AS held_by
-            FROM payouts_payout
-            WHERE status = 'processing' AND lease_expires_at <= statement_timestamp()
-                AND (%(only)s::uuid IS NULL OR id = %(only)s)
-            ORDER BY lease_expires_at LIMIT {at_most}
-            FOR UPDATE SKIP LOCKED
-        )"""
-    reason = "the lease ran out: the worker may have sent it before it died"
-    parameters = {"only": only, "reason": reason}
-    changes = {"lease_token": "NULL", "lease_expires_at": "NULL", "due_at": "statement_timestamp()"}
-    with transaction.atomic(durable=True):
-        return len(transitions.move_many(ended, parameters, actor=ACTOR, changes=changes))

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts import attempts, errors
-from payouts.engine import admission
+from payouts.engine import admission, leases
 from payouts.models import Pause, Payout
 from payouts.providers import registry
 from payouts.states import PayoutStatus
@@ -88,5 +88,5 @@ def is_drained(scope: Scope) -> bool:
     covers = models.Q(provider=scope.provider) if scope.provider else models.Q()
     if scope.merchant is not None:
         covers &= models.Q(merchant=scope.merchant)
-    in_hand = Payout.objects.filter(covers, status=PayoutStatus.PROCESSING, lease_expires_at__gt=Now())
+    in_hand = Payout.objects.filter(covers, leases.held(), status=PayoutStatus.PROCESSING)
     return not in_hand.exists()

@@ -18,7 +18,7 @@ from typing import Final
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from payouts.engine import banks, circuits, claims, evidence, lane_circuits, outcomes
+from payouts.engine import banks, circuits, claims, evidence, lane_circuits, leases, outcomes
 from payouts.engine.claims import Claim
 from payouts.engine.evidence import Evidence
 from payouts.engine.lane_circuits import LaneState
@@ -55,7 +55,7 @@ def process(payout_id: uuid.UUID) -> None:
     payout = Payout.objects.filter(pk=payout_id).first()
     if payout is None or payout.provider not in registry.PROVIDERS:
         return
-    if payout.status == PayoutStatus.PROCESSING and claims.expire_leases(at_most=1, only=payout_id):
+    if payout.status == PayoutStatus.PROCESSING and leases.expire(at_most=1, only=payout_id):
         payout.refresh_from_db()
     claim = claims.claim_one(payout)
     while claim is not None:
@@ -100,6 +100,9 @@ def record(answers: Sequence[Answer]) -> None:
             break
         ids = [str(claim.payout.pk) for claim, _ in left]
         logger.warning("payout.settle.failed", extra={"payout_ids": ids, "error": str(error)})
+        if not isinstance(error, DatabaseError | InterfaceError):
+            # A defect of ours: another try would fail as well.
+            break
         connection.close()
         time.sleep(pause_seconds)
     _judge_providers(answers)
@@ -111,7 +114,7 @@ def _record_once(answers: list[Answer]) -> tuple[list[Answer], Exception | None]
     """Record the answers together, or else each by itself. Return those that failed, with the last error."""
     try:
         outcomes.record_many(answers)
-    except (DatabaseError, InterfaceError) as error:
+    except Exception as error:  # noqa: BLE001 - the other answers must be recorded whatever it is
         if len(answers) == 1 or is_connection_lost(error):
             return answers, error
     else:

@@ -94,7 +94,7 @@ class Round:
         try:
             self._look()
             for group in list(self._groups):
-                self._claim_group(pool, group)
+                self._claim_or_leave(pool, group)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("round.claim.failed", extra={"error": " ".join(str(error).split())})
             self._is_cut_off = True
@@ -109,6 +109,16 @@ class Round:
         if time.monotonic() >= self._looks_at:
             self._groups = lanes.waiting_groups()
             self._looks_at = time.monotonic() + LOOK_SECONDS
+
+    def _claim_or_leave(self, pool: ThreadPoolExecutor, group: Group) -> None:
+        """Claim of a group, or leave a group that fails to the next look. It keeps the others from nothing."""
+        try:
+            self._claim_group(pool, group)
+        except Exception as error:
+            if is_connection_lost(error):
+                raise
+            logger.exception("round.group.failed", extra={"kind": group.kind, "provider": group.provider})
+            self._groups.remove(group)
 
     def _claim_group(self, pool: ThreadPoolExecutor, group: Group) -> None:
         places = self._free(group)
@@ -159,7 +169,7 @@ class Round:
                 following = processing.next_claim(claim, found)
                 if following is not None:
                     self._start(pool, group, following)
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:
             # The leases of what is not recorded run out, and the provider is asked. The others go on.
             logger.exception("round.record.failed")
             self._is_cut_off = is_connection_lost(error)

@@ -14,16 +14,19 @@ from functools import partial
 from typing import Final, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from payouts import dispatch
-from payouts.engine import admission, circuits, claims, failover, inbox, lanes, orphans, rounds
+from payouts.engine import admission, circuits, failover, inbox, lanes, leases, orphans, rounds
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, PayoutStatus
-from postgres.errors import is_connection_lost, is_locked
+from postgres import rows
+from postgres.errors import is_connection_lost
 
 logger = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 # Payouts per round. A round ends soon enough to stop; after a full round the next one starts at once.
 BATCH: Final = 100
@@ -73,12 +76,12 @@ def sweep() -> Sweep:
     3. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
     failover.check()
-    expired = _expire_leases()
-    orphans.give_up()
-    callbacks = _sweep_callbacks()
-    due = _overdue(ENQUEUED_RECENTLY)
+    expired = _step("leases", _expire_leases) or 0
+    _step("orphans", orphans.give_up)
+    callbacks = _step("callbacks", _sweep_callbacks) or 0
+    due = _step("due", partial(_overdue, ENQUEUED_RECENTLY)) or []
     is_enqueued = _enqueue(due)
-    here = _process_here() if due and (not is_enqueued or _overdue(REENQUEUE_AFTER)) else None
+    here = _process_here() if due and (not is_enqueued or _step("due", partial(_overdue, REENQUEUE_AFTER))) else None
     done = Sweep(
         expired=expired,
         due=len(due),
@@ -90,6 +93,11 @@ def sweep() -> Sweep:
     if done != Sweep():
         logger.info("sweep.finished", extra=vars(done))
     return done
+
+
+def _step(name: str, work: Callable[[], Done]) -> Done | None:
+    """Do one kind of work. One that fails is reported, and does not keep the others from being done."""
+    return rows.guarded(work, "step", name)[1]
 
 
 def _overdue(since: timedelta) -> list[uuid.UUID]:
@@ -119,23 +127,34 @@ def _process_here() -> rounds.Round:
 
 def _expire_leases() -> int:
     try:
-        return claims.expire_leases(at_most=BATCH)
+        expired = leases.expire(at_most=BATCH)
     except DatabaseError as error:
         if is_connection_lost(error):
             raise
-    # Together they were refused, so one by one.
-    ran_out = Payout.objects.filter(status=PayoutStatus.PROCESSING, lease_expires_at__lte=Now())
-    ids = list(ran_out.order_by("lease_expires_at").values_list("pk", flat=True)[:BATCH])
-    expired = (
-        _guarded(partial(claims.expire_leases, at_most=1, only=payout_id), "payout", payout_id) for payout_id in ids
-    )
-    return sum(count or 0 for _, count in expired)
+        expired = _expire_each()
+    leases.end_impossible(at_most=BATCH)
+    return expired
+
+
+def _expire_each() -> int:
+    """End the leases one by one, after the database has refused to end them together."""
+    ended = Payout.objects.filter(leases.ended(), status=PayoutStatus.PROCESSING)
+    ids = list(ended.order_by("lease_expires_at").values_list("pk", flat=True)[:BATCH])
+    return sum(rows.each(_expire_or_postpone, ids, "payout"))
+
+
+def _expire_or_postpone(payout_id: uuid.UUID) -> int:
+    try:
+        return leases.expire(at_most=1, only=payout_id)
+    except DatabaseError as error:
+        if not is_connection_lost(error):
+            leases.postpone(payout_id)
+        raise
 
 
 def _sweep_callbacks() -> int:
     """Apply waiting callbacks here: that calls no provider, so a message would only be one more to lose."""
-    applied = (_guarded(partial(inbox.apply, taken), "callback", taken) for taken in _claim_callbacks())
-    return sum(bool(was_applied) for _, was_applied in applied)
+    return sum(rows.each(inbox.apply, _claim_callbacks(), "callback"))
 
 
 def _claim_callbacks() -> list[int]:
@@ -147,22 +166,3 @@ def _claim_callbacks() -> list[int]:
         ids = list(locked.values_list("pk", flat=True)[:BATCH])
         ProviderCallback.objects.filter(pk__in=ids).update(tried_at=Now())
     return ids
-
-
-Done = TypeVar("Done")
-
-
-def _guarded(work: Callable[[], Done], thing: str, identifier: object) -> tuple[bool, Done | None]:
-    """Do the work. Return whether it succeeded, and its result. A failure must not stop the other rows."""
-    extra = {f"{thing}_id": str(identifier)}
-    try:
-        return True, work()
-    except (OperationalError, InterfaceError) as error:
-        if not is_locked(error):
-            # The database has a problem: the other rows would fail too.
-            raise
-        # Another transaction holds this row for long.
-        logger.warning("sweep.row.locked", extra=extra)
-    except Exception:
-        logger.exception("sweep.row.failed", extra=extra)
-    return False, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -91,9 +92,20 @@ class TestButtons:
 
     def test_offers_no_question_while_a_worker_asks(self, operator: Client, make_payout: MakePayout) -> None:
         payout = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
-        Payout.objects.filter(pk=payout.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+        Payout.objects.filter(pk=payout.pk).update(
+            lease_token=uuid.uuid4(), lease_expires_at=Now() + timedelta(seconds=60)
+        )
 
         assert buttons(operator, payout) == []
+
+    def test_offers_what_an_unknown_one_has_after_the_lease(self, operator: Client, make_payout: MakePayout) -> None:
+        """Its worker died while it was sending."""
+        payout = database.put_into(make_payout(), PayoutStatus.PROCESSING)
+        Payout.objects.filter(pk=payout.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+        unknown = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
+
+        assert buttons(operator, payout) == buttons(operator, unknown)
+        assert "ask" in buttons(operator, payout)
 
     def test_offers_no_retry_of_what_the_merchant_has_deleted(self, operator: Client, failed_payout: Payout) -> None:
         Payout.objects.filter(pk=failed_payout.pk).update(deleted_at=Now())

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from payouts import errors, operators
-from payouts.engine import claims, evidence, inbox, outcomes, processing
+from payouts.engine import claims, evidence, inbox, leases, outcomes, processing
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base
 from payouts.states import PayoutStatus
@@ -146,7 +146,7 @@ class TestOrder:
                     outcomes.record(claim, evidence_of(answer))
                 elif event == "expire":
                     database.expire_lease(payout)
-                    claims.expire_leases(at_most=1, only=payout.pk)
+                    leases.expire(at_most=1, only=payout.pk)
                 else:
                     telling.tell(payout.pk, event)
 
@@ -296,7 +296,7 @@ class TestRaces:
             results = racing.run_together(
                 partial(outcomes.record, claim, evidence_of(fake_provider.PAID)),
                 partial(inbox.apply, callback_id),
-                partial(claims.expire_leases, at_most=1, only=payout.pk),
+                partial(leases.expire, at_most=1, only=payout.pk),
             )
 
             payout.refresh_from_db()

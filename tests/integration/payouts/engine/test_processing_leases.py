@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
-from payouts.engine import claims, evidence, outcomes, processing
+from payouts import services
+from payouts.engine import claims, evidence, leases, outcomes, processing, sweep
 from payouts.models import Payout
 from payouts.providers import base
 from payouts.states import AttemptOutcome
-from tests.support import database, fake_provider
+from tests.support import database, factories, fake_provider
 from tests.support.fake_provider import Answer, FakeProvider, WorkerKilled
 
 pytestmark = pytest.mark.django_db
@@ -117,6 +120,49 @@ class TestDeadWorker:
 
         assert provider.kinds == ["send", "ask", "ask"]
         assert database.statuses(live_payout) == ["pending", "processing", "unknown", "paid"]
+
+
+class TestClockSetBack:
+    """The database's clock was ahead when the lease was taken, so the lease ends later than any lease can."""
+
+    @staticmethod
+    def put_lease_ahead(payout: Payout, *, seconds: float) -> None:
+        ahead = Now() + timedelta(seconds=seconds)
+        Payout.objects.filter(pk=payout.pk).update(lease_expires_at=ahead, due_at=ahead)
+
+    @pytest.mark.parametrize(("seconds", "status"), [(899, "processing"), (901, "unknown")])
+    def test_does_not_keep_a_payout_processing(
+        self, provider: FakeProvider, abandoned_payout: Payout, seconds: float, status: str
+    ) -> None:
+        self.put_lease_ahead(abandoned_payout, seconds=seconds)
+
+        leases.expire(at_most=10)
+
+        assert database.statuses(abandoned_payout)[-1] == status
+
+    def test_does_not_put_a_question_off(self, provider: FakeProvider, live_payout: Payout) -> None:
+        provider.on_send(fake_provider.UNKNOWN)
+        provider.on_ask(WorkerKilled(), fake_provider.PAID)
+        processing.process(live_payout.pk)
+        database.make_due(live_payout)
+        with pytest.raises(WorkerKilled):
+            processing.process(live_payout.pk)
+        self.put_lease_ahead(live_payout, seconds=86_400)
+
+        sweep.sweep()
+        processing.process(live_payout.pk)
+
+        assert database.statuses(live_payout)[-1] == "paid"
+
+    def test_frees_its_place(self, provider: FakeProvider, abandoned_payout: Payout, live_key: Any) -> None:
+        provider.promise(concurrency_max=1)
+        provider.on_send(fake_provider.PAID)
+        other = services.create_payout(api_key=live_key, idempotency_key=None, **factories.payout_fields())
+        self.put_lease_ahead(abandoned_payout, seconds=86_400)
+
+        processing.process(other.pk)
+
+        assert database.statuses(other)[-1] == "paid"
 
 
 class TestFrozenWorker:

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from payouts.engine import sweep as sweeping
 from payouts.models import Payout, ProviderCallback
@@ -31,6 +32,23 @@ def poisoned(payout: Payout, *, table: str = "payouts_payoutattempt", also: str 
     yield
     connection.check_constraints()
     database.execute(f"ALTER TABLE {table} DROP CONSTRAINT no_poison")
+
+
+@contextmanager
+def slowed(payout: Payout) -> Iterator[None]:
+    """Have each change of this payout take longer than a statement may."""
+    database.execute(
+        "CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$"
+    )
+    database.execute(
+        "CREATE TRIGGER stand_still BEFORE UPDATE ON payouts_payout "
+        f"FOR EACH ROW WHEN (NEW.id = '{payout.pk}') EXECUTE FUNCTION stand_still()"
+    )
+    database.execute("SET statement_timeout = '100ms'")
+    yield
+    database.execute("RESET statement_timeout")
+    database.execute("DROP FUNCTION stand_still CASCADE")
 
 
 class TestPoison:
@@ -61,8 +79,13 @@ class TestPoison:
         with poisoned(bad, table="payouts_payouttransition", also="to_status = 'unknown'"):
             swept = sweeping.sweep()
 
+            bad.refresh_from_db()
+
         assert (swept.expired, swept.callbacks) == (0, 0)
         assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["processing", "paid"]
+        # It rests, so that it holds up no lease behind it.
+        assert bad.lease_expires_at is not None
+        assert 50 < (bad.lease_expires_at - timezone.now()).total_seconds() <= 60
 
     @pytest.mark.django_db
     def test_callbacks(self, make_live_payout: MakePayout) -> None:
@@ -82,6 +105,38 @@ class TestPoison:
         assert swept == [sweeping.Sweep(), sweeping.Sweep(callbacks=1), sweeping.Sweep()]
         assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["pending", "paid"]
         assert ProviderCallback.objects.filter(applied_at__isnull=True).count() == sweeping.BATCH
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_callback_that_takes_too_long(self, provider: FakeProvider, make_live_payout: MakePayout) -> None:
+        """A statement that is canceled is a row's trouble, and not the database's."""
+        slow, good = make_live_payout(), make_live_payout()
+        for payout in (slow, good):
+            database.make_due(payout, seconds=-3600)
+            telling.store(payout.pk, "paid")
+        ProviderCallback.objects.update(received_at=Now() - timedelta(seconds=3))
+
+        with slowed(slow):
+            swept = sweeping.sweep()
+
+        assert swept == sweeping.Sweep(callbacks=1)
+        assert [database.statuses(payout)[-1] for payout in (slow, good)] == ["pending", "paid"]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_kind_of_work(self, make_live_payout: MakePayout, caplog: pytest.LogCaptureFixture) -> None:
+        """What looks for orphans fails, and the callback behind it is applied."""
+        payout = make_live_payout()
+        database.make_due(payout, seconds=-3600)
+        telling.store(payout.pk, "paid")
+        ProviderCallback.objects.update(received_at=Now() - timedelta(seconds=3))
+        database.execute("ALTER TABLE payouts_pause RENAME TO payouts_pause_elsewhere")
+
+        try:
+            swept = sweeping.sweep()
+        finally:
+            database.execute("ALTER TABLE payouts_pause_elsewhere RENAME TO payouts_pause")
+
+        assert swept == sweeping.Sweep(callbacks=1)
+        assert "sweep.row.failed" in caplog.messages
 
     @pytest.mark.django_db
     def test_is_tried_again_after_a_while(self, idle_payout: Payout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
@@ -164,7 +165,9 @@ class TestAskAboutAll:
             database.put_into(make_live_payout(), status)
         Payout.objects.update(due_at=None)
         in_hand = database.put_into(make_payout(), PayoutStatus.UNKNOWN)
-        Payout.objects.filter(pk=in_hand.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+        Payout.objects.filter(pk=in_hand.pk).update(
+            lease_token=uuid.uuid4(), lease_expires_at=Now() + timedelta(seconds=60)
+        )
 
         assert operators.ask_about_all(**ADA) == (2, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -211,7 +212,9 @@ class TestRetry:
         assert contradicted_payout.status == "failed"
 
     def test_refuses_one_that_a_worker_asks_about(self, provider: FakeProvider, stuck_payout: Payout) -> None:
-        Payout.objects.filter(pk=stuck_payout.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+        Payout.objects.filter(pk=stuck_payout.pk).update(
+            lease_token=uuid.uuid4(), lease_expires_at=Now() + timedelta(seconds=60)
+        )
 
         with pytest.raises(errors.PayoutInHand), transaction.atomic():
             operators.retry_payout(stuck_payout, **ADA)
@@ -220,6 +223,48 @@ class TestRetry:
 
         stuck_payout.refresh_from_db()
         assert stuck_payout.status == "requires_attention"
+
+
+class TestLeaseThatHasEnded:
+    """Its worker died. The sweeper would end the lease; the operator does not wait for it."""
+
+    def test_of_a_question_holds_up_no_retry(self, provider: FakeProvider, stuck_payout: Payout) -> None:
+        Payout.objects.filter(pk=stuck_payout.pk).update(lease_token=uuid.uuid4(), lease_expires_at=Now())
+
+        retried = operators.retry_payout(stuck_payout, **ADA)
+
+        assert (retried.status, retried.lease_token) == ("pending", None)
+
+    def test_of_a_send_makes_the_payout_unknown(self, provider: FakeProvider, live_payout: Payout) -> None:
+        """So it can be resolved by a statement, and asked about; it may have been sent."""
+        fake_provider.abandon(provider, live_payout)
+
+        asked = operators.ask_about_payout(live_payout, **ADA)
+        resolved = operators.resolve_payout(live_payout, target=PayoutStatus.PAID, evidence="line 7", **ADA)
+
+        assert (asked.status, resolved.status) == ("unknown", "paid")
+        assert database.history(live_payout)[2] == (
+            "processing",
+            "unknown",
+            "worker",
+            "the lease ran out: the worker may have sent it before it died",
+        )
+
+    def test_of_a_send_does_not_make_it_retryable(self, provider: FakeProvider, live_payout: Payout) -> None:
+        fake_provider.abandon(provider, live_payout)
+
+        with pytest.raises(errors.PayoutNotRetryable, match="This payout is unknown"), transaction.atomic():
+            operators.retry_payout(live_payout, **ADA)
+
+    def test_that_has_not_ended_does_hold_up(self, provider: FakeProvider, live_payout: Payout) -> None:
+        fake_provider.abandon(provider, live_payout)
+        Payout.objects.filter(pk=live_payout.pk).update(lease_expires_at=Now() + timedelta(seconds=60))
+
+        with pytest.raises(errors.PayoutNotAskable), transaction.atomic():
+            operators.ask_about_payout(live_payout, **ADA)
+
+        live_payout.refresh_from_db()
+        assert live_payout.status == "processing"
 
 
 class TestRetryWithinTheWindow:
