@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint clean
+.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint setup-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,8 +60,8 @@ schema: setup ## write docs/openapi.yaml
 states: setup ## draw the table of statuses into docs/states.md
 	$(PRODUCTION) $(VENV) manage.py draw_states
 
-bench: setup ## measure throughput and latency [ARGS=...]
-	@$(DEVSTACK) exec -- $(VENV) -m bench $(ARGS)
+bench: setup-bench ## measure requests beside bare REST framework and do-it-yourself [QUICK=1] [ARGS=...]
+	@$(DEVSTACK) exec -- $(VENV) -m bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-engine: setup ## measure payouts a second beside a worker of one's own making [ARGS="--payouts 5000"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.engine $(ARGS)
@@ -88,6 +88,9 @@ setup-test: setup
 
 setup-lint: setup
 	@$(PYTHON) -m devstack.setup.install main devstack test lint
+
+setup-bench: setup
+	@$(PYTHON) -m devstack.setup.install main devstack bench
 
 clean: ## remove caches and built files (keeps .venv and the data in .local)
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

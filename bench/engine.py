@@ -19,7 +19,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import django
 
@@ -33,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from accounts import services as accounts_services
-from bench import plain_worker
+from bench import fill, plain_worker, processes
 from config.celery import app
 from payouts import dispatch
 
@@ -86,23 +85,7 @@ def drain_plain(payouts: int) -> Drained:
 
 
 def drain_ours(merchant_id: uuid.UUID, payouts: int) -> Drained:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH made AS (
-                INSERT INTO payouts_payout (
-                    id, merchant_id, mode, status, amount, currency, recipient_details, comment, reference, metadata,
-                    provider, provider_reference, failure_code, failure_message, attempts_count, version
-                )
-                SELECT gen_random_uuid(), %s, 'test', 'pending', 10.5, 'EUR',
-                    '{"name": "Jane Doe", "account": "sandbox_paid"}', '', '', '{}', 'sandbox', '', '', '', 0, 1
-                FROM generate_series(1, %s) RETURNING id
-            )
-            INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason)
-            SELECT id, '', 'pending', 'merchant:bench', 'created' FROM made
-            """,
-            [merchant_id, payouts],
-        )
+    fill.fill(merchant_id, payouts)
     # By the application itself: the plain one was made later, and is the current one of Celery.
     for _ in range(2):
         app.send_task(dispatch.PROCESS_PAYOUTS, args=([],), ignore_result=True)
@@ -114,10 +97,10 @@ def _drain(module: str, queue: str, payouts: int, left: str) -> Drained:
     worker = subprocess.Popen([sys.executable, "-m", "celery", "--app", module, *_WORKER, "--queues", queue])
     try:
         _wait(left, lambda waiting: waiting < payouts)
-        began, cpu = time.monotonic(), _cpu_seconds()
+        began, cpu = time.monotonic(), processes.cpu_of_services()
         waiting = _count(left)
         _wait(left, lambda waiting: waiting == 0)
-        return Drained(waiting, time.monotonic() - began, _cpu_seconds() - cpu)
+        return Drained(waiting, time.monotonic() - began, processes.cpu_of_services() - cpu)
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait()
@@ -135,33 +118,6 @@ def _count(left: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(left)
         return int(cursor.fetchone()[0])
-
-
-def _cpu_seconds() -> float:
-    """Return the processor time of all processes that the environment's launcher started, but this one."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        pid = int(stat.parent.name)
-        parents[pid] = int(fields[1])
-        # With the children that have ended.
-        ticks[pid] = sum(int(field) for field in fields[11:15])
-    top = os.getppid()
-    own = os.getpid()
-    counted = [pid for pid in ticks if pid not in {own, top} and _descends(pid, top, parents)]
-    return sum(ticks[pid] for pid in counted) / os.sysconf("SC_CLK_TCK")
-
-
-def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
-    while pid in parents:
-        if pid == ancestor:
-            return True
-        pid = parents[pid]
-    return False
 
 
 def _print(plain: list[Drained], ours: list[Drained]) -> None:
