@@ -1,4 +1,5 @@
-"""Django's PostgreSQL backend, with prepared statements that outlive a migration.
+"""Django's PostgreSQL backend, with prepared statements that outlive a migration, and a check of connections that costs
+nothing.
 
 Django looks for its database backends in a module of this name.
 
@@ -14,6 +15,7 @@ failed before it began, so the statement takes effect once.
 from __future__ import annotations
 
 import logging
+import select
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -53,6 +55,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # Django believes that no transaction has begun. It opens another connection for the next statement.
             self.connection.close()
             raise
+
+    def is_usable(self) -> bool:
+        """Tell whether the next statement has a connection.
+
+        Django asks before the first statement of each request (CONN_HEALTH_CHECKS), and would send one of its own for
+        it. A server that closes a connection says so on it, also when it was restarted or has ended the session. So a
+        connection on which nothing has arrived is as good as it was. After an error the server itself is asked.
+        """
+        if self.connection is None or self.errors_occurred or self.connection.closed:
+            return bool(super().is_usable())
+        return not _has_arrived(self.connection.fileno())
+
+
+def _has_arrived(descriptor: int) -> bool:
+    """Tell whether there is something to read, or the end of the connection."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _execute(
