@@ -1,4 +1,4 @@
-"""Authentication by API key: the key and its merchant, in one query.
+"""Authentication by API key: the key and its merchant, in one query (accounts/callers.py).
 
 The library's own `get_from_key` accepts an expired key, so each reason to refuse is checked here. Only a caller with
 the right secret learns the reason. For all other callers the key is invalid.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import Q
@@ -16,8 +16,9 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import addresses, errors
-from accounts.models import Merchant, MerchantAPIKey
+from accounts import addresses, callers, errors
+from accounts.callers import CallingKey, CallingMerchant
+from accounts.models import MerchantAPIKey
 
 SCHEME = "Api-Key"
 
@@ -31,7 +32,7 @@ LAST_USED_PRECISION = timedelta(minutes=1)
 class APIKeyAuthentication(BaseAuthentication):
     """`Authorization: Api-Key <prefix>.<secret>`; sets request.user to the merchant, request.auth to its key."""
 
-    def authenticate(self, request: Request) -> tuple[Merchant, MerchantAPIKey] | None:
+    def authenticate(self, request: Request) -> tuple[CallingMerchant, CallingKey] | None:
         header = request.headers.get("Authorization", "")
         if not header:
             return None
@@ -46,18 +47,18 @@ class APIKeyAuthentication(BaseAuthentication):
         return SCHEME
 
 
-def _find(header: str) -> MerchantAPIKey:
+def _find(header: str) -> CallingKey:
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != SCHEME.lower() or not API_KEY.fullmatch(secret.strip()):
         raise errors.APIKeyInvalid("The Authorization header must read `Api-Key <prefix>.<secret>`.")
     secret = secret.strip()
-    api_key: MerchantAPIKey | None = MerchantAPIKey.objects.select_related("merchant").filter(prefix=secret[:8]).first()
+    api_key = callers.find(secret[:8])
     if api_key is None or not MerchantAPIKey.objects.key_generator.verify(secret, api_key.hashed_key):
         raise errors.APIKeyInvalid
     return api_key
 
 
-def _refuse_unusable(api_key: MerchantAPIKey, *, now: datetime, address: str) -> None:
+def _refuse_unusable(api_key: CallingKey, *, now: datetime, address: str) -> None:
     if api_key.revoked:
         raise errors.APIKeyRevoked
     if api_key.expired_at(now):
@@ -68,20 +69,19 @@ def _refuse_unusable(api_key: MerchantAPIKey, *, now: datetime, address: str) ->
         raise errors.NetworkNotAllowed
 
 
-def _note_use(api_key: MerchantAPIKey, *, now: datetime) -> None:
+def _note_use(api_key: CallingKey, *, now: datetime) -> None:
     stale = now - LAST_USED_PRECISION
     if api_key.last_used_at is not None and api_key.last_used_at > stale:
         return
     # The same condition in SQL: of many concurrent requests only one writes.
     unused = Q(last_used_at__isnull=True) | Q(last_used_at__lte=stale)
-    MerchantAPIKey.objects.filter(unused, pk=api_key.pk).update(last_used_at=now)
-    api_key.last_used_at = now
+    MerchantAPIKey.objects.filter(unused, pk=api_key.id).update(last_used_at=now)
 
 
-def api_key_of(request: Request) -> MerchantAPIKey:
+def api_key_of(request: Request) -> CallingKey:
     """Return the API key of the request. HasScope refuses requests without one."""
-    assert isinstance(request.auth, MerchantAPIKey)
-    return request.auth
+    assert request.auth is not None
+    return cast("CallingKey", request.auth)
 
 
 class APIKeyMixin:
@@ -90,7 +90,7 @@ class APIKeyMixin:
     request: Any  # REST framework's request, where Django's views declare an HttpRequest.
 
     @property
-    def api_key(self) -> MerchantAPIKey:
+    def api_key(self) -> CallingKey:
         return api_key_of(self.request)
 
 

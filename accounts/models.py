@@ -12,7 +12,7 @@ from django.db.models.functions import Lower, Now
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 from uuid_utils.compat import uuid7
 
-from accounts import addresses, names
+from accounts import callers, names
 from accounts.validators import validate_line, validate_merchant_name
 from rest import texts
 
@@ -217,7 +217,4 @@ class MerchantAPIKey(AbstractAPIKey):
 
     def allows_address(self, address: str) -> bool:
         """Tell whether a caller from this address may use the key. An unreadable address may not."""
-        if not self.allowed_networks:
-            return True
-        caller = addresses.parse(address)
-        return caller is not None and any(caller in ipaddress.ip_network(network) for network in self.allowed_networks)
+        return callers.is_allowed(address, self.allowed_networks)

@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts.models import Merchant, MerchantAPIKey, Mode
+from accounts.callers import Caller
+from accounts.models import Merchant, Mode
 from idempotency import keys
 
 #: Longer than the path of any route that takes a key. Longer paths are cut off: only people read the column.
@@ -16,7 +17,7 @@ ONE_REQUEST_FOR_A_KEY = "idempotency_key_unique_per_merchant"
 
 
 class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
-    def visible_to(self, api_key: MerchantAPIKey) -> Self:
+    def visible_to(self, api_key: Caller) -> Self:
         """The records of the key's merchant and mode. The only place that decides visibility."""
         return self.filter(merchant_id=api_key.merchant_id, mode=api_key.mode)
 

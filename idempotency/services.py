@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from django.db import DatabaseError, connection
 
-from accounts.models import MerchantAPIKey
+from accounts.callers import Caller
 from idempotency import errors, fingerprint, keys
 from idempotency.models import ONE_REQUEST_FOR_A_KEY, PATH_LENGTH_MAX, IdempotencyRecord
 from postgres.errors import context_of, is_locked, timed_out, violates
@@ -65,7 +65,7 @@ class Purged:
     resource_id: uuid.UUID
 
 
-def claim(*, api_key: MerchantAPIKey, key: str, request: fingerprint.Request) -> Fresh | Replay | Purged:
+def claim(*, api_key: Caller, key: str, request: fingerprint.Request) -> Fresh | Replay | Purged:
     """Claim the key for the caller's transaction, or return the record of the same request.
 
     The key belongs to a merchant and mode, so all their API keys share it. See Note [One transaction for a key].
@@ -100,7 +100,7 @@ def complete(claimed: Fresh, response: StoredResponse, *, resource: Resource) ->
     )
 
 
-def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
+def find_record(text: str, *, api_key: Caller) -> IdempotencyRecord:
     """Return the record of the key that a path names, without its answer.
 
     Raises IdempotencyKeyMalformed if the text cannot be a key, and IdempotencyKeyNotFound if this merchant has no such
@@ -116,7 +116,7 @@ def find_record(text: str, *, api_key: MerchantAPIKey) -> IdempotencyRecord:
     return record
 
 
-def _insert(api_key: MerchantAPIKey, *, key: str, request: fingerprint.Request) -> int | None:
+def _insert(api_key: Caller, *, key: str, request: fingerprint.Request) -> int | None:
     """Insert the record and return its id, or None if the key has a record.
 
     ON CONFLICT waits for the other transaction like any insert, but keeps ours usable if the other one wins.

@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
-from accounts.models import MerchantAPIKey, Mode
+from accounts.callers import Caller
+from accounts.models import Mode
 from payouts import dispatch, errors, money, states, transitions
 from payouts.engine import claims, inbox, recipient_needs
 from payouts.models import Payout, PayoutAttempt, references
@@ -29,7 +30,7 @@ PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "refere
 FREE_FIELDS: Final = ("comment", "metadata")
 
 
-def create_payout(*, api_key: MerchantAPIKey, idempotency_key: str | None, **fields: Any) -> Payout:
+def create_payout(*, api_key: Caller, idempotency_key: str | None, **fields: Any) -> Payout:
     """Create a pending payout with its first row of history. The payout is enqueued after the commit.
 
     Raises LiveProviderMissing for a live payout if no provider is configured: nothing could ever pay it out. Raises
@@ -82,7 +83,7 @@ def _provider_name(mode: str) -> str:
     return str(settings.LIVE_PROVIDER)
 
 
-def actor_of(api_key: MerchantAPIKey) -> str:
+def actor_of(api_key: Caller) -> str:
     """Return the merchant's name in the history: the prefix of the API key, never its secret."""
     return f"merchant:{api_key.prefix}"
 

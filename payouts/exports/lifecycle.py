@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
-from accounts.models import Merchant, MerchantAPIKey
+from accounts.callers import Caller
+from accounts.models import Merchant
 from payouts import errors
 from payouts.exports import formats
 from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
@@ -51,7 +52,7 @@ class ExportSpec:
     bom: bool = False
 
 
-def create_stream(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
+def create_stream(spec: ExportSpec, *, api_key: Caller, actor: str) -> Export:
     """Create an export to stream at once. Raises TooManyExports."""
     held = Export.objects.visible_to(api_key).filter(kind=ExportKind.STREAM).held()
     lease = {"lease_token": uuid.uuid4(), "lease_expires_at": Now() + LEASE, "started_at": Now()}
@@ -67,13 +68,13 @@ def create_stream(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> E
     )
 
 
-def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey, actor: str) -> Export:
+def create_job(spec: ExportSpec, *, api_key: Caller, actor: str) -> Export:
     """Create an export for a worker to make. Raises TooManyExports."""
     unfinished = Export.objects.visible_to(api_key).jobs().unfinished()
     return _create(spec, api_key=api_key, others=unfinished, limit=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
 
 
-def _create(spec: ExportSpec, *, api_key: MerchantAPIKey, others: ExportQuerySet, limit: int, **columns: Any) -> Export:
+def _create(spec: ExportSpec, *, api_key: Caller, others: ExportQuerySet, limit: int, **columns: Any) -> Export:
     with transaction.atomic():
         # Only one of two concurrent requests may take the last place. New payouts do not wait for this lock.
         Merchant.objects.select_for_update(no_key=True).get(pk=api_key.merchant_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.db import transaction
 
-from accounts.models import MerchantAPIKey
+from accounts.callers import Caller
 from payouts import dispatch, services
 from payouts.exports import lifecycle, streams
 from payouts.exports.lifecycle import ExportSpec
@@ -18,7 +18,7 @@ def stream(
     spec: ExportSpec,
     selection: Selection,
     *,
-    api_key: MerchantAPIKey,
+    api_key: Caller,
     compressed: bool,
     limits: streams.Limits = streams.LIMITS,
 ) -> tuple[Export, Iterator[bytes]]:
@@ -31,7 +31,7 @@ def stream(
     return export, streams.stream(export, payouts, compressed=compressed, limits=limits)
 
 
-def create_job(spec: ExportSpec, *, api_key: MerchantAPIKey) -> Export:
+def create_job(spec: ExportSpec, *, api_key: Caller) -> Export:
     """Create a background export, and enqueue it after the commit. Raises TooManyExports."""
     with transaction.atomic():
         export = lifecycle.create_job(spec, api_key=api_key, actor=services.actor_of(api_key))

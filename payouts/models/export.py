@@ -9,7 +9,8 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from accounts.models import Merchant, MerchantAPIKey, Mode
+from accounts.callers import Caller
+from accounts.models import Merchant, Mode
 from payouts import limits
 
 
@@ -47,7 +48,7 @@ UNWANTED = (ExportStatus.FAILED, ExportStatus.CANCELED, ExportStatus.EXPIRED)
 
 
 class ExportQuerySet(models.QuerySet["Export"]):
-    def visible_to(self, api_key: MerchantAPIKey) -> Self:
+    def visible_to(self, api_key: Caller) -> Self:
         """The exports of the key's merchant and mode."""
         return self.filter(merchant_id=api_key.merchant_id, mode=api_key.mode)
 

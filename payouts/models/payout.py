@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from accounts.models import Merchant, MerchantAPIKey, Mode
+from accounts.callers import Caller
+from accounts.models import Merchant, Mode
 from idempotency import keys
 from payouts import limits, money, states
 from payouts.models import indexes, references
@@ -18,7 +19,7 @@ from payouts.states import PayoutStatus
 
 
 class PayoutQuerySet(models.QuerySet["Payout"]):
-    def visible_to(self, api_key: MerchantAPIKey) -> Self:
+    def visible_to(self, api_key: Caller) -> Self:
         """The payouts of the key's merchant and mode."""
         return self.of_merchant(api_key.merchant_id, api_key.mode)
 

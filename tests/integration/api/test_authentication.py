@@ -147,8 +147,8 @@ class TestAuthentication:
             me(issued[1])
 
         (query,) = [query["sql"] for query in queries]
-        assert '"accounts_merchantapikey"."prefix"' in query
-        assert 'JOIN "accounts_merchant"' in query
+        assert "WHERE api_key.prefix = " in query
+        assert "JOIN accounts_merchant " in query
 
 
 class TestAllowedNetworks:
