@@ -223,7 +223,7 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
         headers["Accept-Encoding"] = "identity"
     if isinstance(error, exceptions.Throttled):
         seconds = str(max(1, round(getattr(error, "wait", None) or 1)))
-        limit = str(settings.THROTTLE_REQUESTS_PER_MINUTE)
+        limit = str(settings.THROTTLE_REQUESTS_PER_MINUTE or settings.THROTTLE_MERCHANT_REQUESTS_PER_MINUTE)
         headers |= {"Retry-After": seconds, "RateLimit-Limit": limit}
         headers |= {"RateLimit-Remaining": "0", "RateLimit-Reset": seconds}
     if isinstance(error, exceptions.MethodNotAllowed):

@@ -93,6 +93,7 @@ def _settings_of_all_tests() -> Iterator[None]:
     with override_settings(
         # Tests send more than a merchant would. The throttle's own tests switch it on.
         THROTTLE_REQUESTS_PER_MINUTE=0,
+        THROTTLE_MERCHANT_REQUESTS_PER_MINUTE=0,
         # Each client of a test makes the middleware anew, which would read all static files: 20 ms that nobody needs.
         WHITENOISE_AUTOREFRESH=True,
         # A password of the admin is hashed for a quarter of a second otherwise.
