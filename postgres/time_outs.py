@@ -16,7 +16,7 @@ import psycopg
 NAMES: Final = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
 #: The time-outs of the processes that have some. A migration has none.
-_WANTED: Final = "PAYOUTS_TIME_OUTS"
+_WANTED: Final = "PGOPTIONS_WANTED"
 
 _OPTION: Final = re.compile(r"(?:-c\s*|--)([a-z_]+)=(\S+)")
 # No installation has this one by itself.

@@ -77,8 +77,8 @@ class TestEmptyOptions:
     def test_leave_the_time_outs_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PGOPTIONS", "")
         # Set by ask_for, and taken back with the test.
-        monkeypatch.setenv("PAYOUTS_TIME_OUTS", "")
-        monkeypatch.delenv("PAYOUTS_TIME_OUTS")
+        monkeypatch.setenv("PGOPTIONS_WANTED", "")
+        monkeypatch.delenv("PGOPTIONS_WANTED")
         time_outs.ask_for(WANTED)
 
         with connected(passes_options=True) as connection, transaction.atomic():
