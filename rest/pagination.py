@@ -55,7 +55,7 @@ class CursorPagination(BasePagination):
         self.order = view.ordering_of(request)
         self.scope = self._scope()
         self._refuse_long_filters()
-        self.page_size = _page_size(request)
+        self.page_size = page_size_of(request)
         backwards, edge = self._cursor()
         selected = self._rows(queryset, backwards=backwards, edge=edge)[: self.page_size + 1]
         rows = view.load(selected)
@@ -185,7 +185,8 @@ class CursorPagination(BasePagination):
         ]
 
 
-def _page_size(request: Request) -> int:
+def page_size_of(request: Request) -> int:
+    """Return the number of results that a page is to have. Raises ValidationError."""
     value = request.query_params.get("page_size", str(PAGE_SIZE_DEFAULT))
     if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= PAGE_SIZE_MAX):
         raise invalid("page_size", "invalid", f"page_size is a whole number from 1 to {PAGE_SIZE_MAX}.")

@@ -17,7 +17,7 @@ from idempotency.openapi import KEY_ERRORS, KEY_EXAMPLES, KEY_FORM, KEY_SCHEMA, 
 from payouts import errors
 from payouts.api import receipts, serializers
 from payouts.filters.selection import ORDERINGS
-from rest import refusals
+from rest import pagination, refusals
 from rest.openapi import IF_MATCH, IF_NONE_MATCH, operation
 
 PAYOUT_ID: Final = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
@@ -95,7 +95,25 @@ HISTORY: Final = {
             "message": "",
         }
     ],
+    "next": None,
+    "previous": None,
 }
+
+HISTORY_CURSOR: Final = OpenApiParameter(
+    "cursor",
+    {"type": "string", "pattern": "^[A-Za-z0-9_.:-]+$", "maxLength": pagination.CURSOR_BYTES_MAX},
+    description="Take it from `next` or `previous`; it holds for the history of this payout only.",
+)
+HISTORY_PAGE_SIZE: Final = OpenApiParameter(
+    "page_size",
+    {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": pagination.PAGE_SIZE_MAX,
+        "default": pagination.PAGE_SIZE_DEFAULT,
+    },
+    description="How many changes and how many attempts a page has at most.",
+)
 
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
@@ -300,7 +318,11 @@ payout_history = operation(
     operation_id="retrieve_payout_history",
     tags=["payouts"],
     summary="See what happened to a payout",
-    description="Each change of status with who made it and why, and each attempt at the provider, oldest first.",
+    description=(
+        "Each change of status with who made it and why, and each attempt at the provider, oldest first. A page has at "
+        "most `page_size` of each. Few payouts have more than a page; follow `next` until it is null."
+    ),
+    parameters=[HISTORY_CURSOR, HISTORY_PAGE_SIZE],
     responses={200: answer("The history.", HISTORY, serializers.HistorySerializer)},
     errors=(errors.PayoutNotFound,),
 )

@@ -271,7 +271,9 @@ class AttemptSerializer(serializers.ModelSerializer[PayoutAttempt]):
 
 
 class HistorySerializer(serializers.Serializer[Any]):
-    """What happened to a payout, oldest first."""
+    """What happened to a payout, oldest first, a page of each list at a time."""
 
     transitions = TransitionSerializer(many=True)
     attempts = AttemptSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="The page after this one; null on the last.")
+    previous = serializers.URLField(allow_null=True, help_text="The page before this one; null on the first.")

@@ -26,7 +26,7 @@ from payouts.filters.openapi import FilterParameters
 from payouts.filters.selection import Selection
 from payouts.models import Payout, PayoutQuerySet
 from postgres.replica import routing
-from rest import etags
+from rest import etags, histories
 from rest.serializers import StrictSerializer
 from rest.views import ListAPIView, ObjectAPIView
 
@@ -183,12 +183,14 @@ class PayoutCancelView(PayoutsAPIView):
 class PayoutHistoryView(PayoutsAPIView):
     scopes: Scopes = {"GET": READ}
     serializer_class = serializers.HistorySerializer
+    query_parameters = histories.PARAMETERS
 
     @openapi.payout_history
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
         payout = self.get_one(payout_id)
+        pages = histories.Pages(request)
         history = {
-            "transitions": payout.transitions.order_by("id"),
-            "attempts": payout.attempts.order_by("number"),
+            "transitions": pages.of(payout.transitions.order_by("id")),
+            "attempts": pages.of(payout.attempts.order_by("number")),
         }
-        return Response(serializers.HistorySerializer(history).data)
+        return Response(serializers.HistorySerializer({**history, **pages.links}).data)
