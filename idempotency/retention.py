@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from idempotency.models import IdempotencyRecord
+from postgres import rows
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +68,20 @@ def purge_batch(older_than: timedelta, oldest: datetime | None, *, size: int = L
     )
     if oldest is not None:
         old = old.filter(created_at__gte=oldest)
+    try:
+        return _erase(old.order_by("created_at")[:size])
+    except DatabaseError as error:
+        rows.report_set(error, "idempotency_record")
+    # One that the database refuses must not keep the others. It is tried again in the next round.
+    found = list(old.order_by("created_at").values_list("id", "created_at")[:size])
+    rows.each(lambda record_id: _erase(old.filter(pk=record_id)), [record_id for record_id, _ in found], "record")
+    return [created_at for _, created_at in found]
+
+
+def _erase(records: QuerySet[IdempotencyRecord]) -> list[datetime]:
     with transaction.atomic():
         # Skip rows that others have locked. Ids first, so that PostgreSQL uses the primary key for the UPDATE.
-        unlocked = old.order_by("created_at").select_for_update(skip_locked=True)
-        batch = list(unlocked.values_list("id", "created_at")[:size])
+        batch = list(records.select_for_update(skip_locked=True).values_list("id", "created_at"))
         IdempotencyRecord.objects.filter(id__in=[record_id for record_id, _ in batch]).update(
             response_body=None, response_headers={}, response_purged_at=Now()
         )

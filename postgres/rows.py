@@ -51,10 +51,16 @@ def update(selected: QuerySet[Model], thing: str, **columns: Any) -> int:
         with transaction.atomic():
             return selected.update(**columns)
     except DatabaseError as error:
-        if is_connection_lost(error):
-            raise
+        report_set(error, thing)
     ids = list(selected.order_by("pk").values_list("pk", flat=True)[:ONE_BY_ONE_MAX])
     return sum(each(lambda row: _update_one(selected, row, columns), ids, thing))
+
+
+def report_set(error: DatabaseError, thing: str) -> None:
+    """Report that the database has refused to change rows together. Raises the error of a lost connection."""
+    if is_connection_lost(error):
+        raise error
+    logger.warning("sweep.rows.refused", extra={"rows": thing, "error": " ".join(str(error).split())})
 
 
 def _update_one(selected: QuerySet[Model], row: object, columns: dict[str, Any]) -> int:

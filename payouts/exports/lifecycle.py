@@ -20,6 +20,7 @@ from accounts.models import Merchant
 from payouts import errors
 from payouts.exports import formats
 from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
+from postgres import rows
 
 #: Longer than the query of a job may take (jobs.Limits), and than a client may take for a part of a stream:
 #: 64 kB at a quarter of a kilobyte a second.
@@ -179,14 +180,16 @@ def cancel(export: Export) -> Export:
 def fail_abandoned() -> int:
     """Fail the streams whose process has died, and the jobs that have used up their attempts."""
     given_up = models.Q(kind=ExportKind.STREAM) | models.Q(attempts_count__gte=ATTEMPTS_MAX)
-    return _end(Export.objects.abandoned().filter(given_up), ExportStatus.FAILED, error="It could not be finished.")
+    ended = _ended(ExportStatus.FAILED)
+    return rows.update(
+        Export.objects.abandoned().filter(given_up), "export", **ended, error="It could not be finished."
+    )
 
 
 def expire() -> int:
     """Expire the exports past their retention."""
-    return Export.objects.filter(status=ExportStatus.COMPLETED, expires_at__lte=Now()).update(
-        status=ExportStatus.EXPIRED
-    )
+    over = Export.objects.filter(status=ExportStatus.COMPLETED, expires_at__lte=Now())
+    return rows.update(over, "export", status=ExportStatus.EXPIRED)
 
 
 def leave_broken_connection() -> None:
@@ -201,4 +204,8 @@ def _held(export: Export) -> ExportQuerySet:
 
 
 def _end(exports: ExportQuerySet, status: ExportStatus, **columns: Any) -> int:
-    return exports.update(status=status, lease_token=None, lease_expires_at=None, finished_at=Now(), **columns)
+    return exports.update(**_ended(status), **columns)
+
+
+def _ended(status: ExportStatus) -> dict[str, Any]:
+    return {"status": status, "lease_token": None, "lease_expires_at": None, "finished_at": Now()}

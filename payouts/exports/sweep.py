@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from django.db import models, transaction
@@ -18,6 +20,7 @@ from django.db.models.functions import Now
 from payouts import dispatch
 from payouts.exports import lifecycle
 from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
+from postgres import rows
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ REENQUEUE_AFTER: Final = timedelta(minutes=1)
 #: Limits of a round: messages, and chunks to erase (100 MB, a second).
 ENQUEUED_MAX: Final = 20
 CHUNKS_MAX: Final = 500
+#: Exports that are tried, until chunks of one can be erased.
+ERASED_MAX: Final = 20
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,20 @@ def sweep() -> Sweep:
     3. Expire exports past their retention.
     4. Erase some chunks of exports that can no longer be downloaded.
     """
-    failed = lifecycle.fail_abandoned()
-    rung = _enqueue_due()
-    done = Sweep(rung=rung, failed=failed, expired=lifecycle.expire(), erased=_erase())
+    done = Sweep(
+        failed=_step("fail", lifecycle.fail_abandoned),
+        rung=_step("enqueue", _enqueue_due),
+        expired=_step("expire", lifecycle.expire),
+        erased=_step("erase", _erase),
+    )
     if done != Sweep():
         logger.info("exports.kept_up", extra=vars(done))
     return done
+
+
+def _step(name: str, work: Callable[[], int]) -> int:
+    """Do one step. One that fails is reported, and does not keep the others from being done."""
+    return rows.guarded(work, "step", name)[1] or 0
 
 
 def _enqueue_due() -> int:
@@ -80,12 +93,22 @@ def _claim_due() -> list[uuid.UUID]:
 
 
 def _erase() -> int:
-    """Erase some chunks of the export that ended first."""
+    """Erase some chunks of the export that ended first. One that cannot be erased is left to the next round."""
     unwanted = Export.objects.filter(is_stored=True, status__in=UNWANTED)
+    ids = unwanted.order_by("finished_at").values_list("pk", flat=True)[:ERASED_MAX]
+    for export_id in ids:
+        succeeded, erased = rows.guarded(partial(_erase_of, export_id), "export", export_id)
+        if succeeded and erased is not None:
+            return erased
+    return 0
+
+
+def _erase_of(export_id: uuid.UUID) -> int | None:
+    """Erase some chunks of this export and return their number. None: another sweeper has the export."""
     with transaction.atomic(durable=True):
-        export = unwanted.order_by("finished_at").select_for_update(skip_locked=True).first()
+        export = Export.objects.filter(pk=export_id, is_stored=True).select_for_update(skip_locked=True).first()
         if export is None:
-            return 0
+            return None
         ids = list(export.chunks.order_by("number").values_list("pk", flat=True)[:CHUNKS_MAX])
         ExportChunk.objects.filter(pk__in=ids).delete()
         if len(ids) < CHUNKS_MAX:

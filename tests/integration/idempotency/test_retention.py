@@ -153,6 +153,19 @@ class TestPurge:
         assert retention.purge_responses(older_than=30 * DAY) == 2
         assert IdempotencyRecord.objects.get(response_body__isnull=False).key == "poison"
 
+    def test_is_not_stopped_by_one_that_the_database_refuses(self, acme: Merchant) -> None:
+        add_records(acme, 3, days_old=31)
+        connection.check_constraints()
+        # Undone with the test's transaction.
+        database.execute(
+            "ALTER TABLE idempotency_idempotencyrecord ADD CONSTRAINT no_poison "
+            "CHECK (NOT (key = 'old-31-0' AND response_purged_at IS NOT NULL)) NOT VALID"
+        )
+
+        retention.purge_responses(older_than=30 * DAY)
+
+        assert IdempotencyRecord.objects.get(response_purged_at__isnull=True).key == "old-31-0"
+
     def test_reads_no_table_from_end_to_end(self, acme: Merchant) -> None:
         database.execute(MANY, [acme.pk])
         database.execute("ANALYZE idempotency_idempotencyrecord")

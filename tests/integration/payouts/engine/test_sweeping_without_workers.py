@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from payouts import tasks
+from payouts.engine import rounds
 from payouts.engine import sweep as sweeping
 from payouts.models import Payout
 from payouts.providers import base
@@ -106,3 +108,35 @@ class TestNobodyCame:
 
             assert swept == sweeping.Sweep(due=1, rung=1, processed=1)
         assert database.statuses(live_payout) == ["pending", *("processing", "pending"), *("processing", "paid")]
+
+
+@pytest.mark.django_db
+class TestSilentBroker:
+    """It takes connections and never says a word. Each message costs half a second, and no round sends many."""
+
+    def test_holds_up_no_round_of_the_sweeper(
+        self, silent_broker: None, provider: FakeProvider, make_live_payout: MakePayout
+    ) -> None:
+        for _ in range(3 * sweeping._OF_A_MESSAGE):
+            database.make_due(make_live_payout())
+        began = time.monotonic()
+
+        swept = sweeping.sweep()
+
+        assert (swept.processed, swept.rung) == (3 * sweeping._OF_A_MESSAGE, 0)
+        # One message, which was given up. A socket without time-outs would be waited for without end.
+        assert time.monotonic() - began < sweeping.INLINE_SECONDS
+
+    def test_holds_up_no_task_of_a_worker(
+        self, silent_broker: None, provider: FakeProvider, make_live_payout: MakePayout, settings: Any
+    ) -> None:
+        """It would wake another process, since it has more to do than it can do at once."""
+        settings.WORKER_CALLS = 1
+        for _ in range(3):
+            make_live_payout()
+        began = time.monotonic()
+
+        rounds.run(on_backlog=tasks._wake_another)
+
+        assert provider.kinds == ["send"] * 3
+        assert time.monotonic() - began < sweeping.INLINE_SECONDS

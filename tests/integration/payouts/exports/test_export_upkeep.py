@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from accounts.models import Merchant
 from payouts.exports import jobs, lifecycle, sweep
 from payouts.exports.sweep import Sweep
 from payouts.models import Export, ExportChunk, Payout
-from tests.support import exporting, racing
+from tests.support import database, exporting, racing
 from tests.support.doorbell import Doorbell
 
 pytestmark = pytest.mark.django_db
@@ -154,6 +155,46 @@ class TestErasing:
         lifecycle.cancel(exporting.make_job(acme))
 
         assert sweep.sweep() == Sweep()
+
+
+class TestPoison:
+    """An export that the database refuses to change stops no other."""
+
+    @pytest.fixture
+    def poison(self) -> Callable[[Export, str], None]:
+        def refuse(export: Export, check: str) -> None:
+            connection.check_constraints()
+            # Undone with the test's transaction.
+            database.execute(
+                f"ALTER TABLE payouts_export ADD CONSTRAINT no_poison CHECK (NOT (id = '{export.pk}' AND {check}))"
+                " NOT VALID"
+            )
+
+        return refuse
+
+    def test_that_is_to_expire(
+        self, acme: Merchant, completed: Export, poison: Callable[[Export, str], None], caplog: Any
+    ) -> None:
+        other = exporting.make_job(acme)
+        jobs.run(other.pk)
+        for export in (completed, other):
+            exporting.age(export, seconds=8 * 86400)
+        poison(completed, "status = 'expired'")
+
+        assert sweep.sweep() == Sweep(expired=1, erased=1)
+        assert statuses() == ["completed", "expired"]
+        assert "sweep.row.failed" in caplog.messages
+
+    def test_that_is_to_be_erased(self, acme: Merchant, poison: Callable[[Export, str], None]) -> None:
+        for _ in range(2):
+            export = exporting.claimed(exporting.make_job(acme))
+            lifecycle.store(export, number=0, body=b"x", rows_count=1)
+            lifecycle.cancel(export)
+        bad = Export.objects.earliest("finished_at")
+        poison(bad, "NOT is_stored")
+
+        assert [sweep.sweep().erased for _ in range(2)] == [1, 0]
+        assert ExportChunk.objects.get().export_id == bad.pk
 
 
 def test_is_done_by_the_sweeper(completed: Export) -> None:
