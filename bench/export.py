@@ -28,7 +28,8 @@ from payouts.models import Payout
 COPY = """
 COPY (
     SELECT id, status, mode, amount, currency, recipient_details, comment, reference, metadata, idempotency_key,
-           failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at
+           failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
+           expires_at
     FROM payouts_payout WHERE merchant_id = '{merchant}' AND mode = 'live' AND deleted_at IS NULL
     ORDER BY created_at DESC, id DESC
 ) TO STDOUT WITH (FORMAT csv)

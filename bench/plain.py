@@ -20,7 +20,7 @@ class PlainSerializer(serializers.ModelSerializer[Payout]):
         fields = [
             "id", "status", "mode", "amount", "currency", "recipient_details", "comment", "reference", "metadata",
             "idempotency_key", "failure_code", "failure_message", "created_at", "updated_at",
-            "provider", "provider_reference", "completed_at",
+            "provider", "provider_reference", "completed_at", "expires_at",
         ]  # fmt: skip
 
 

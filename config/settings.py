@@ -339,6 +339,10 @@ HTTP_BANK: dict[str, Any] = {
 # Seconds. Maximum delay between two attempts. The delays start at 2 and 5 s and double.
 RETRY_DELAY_MAX_SECONDS = float(env.integer("PAYOUTS_RETRY_DELAY_MAX_SECONDS", default=900, minimum=1, maximum=86_400))
 
+# Seconds after which a payout that could not be sent is given up, without the time under operators' pauses: trouble
+# of a provider that begins on a Friday evening is found on Monday.
+GIVE_UP_SECONDS = env.integer("PAYOUTS_GIVE_UP_SECONDS", default=259_200, minimum=60, maximum=31_536_000)
+
 # Days for which the answer to an Idempotency-Key is kept for replays; the key itself is kept forever. Under a day, a
 # client that queues its retries over night would get no replay.
 IDEMPOTENCY_RESPONSE_DAYS = env.integer("PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS", default=30, minimum=1, maximum=36_500)

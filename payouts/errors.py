@@ -26,7 +26,7 @@ class PayoutExists(Refusal):
 
 
 class PayoutNotChangeable(Refusal):
-    """Amount, currency, recipient and reference can be changed only while the payout is pending."""
+    """Amount, currency, recipient, reference and expiry can be changed only while the payout is pending."""
 
 
 class PayoutNotCancelable(Refusal):
@@ -70,6 +70,12 @@ class PayoutInHand(Refusal):
 
 class PayoutNotRetryable(Refusal):
     """Only a payout that failed or requires attention can be sent again."""
+
+
+class PayoutExpired(Refusal):
+    """Its merchant wanted it sent before a time that is over, and may have paid in another way since. The merchant can
+    ask for a new payout.
+    """
 
 
 class PayoutDeletedByMerchant(Refusal):

@@ -35,6 +35,9 @@ RECIPIENT_ACCOUNT_LENGTH_MAX: Final = 64
 RECIPIENT_BANK_CODE_LENGTH_MAX: Final = 34
 RECIPIENT_ADDRESS_LENGTH_MAX: Final = 255
 
+#: How far ahead a payout may expire. What waits for longer is given up long before.
+EXPIRES_DAYS_MAX: Final = 30
+
 METADATA_PAIRS_MAX: Final = 50
 METADATA_NAME_LENGTH_MAX: Final = 40
 METADATA_VALUE_LENGTH_MAX: Final = 500

@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import attempts, dispatch, errors, states, transitions
-from payouts.engine import banks, claims, leases, patience
+from payouts.engine import banks, claims, deadlines, leases, patience
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
 
@@ -38,7 +38,8 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
     A failed payout gets a new reference only if the provider refused it for good, remembers no reference for long
     enough to protect, or was another bank then.
     Raises ReasonMissing, ReasonUnusable, PayoutNotRetryable, PayoutContradicted, PayoutDeletedByMerchant, PayoutInHand,
-    PayoutShownPaid if the provider has reported the payout as paid, ProviderGone, and WindowOver if an earlier send is
+    PayoutShownPaid if the provider has reported the payout as paid, PayoutExpired for a failed payout past the
+    merchant's expires_at, ProviderGone, and WindowOver if an earlier send is
     older than the provider remembers.
     """
     reason = attempts.clean_reason(reason)
@@ -52,6 +53,8 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             raise errors.PayoutContradicted
         if _is_shown_paid(current):
             raise errors.PayoutShownPaid
+        if current.status == PayoutStatus.FAILED and deadlines.is_expired(current):
+            raise errors.PayoutExpired
         _refuse_in_hand(current)
         _refuse_without_provider(current)
         if current.status == PayoutStatus.REQUIRES_ATTENTION and not claims.may_send_again(current):
@@ -64,6 +67,7 @@ def retry_payout(payout: Payout, *, actor: str, reason: str) -> Payout:
             actor=actor,
             reason=reason,
             due_at=Now(),
+            give_up_at=deadlines.first(current.expires_at),
             # A failed payout is evidence that nothing moved: the provider's window restarts. If that is not known, the
             # window runs on from the first send.
             first_sent_at=None if current.status == PayoutStatus.FAILED else current.first_sent_at,

@@ -18,14 +18,14 @@ from django.db.models.functions import Now
 from accounts.callers import Caller
 from accounts.models import Mode
 from payouts import dispatch, errors, money, states, transitions
-from payouts.engine import claims, inbox, recipient_needs
+from payouts.engine import claims, deadlines, inbox, recipient_needs
 from payouts.models import Payout, PayoutAttempt, references
 from payouts.states import PayoutStatus
 from postgres.errors import violates
 from rest import texts
 
 #: Fields that may change only before a send.
-PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference")
+PENDING_ONLY_FIELDS: Final = ("amount", "currency", "recipient_details", "reference", "expires_at")
 #: The merchant's own notes, which no provider sees.
 FREE_FIELDS: Final = ("comment", "metadata")
 
@@ -55,7 +55,7 @@ def create_payout(*, api_key: Caller, idempotency_key: str | None, **fields: Any
 
 
 def _insert_payout(**columns: Any) -> Payout:
-    payout = Payout(**columns)
+    payout = Payout(**columns, give_up_at=deadlines.first(columns.get("expires_at")))
     payout.own_reference = _own_reference(payout)
     try:
         payout.save(force_insert=True)
@@ -109,6 +109,9 @@ def update_payout(payout: Payout, *, expected_versions: Collection[int] | None =
         amount = changes.get("amount", current.amount.normalize())
         if not money.fits(amount, changes.get("currency", current.currency)):
             raise errors.AmountDoesNotFit(field="amount")
+        if "expires_at" in changes:
+            # The sweeper looks at it in its next round, and finds its new time.
+            changes["give_up_at"] = Now()
         Payout.objects.filter(pk=current.pk).update(version=models.F("version") + 1, updated_at=Now(), **changes)
         return Payout.objects.get(pk=current.pk)
 

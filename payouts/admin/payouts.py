@@ -185,6 +185,12 @@ class CallbackInline(HistoryInline):
         return providers.show_body(callback)
 
 
+_TIMES = (
+    *("created_at", "updated_at", "completed_at", "first_sent_at", "due_at"),
+    *("expires_at", "give_up_at", "deleted_at"),
+)
+
+
 @admin.register(Payout)
 class PayoutAdmin(summary.SummaryPage, actions.OperatedPayouts):
     denied_lookups = frozenset({"lease_token"})
@@ -208,7 +214,7 @@ class PayoutAdmin(summary.SummaryPage, actions.OperatedPayouts):
             "At the provider",
             {"fields": ("provider", "show_key", "provider_reference", "failure_code", "failure_message")},
         ),
-        ("Times", {"fields": ("created_at", "updated_at", "completed_at", "first_sent_at", "due_at", "deleted_at")}),
+        ("Times", {"fields": _TIMES}),
     )
     inlines = (TransitionInline, AttemptInline, CallbackInline)
     change_form_outer_before_template = "admin/payouts/payout/notices.html"

@@ -55,6 +55,7 @@ class Row(NamedTuple):
     provider: str
     provider_reference: str
     completed_at: str | None
+    expires_at: str | None
     merchant_id: uuid.UUID
     due_at: datetime | None
     contradicted_at: str | None
@@ -102,6 +103,7 @@ def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
         "provider": payout.provider,
         "provider_reference": payout.provider_reference,
         "completed_at": None if payout.completed_at is None else format_time(payout.completed_at),
+        "expires_at": None if payout.expires_at is None else format_time(payout.expires_at),
     }
 
 

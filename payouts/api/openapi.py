@@ -53,6 +53,7 @@ PAYOUT: Final[dict[str, Any]] = {
     "provider": "sandbox",
     "provider_reference": "",
     "completed_at": None,
+    "expires_at": None,
 }
 STRUCTURED_PAYOUT: Final = {**PAYOUT, **STRUCTURED_REQUEST}
 _COMPLETED: Final = {"updated_at": "2026-11-23T12:00:01.250000Z", "completed_at": "2026-11-23T12:00:01.250000Z"}
@@ -272,8 +273,8 @@ update_payout = operation(
     tags=["payouts"],
     summary="Change a payout",
     description=(
-        "`amount`, `currency`, `recipient_details` (as a whole) and `reference` can be changed while the payout is "
-        "`pending`, `comment` and `metadata` (as a whole) always."
+        "`amount`, `currency`, `recipient_details` (as a whole), `reference` and `expires_at` can be changed while "
+        "the payout is `pending`, `comment` and `metadata` (as a whole) always."
     ),
     parameters=[OPTIONAL_KEY, IF_MATCH, ETAG, REPLAYED],
     request=serializers.PayoutUpdateSerializer,

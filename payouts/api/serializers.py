@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -15,7 +17,7 @@ from payouts.engine.holds import WaitingReason
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.recipient_details import RecipientDetails
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
-from rest import texts
+from rest import moments, texts
 from rest.serializers import StrictCharField, StrictSerializer, TextField
 
 
@@ -117,6 +119,27 @@ class RecipientDetailsField(serializers.Field[RecipientDetails, Any, RecipientDe
         raise serializers.ValidationError("Send a string, or an object with name and account.", code="invalid")
 
 
+@extend_schema_field({"type": "string", "format": "date-time", "example": "2026-11-24T12:00:00Z"})
+class ExpiresAtField(serializers.Field[datetime, str, str, Any]):
+    """A time in the future, with its offset from UTC (RFC 3339)."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        moment = moments.parse(data) if isinstance(data, str) else None
+        if moment is None:
+            raise serializers.ValidationError(
+                "Write the time as RFC 3339 does, with its offset from UTC, such as 2026-01-31T12:00:00Z.",
+                code="invalid_time",
+            )
+        now = timezone.now()
+        if moment <= now:
+            raise serializers.ValidationError("This time is over: send one in the future.", code="time_is_over")
+        if moment > now + timedelta(days=limits.EXPIRES_DAYS_MAX):
+            raise serializers.ValidationError(
+                f"Send a time that is at most {limits.EXPIRES_DAYS_MAX} days ahead.", code="time_too_far"
+            )
+        return moment
+
+
 class MetadataField(serializers.DictField):
     """At most 50 pairs of strings of your own."""
 
@@ -160,6 +183,11 @@ class PayoutWriteSerializer(StrictSerializer):
         max_length=limits.REFERENCE_LENGTH_MAX, required=False, allow_blank=True, help_text="Your own id for it."
     )
     metadata = MetadataField(required=False, help_text="At most 50 pairs of strings of your own.")
+    expires_at = ExpiresAtField(
+        required=False,
+        help_text="Until when it may be sent: in the future, and at most 30 days ahead. A payout that was not sent by "
+        "then fails with the code `not_sent_in_time`. It says nothing of what was sent before.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         current: Payout | None = self.instance
@@ -193,7 +221,13 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
     recipient_details = RecipientDetailsField(read_only=True, help_text="As it was sent: a string or an object.")
     metadata = serializers.DictField(child=serializers.CharField(), read_only=True)
     idempotency_key = serializers.CharField(read_only=True, allow_null=True)
-    failure_code = serializers.CharField(help_text="Why it failed or came back; empty otherwise.", read_only=True)
+    failure_code = serializers.CharField(
+        help_text=(
+            "Why it failed or came back; empty otherwise. `not_sent_in_time`: it was not sent before `expires_at`, or "
+            "could not be sent for days."
+        ),
+        read_only=True,
+    )
     waiting_reason = serializers.ChoiceField(
         choices=WaitingReason.choices,
         allow_blank=True,
@@ -217,6 +251,10 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
         ),
     )
 
+    expires_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="Until when it may be sent; null for no limit of yours."
+    )
+
     class Meta:
         model = Payout
         fields = (
@@ -238,6 +276,7 @@ class PayoutSerializer(serializers.ModelSerializer[Payout]):
             "provider",
             "provider_reference",
             "completed_at",
+            "expires_at",
         )
         read_only_fields = fields
 

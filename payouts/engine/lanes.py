@@ -26,6 +26,10 @@ _SENDS: Final = f"status = '{PayoutStatus.PENDING.value}' AND contradicted_at IS
 _ASKS: Final = f"status IN {tuple(status.value for status in ASKABLE)} AND due_at IS NOT NULL"
 _WAITS: Final = {AttemptKind.SEND: _SENDS, AttemptKind.ASK: _ASKS}
 
+#: What is past the merchant's expires_at is not sent any more, unless it may have been before. The sweeper gives it up
+#: (payouts/engine/deadlines.py).
+_IN_TIME: Final = "(expires_at IS NULL OR expires_at > statement_timestamp() OR first_sent_at IS NOT NULL)"
+
 # No merchant has this id.
 BEFORE_ALL: Final = uuid.UUID(int=0)
 
@@ -71,7 +75,10 @@ def _scan_of_groups(kind: AttemptKind) -> str:
 
 def waits(kind: AttemptKind) -> str:
     """Return the SQL condition for a payout of a group that is due. It takes the parameters `provider` and `mode`."""
-    return f"provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]} AND due_at <= statement_timestamp()"
+    in_time = f" AND {_IN_TIME}" if kind == AttemptKind.SEND else ""
+    return (
+        f"provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]} AND due_at <= statement_timestamp(){in_time}"
+    )
 
 
 def due_ids(group: Group, *, at_most: int, since: timedelta, left_out: uuid.UUID | None = None) -> list[uuid.UUID]:

@@ -18,7 +18,7 @@ from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from payouts import dispatch
-from payouts.engine import admission, circuits, failover, inbox, lanes, leases, orphans, rounds
+from payouts.engine import admission, circuits, deadlines, failover, inbox, lanes, leases, orphans, rounds
 from payouts.models import Payout, ProviderCallback
 from payouts.states import AttemptKind, PayoutStatus
 from postgres import rows
@@ -59,24 +59,27 @@ class Sweep:
     processed: int = 0
     #: Callbacks applied.
     callbacks: int = 0
+    #: Pending payouts that were given up.
+    given_up: int = 0
     #: Whether more is due that has to be done here.
     is_unfinished: bool = False
 
     @property
     def has_more(self) -> bool:
         """Whether to go on at once."""
-        return self.is_unfinished or BATCH in (self.expired, self.callbacks)
+        return self.is_unfinished or BATCH in (self.expired, self.callbacks, self.given_up)
 
 
 def sweep() -> Sweep:
     """Do one round, each kind of work at most BATCH times. Before it, look for a failover, which pauses.
 
-    1. Payouts with an expired lease become unknown, and due. Those without a provider are given up in time.
+    1. Payouts with an expired lease become unknown, and due. Those that wait for too long are given up.
     2. Waiting callbacks are applied.
     3. Due payouts are enqueued. They are processed here if that fails or no worker came for too long.
     """
     failover.check()
     expired = _step("leases", _expire_leases) or 0
+    given_up = _step("deadlines", deadlines.give_up) or 0
     _step("orphans", orphans.give_up)
     callbacks = _step("callbacks", _sweep_callbacks) or 0
     due = _step("due", partial(_overdue, ENQUEUED_RECENTLY)) or []
@@ -88,6 +91,7 @@ def sweep() -> Sweep:
         rung=len(due) if is_enqueued else 0,
         processed=here.calls if here else 0,
         callbacks=callbacks,
+        given_up=given_up,
         is_unfinished=here.has_more if here else False,
     )
     if done != Sweep():
@@ -129,8 +133,7 @@ def _expire_leases() -> int:
     try:
         expired = leases.expire(at_most=BATCH)
     except DatabaseError as error:
-        if is_connection_lost(error):
-            raise
+        rows.report_set(error, "payout")
         expired = _expire_each()
     leases.end_impossible(at_most=BATCH)
     return expired

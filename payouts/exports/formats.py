@@ -25,9 +25,11 @@ from payouts.representation import format_time
 COLUMNS: Final = (
     "id", "status", "mode", "amount", "currency", "recipient_details", "comment", "reference", "metadata",
     "idempotency_key", "failure_code", "failure_message", "created_at", "updated_at",
-    "provider", "provider_reference", "completed_at",
+    "provider", "provider_reference", "completed_at", "expires_at",
 )  # fmt: skip
-Row = tuple[str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str, str, str, str | None]
+Row = tuple[
+    str, str, str, Decimal, str, str, str, str, str, str | None, str, str, str, str, str, str, str | None, str | None
+]  # fmt: skip
 
 #: The columns of an object's fields are empty for a recipient that was sent as a text, and vice versa. New columns are
 #: appended: some readers go by position.
@@ -155,6 +157,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     (
         payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
         failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
+        expires_at,
     ) = row  # fmt: skip
     recipient = json.loads(recipient_json)
     return (
@@ -176,6 +179,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         escape_formula(provider),
         escape_formula(provider_reference),
         "" if completed_at is None else format_time(completed_at),
+        "" if expires_at is None else format_time(expires_at),
     )
 
 
@@ -183,6 +187,7 @@ def _line(row: Row) -> str:
     (
         payout_id, status, mode, amount, currency, recipient_json, comment, reference, metadata, idempotency_key,
         failure_code, failure_message, created_at, updated_at, provider, provider_reference, completed_at,
+        expires_at,
     ) = row  # fmt: skip
     # Formatted by hand: a dictionary and the encoder take four times as long.
     return (
@@ -194,7 +199,8 @@ def _line(row: Row) -> str:
         f'"failure_code":{quoted(failure_code)},"failure_message":{quoted(failure_message)},'
         f'"created_at":"{format_time(created_at)}","updated_at":"{format_time(updated_at)}",'
         f'"provider":{quoted(provider)},"provider_reference":{quoted(provider_reference)},'
-        f'"completed_at":{"null" if completed_at is None else quoted(format_time(completed_at))}}}\n'
+        f'"completed_at":{"null" if completed_at is None else quoted(format_time(completed_at))},'
+        f'"expires_at":{"null" if expires_at is None else quoted(format_time(expires_at))}}}\n'
     )
 
 

@@ -60,17 +60,18 @@ CANCELED: Final = {**PENDING, "status": "canceled", "finished_at": "2026-11-23T1
 CSV: Final = (
     "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
     "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at,"
-    "recipient_text,provider,provider_reference,completed_at\r\n"
+    "recipient_text,provider,provider_reference,completed_at,expires_at\r\n"
     f"{openapi.PAYOUT_ID},paid,test,100.00,USD,,,,,,Test payout,,{{}},"
     "order-4711-refund,,,2026-11-23T12:00:00.000000Z,2026-11-23T12:00:01.250000Z,Card ****1234,sandbox,"
-    f"sandbox-{openapi.PAYOUT_ID},2026-11-23T12:00:01.250000Z\r\n"
+    f"sandbox-{openapi.PAYOUT_ID},2026-11-23T12:00:01.250000Z,\r\n"
 )
 NDJSON: Final = (
     f'{{"id":"{openapi.PAYOUT_ID}","status":"paid","mode":"test","amount":"100.00","currency":"USD","recipient_details":'
     '"Card ****1234","comment":"Test payout","reference":"","metadata":{},'
     '"idempotency_key":null,"failure_code":"","failure_message":"","created_at":"2026-11-23T12:00:00.000000Z",'
     '"updated_at":"2026-11-23T12:00:01.250000Z","provider":"sandbox",'
-    f'"provider_reference":"sandbox-{openapi.PAYOUT_ID}","completed_at":"2026-11-23T12:00:01.250000Z"}}\n'
+    f'"provider_reference":"sandbox-{openapi.PAYOUT_ID}","completed_at":"2026-11-23T12:00:01.250000Z",'
+    '"expires_at":null}\n'
     f'{{"trailer":{{"rows":1,"amounts":{{"USD":"100.00"}},"sha256":"{SHA256}"}}}}\n'
 )
 

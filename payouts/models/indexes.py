@@ -118,6 +118,12 @@ OF_THE_ENGINE: Final = [
         condition=Q(status__in=ASKABLE, due_at__isnull=False),
         name="payout_lane_of_asks",
     ),
+    # Pending payouts that may be too late to send.
+    models.Index(
+        fields=["give_up_at"],
+        condition=Q(status=PayoutStatus.PENDING, contradicted_at__isnull=True),
+        name="payout_to_give_up",
+    ),
     # Payouts for an operator.
     models.Index(
         "updated_at",

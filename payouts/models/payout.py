@@ -72,6 +72,11 @@ class Payout(models.Model):
     attempts_count = models.PositiveIntegerField(default=0)
     #: Time of the next step; NULL: no step is left.
     due_at = models.DateTimeField(null=True, db_default=Now())
+    #: Time until which the merchant wants it sent; NULL: none.
+    expires_at = models.DateTimeField(null=True)
+    #: Time at which the sweeper looks whether a pending payout is too late to send (engine/deadlines.py). A row of the
+    #: version before has its creation, and gets its real time at the first look.
+    give_up_at = models.DateTimeField(db_default=Now())
     #: Lease holder and expiry (NULL: no lease). A worker records an outcome only under its own lease.
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)

@@ -84,6 +84,13 @@ def age(payout: Payout, *, seconds: float) -> None:
         payout.attempts.update(started_at=F("started_at") - earlier)
 
 
+def poison(payout: Payout, *, table: str = "payouts_payoutattempt", also: str = "true") -> None:
+    """Have the database refuse rows of this payout, until the test's transaction is undone."""
+    connection.check_constraints()
+    check = f"NOT (payout_id = '{payout.pk}' AND {also})"
+    execute(f"ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK ({check}) NOT VALID")
+
+
 @contextmanager
 def unguarded(table: str, trigger: str) -> Iterator[None]:
     """Let a test do what a trigger refuses to everybody."""

@@ -54,6 +54,7 @@ class TestCreatePayout:
             "provider": "sandbox",
             "provider_reference": "",
             "completed_at": None,
+            "expires_at": None,
         }
         assert response.headers["Location"] == f"/api/payouts/{payout.id}/"
         assert response.headers["ETag"] == '"1"'

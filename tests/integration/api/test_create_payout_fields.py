@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -244,3 +245,58 @@ class TestFields:
     )
     def test_refuses_text_and_metadata(self, api: Client, fields: dict[str, Any], error: tuple[str, str]) -> None:
         assert refuse_fields(api, **fields) == [error]
+
+
+class TestExpiresAt:
+    @pytest.mark.parametrize(
+        ("value", "code"),
+        [
+            (1_790_000_000, "invalid_time"),
+            (["2026-12-01T12:00:00Z"], "invalid_time"),
+            ("", "invalid_time"),
+            ("tomorrow", "invalid_time"),
+            ("2026-12-01", "invalid_time"),
+            # Without an offset it is no moment.
+            ("2026-12-01T12:00:00", "invalid_time"),
+            ("2026-02-30T12:00:00Z", "invalid_time"),
+            ("2020-01-01T00:00:00Z", "time_is_over"),
+            ("0001-01-01T00:00:00+23:59", "time_is_over"),
+            ("9999-12-31T23:59:59-23:59", "time_too_far"),
+        ],
+    )
+    def test_is_refused(self, api: Client, value: Any, code: str) -> None:
+        assert refuse_fields(api, expires_at=value) == [("expires_at", code)]
+
+    @pytest.mark.parametrize(("days", "code"), [(29.99, None), (30.01, "time_too_far")])
+    def test_is_at_most_thirty_days_ahead(self, api: Client, days: float, code: str | None) -> None:
+        expires_at = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        if code is not None:
+            assert refuse_fields(api, expires_at=expires_at) == [("expires_at", code)]
+            return
+
+        response = factories.post_payout(api, factories.payout_body(expires_at=expires_at))
+
+        assert response.status_code == 201
+        assert response.json()["expires_at"] == expires_at.replace("+00:00", "Z")
+
+    def test_is_answered_in_utc_wherever_a_payout_is(self, api: Client) -> None:
+        moment = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+        body = factories.payout_body(expires_at=moment.astimezone(timezone(timedelta(hours=5, minutes=45))).isoformat())
+
+        created = factories.post_payout(api, body).json()
+
+        shown = moment.isoformat().replace("+00:00", "Z")
+        assert created["expires_at"] == shown
+        assert api.get(f"/api/payouts/{created['id']}/").json()["expires_at"] == shown
+        assert api.get("/api/payouts/").json()["results"][0]["expires_at"] == shown
+
+    def test_may_be_null(self, api: Client) -> None:
+        assert factories.post_payout(api, factories.payout_body(expires_at=None)).json()["expires_at"] is None
+
+    def test_is_part_of_what_a_key_is_for(self, api: Client) -> None:
+        expires_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        factories.post_payout(api, factories.payout_body(expires_at=expires_at), key="first")
+
+        other = factories.post_payout(api, factories.payout_body(), key="first")
+
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")

@@ -53,6 +53,7 @@ NOT_OF_THE_API = {
     payouts_errors.PayoutContradicted,
     payouts_errors.PayoutNotContradicted,
     payouts_errors.PayoutDeletedByMerchant,
+    payouts_errors.PayoutExpired,
     payouts_errors.WindowOver,
     payouts_errors.PausedAlready,
     payouts_errors.NotPaused,

@@ -41,6 +41,7 @@ class TestRetrievePayout:
             "provider": "sandbox",
             "provider_reference": "",
             "completed_at": payout.updated_at.isoformat().replace("+00:00", "Z"),
+            "expires_at": None,
         }
         # Created, claimed, settled.
         assert re.fullmatch(r'"3-[0-9a-f]{16}"', response.headers["ETag"])

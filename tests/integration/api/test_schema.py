@@ -298,7 +298,7 @@ class TestDocument:
     def test_has_the_fields_that_may_be_sent(self, schema: Any) -> None:
         schemas = schema["components"]["schemas"]
         write, update = "CreatePayoutRequest", "UpdatePayoutRequest"
-        fields = {"amount", "currency", "recipient_details", "comment", "reference", "metadata"}
+        fields = {"amount", "currency", "recipient_details", "comment", "reference", "metadata", "expires_at"}
 
         assert schemas[write]["properties"].keys() == fields
         assert set(schemas[write]["required"]) == {"amount", "currency", "recipient_details"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.test import Client
 
 from accounts.models import Merchant
+from payouts.engine import deadlines
 from payouts.models import Payout
 from tests.support import answers, factories
 
@@ -263,3 +265,41 @@ class TestIfMatch:
 
         assert (first.status_code, second.status_code) == (200, 412)
         assert columns(payout)["comment"] == "a"
+
+
+class TestExpiresAt:
+    def test_is_changed_while_it_is_pending(self, api: Client, make_payout: MakePayout) -> None:
+        payout = make_payout()
+        expires_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+
+        changed = patch(api, payout, {"expires_at": expires_at})
+        same = patch(api, payout, {"expires_at": expires_at})
+        # As for each field that may be left out, null says nothing.
+        null = patch(api, payout, {"expires_at": None})
+
+        assert (changed.status_code, changed.json()["expires_at"]) == (200, expires_at)
+        assert [answer.headers["ETag"] for answer in (changed, same, null)] == ['"2"'] * 3
+        assert null.json()["expires_at"] == expires_at
+
+    def test_moves_the_end_of_its_time(self, api: Client, make_payout: MakePayout) -> None:
+        payout = make_payout(expires_at=datetime.now(UTC) + timedelta(minutes=1))
+
+        patch(api, payout, {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()})
+        deadlines.give_up()
+
+        payout.refresh_from_db()
+        assert payout.give_up_at == payout.expires_at
+
+    def test_is_refused_once_it_may_be_sent(self, api: Client, make_processed_payout: MakePayout) -> None:
+        payout = make_processed_payout("sandbox_unknown")
+
+        response = patch(api, payout, {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()})
+
+        assert (response.status_code, response.json()["code"]) == (409, "payout_not_changeable")
+        assert "expiry" in response.json()["detail"]
+
+    def test_is_refused_in_the_past(self, api: Client, make_payout: MakePayout) -> None:
+        response = patch(api, make_payout(), {"expires_at": "2020-01-01T00:00:00Z"})
+
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["code"] == "time_is_over"

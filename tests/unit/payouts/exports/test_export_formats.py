@@ -22,7 +22,7 @@ ID = "01936f3e-7c4a-7d2b-9e1f-3a5b6c7d8e9f"
 HEADER = (
     "id,status,mode,amount,currency,recipient_name,recipient_account,recipient_bank_code,recipient_country,"
     "recipient_address,comment,reference,metadata,idempotency_key,failure_code,failure_message,created_at,updated_at,"
-    "recipient_text,provider,provider_reference,completed_at\r\n"
+    "recipient_text,provider,provider_reference,completed_at,expires_at\r\n"
 )
 #: What a spreadsheet takes for the beginning of a formula, or passes over before one.
 TRIGGERS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
@@ -58,6 +58,7 @@ def row(**columns: Any) -> Row:
         "provider": "sandbox",
         "provider_reference": "sandbox-1",
         "completed_at": "2026-11-23 12:00:01.25+00",
+        "expires_at": None,
         **columns,
     }
     return cast("Row", tuple(values[name] for name in formats.COLUMNS))
@@ -79,19 +80,21 @@ def undone(cell: str) -> str:
 
 class TestCSV:
     def test_has_nothing_where_a_payout_is_not_over(self) -> None:
-        pending = row(status="pending", provider_reference="", completed_at=None)
+        pending = row(status="pending", provider_reference="", completed_at=None, expires_at="2026-11-24 12:00:00+00")
 
         (shown,) = cells(export("csv", pending).decode())
 
         assert (shown["provider"], shown["provider_reference"], shown["completed_at"]) == ("sandbox", "", "")
-        assert json.loads(export("ndjson", pending).decode().splitlines()[0])["completed_at"] is None
+        shown_line = json.loads(export("ndjson", pending).decode().splitlines()[0])
+        assert shown_line["completed_at"] is None
+        assert shown["expires_at"] == shown_line["expires_at"] == "2026-11-24T12:00:00Z"
 
     def test_has_a_line_for_each_payout_below_the_names_of_the_columns(self) -> None:
         assert export("csv", row(), row(amount=Decimal("7.0000"), currency="JPY")).decode() == (
             HEADER + f"{ID},paid,test,10.50,EUR,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,"
-            "2026-11-23T12:00:01.250000Z,,sandbox,sandbox-1,2026-11-23T12:00:01.250000Z\r\n"
+            "2026-11-23T12:00:01.250000Z,,sandbox,sandbox-1,2026-11-23T12:00:01.250000Z,\r\n"
             f"{ID},paid,test,7,JPY,Jane Doe,DE89,,,,,,{{}},,,,2026-11-23T12:00:00Z,2026-11-23T12:00:01.250000Z,"
-            ",sandbox,sandbox-1,2026-11-23T12:00:01.250000Z\r\n"
+            ",sandbox,sandbox-1,2026-11-23T12:00:01.250000Z,\r\n"
         )
 
     def test_of_nothing_has_the_names_of_the_columns(self) -> None:
@@ -120,7 +123,13 @@ class TestCSV:
         of_an_object = [read[name] for name in read if name.startswith("recipient_") and name != "recipient_text"]
         assert of_an_object == [""] * 5
         assert read["recipient_text"] == "Card ****1234"
-        assert formats.CSV_COLUMNS[18:] == ("recipient_text", "provider", "provider_reference", "completed_at")
+        assert formats.CSV_COLUMNS[18:] == (
+            "recipient_text",
+            "provider",
+            "provider_reference",
+            "completed_at",
+            "expires_at",
+        )
 
     @pytest.mark.parametrize("trigger", TRIGGERS)
     @pytest.mark.parametrize(
@@ -208,6 +217,7 @@ class TestNDJSON:
             "provider": "sandbox",
             "provider_reference": "sandbox-1",
             "completed_at": "2026-11-23T12:00:01.250000Z",
+            "expires_at": None,
         }
         before = "".join(f"{line}\n" for line in lines[:2]).encode()
         assert json.loads(lines[2]) == {
