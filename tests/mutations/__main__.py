@@ -23,9 +23,9 @@ from tests.mutations.catalogue import CHECKOUT, Mutation, StaleMutation
 
 #: pytest: some tests failed. Any other code but 0 is no verdict, such as 4 for a test that there is not.
 _FAILED: Final = 1
-#: The storm: something is not as promised. 2 is a storm that is no evidence.
+#: The storm: something is not as promised. 3 is a storm that is no evidence.
 _VIOLATED: Final = 1
-_SECONDS_MAX: Final = 300
+_SECONDS_MAX: Final = 600
 _LINES_SHOWN: Final = 15
 
 

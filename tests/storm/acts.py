@@ -16,8 +16,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from accounts.models import Merchant
 from idempotency import retention
 from payouts import operators
-from payouts.engine import pauses
-from payouts.models import Payout
+from payouts.engine import failover, pauses
+from payouts.models import Pause, Payout
 from payouts.states import PayoutStatus
 from rest.refusals import Refusal
 
@@ -47,6 +47,15 @@ def _pause(order: Order) -> int:
 
 def _resume(order: Order) -> None:
     pauses.resume(_scope(order), actor=_ACTOR)
+
+
+def _resume_failover(order: Order) -> int | None:
+    """Resume what the platform paused by itself, after the bank was compared (which the verdict does)."""
+    del order
+    if not Pause.objects.active().filter(actor=failover.ACTOR).exists():
+        return None
+    pauses.resume(pauses.Scope(), actor=_ACTOR)
+    return 1
 
 
 def _scope(order: Order) -> pauses.Scope:
@@ -92,6 +101,7 @@ def _verify(order: Order) -> str:
 _ACTS: Final[Mapping[str, Callable[[Order], Any]]] = {
     "pause": _pause,
     "resume": _resume,
+    "resume_failover": _resume_failover,
     "retry": _retry,
     "ask": _ask,
     "purge": _purge,

@@ -23,7 +23,7 @@ FAULTS: Final[dict[str, float]] = {
     "error_after": 0.04,
     "error_before": 0.04,
     "truncated": 0.02,
-    "slow": 0.02,
+    "slow": 0.03,
     # Longer than the platform waits.
     "slow_seconds": 4.0,
     "rate_limited": 0.04,
@@ -44,7 +44,7 @@ FAULTS: Final[dict[str, float]] = {
     "hidden": 0.02,
     "hidden_seconds": 2.0 * MEMORY_SECONDS,
     # So that calls overlap, as far as the platform lets them.
-    "latency_seconds": 0.03,
+    "latency_seconds": 0.06,
 }
 #: What it does in peace, too.
 HABITS: Final[dict[str, float]] = {"memory_seconds": float(MEMORY_SECONDS)}

@@ -24,6 +24,8 @@ CLIENTS = 5
 PAUSE_SECONDS = 0.25
 #: When the bank gets another address, as a share of the storm.
 BANK_MOVES_SHARE = 0.6
+#: When the standby of the database takes over, the same.
+PROMOTION_SHARE = 0.75
 #: The bound of the promise: so long after the last fault everything is final. Half of it is for a machine that has
 #: other things to do, too.
 PEACE_SECONDS_MAX = 90.0
@@ -65,6 +67,7 @@ class Storm:
         self._seconds = seconds
         self._faults = Faults(stage, plan.make(seed=seed, seconds=seconds), seed=seed)
         self._moves = 0
+        self._promotions = 0
         self._stop_ordering = threading.Event()
         self._clients = [
             Client(number, port=stage.to_web, keys=stage.keys, seed=seed, wants=wants, stop=self._stop_ordering)
@@ -95,6 +98,10 @@ class Storm:
                 self._stage.move_bank()
                 self._faults.at_the_bank.append((time.time(), time.time() + 1))
                 self._moves += 1
+            if not self._promotions and now >= PROMOTION_SHARE * self._seconds and self._stage.clusters.is_followed():
+                self._stage.promote_standby()
+                self._promotions += 1
+                self._office.is_promoted = True
             self._tend()
 
     def calm_down(self) -> Outcome:
@@ -160,6 +167,7 @@ class Storm:
 
     def _is_settled(self) -> bool:
         """Ask the cheap question first: the book alone is as long as the storm."""
+        self._office.resume_failover()
         try:
             return reading.count_unsettled(self._stage.database) == 0 and not verdict.disagreements(self._look())
         except psycopg.Error:

@@ -13,9 +13,9 @@ from tests.storm.observed import Attempt, Pause, Payout
 
 #: A claim that began before the pause may still end: the pause waits for it.
 _CLAIM_SECONDS: Final = 1.0
-#: As many payouts of the whale may go before one of another merchant, beside those that went before it in its own lane:
-#: the calls that the bank takes at once, for two claims.
-AHEAD_MAX: Final = 2 * limits.CALLS_AT_ONCE_MAX
+#: As many sends of the whale may come before one of another merchant, beside those that came before it in its own lane:
+#: the calls that the bank takes at once, for a claim of each of the processes (tests/storm/stage.py).
+AHEAD_MAX: Final = 4 * limits.CALLS_AT_ONCE_MAX
 
 
 @dataclass(frozen=True)
@@ -23,43 +23,41 @@ class Drain:
     """What was sent while the payouts drained that had gathered behind a pause."""
 
     gathered: int
-    #: For each payout of others that came meanwhile: how many of the gathered ones went before it, less those that went
-    #: before it in its own lane. In a queue without lanes all of them do.
+    #: For each payout of others that came meanwhile: the whale's sends before its own, less those of its own lane. In a
+    #: queue without lanes everything that had gathered is sent before.
     ahead: list[int]
 
 
 def drain(ledger: Ledger) -> Drain:
     """Return what followed the end of the whale's pause."""
     resumed_at = max((pause.ended_at for pause in ledger.observed.pauses if pause.merchant == orders.WHALE), default=0)
-    first_sends = _first_sends(ledger)
-    sent = [payout for payout in ledger.live if payout.id in first_sends]
+    sends = {payout.id: _sends(ledger, payout) for payout in ledger.live}
+    sent = [payout for payout in ledger.live if sends[payout.id]]
     gathered = [
-        first_sends[payout.id]
+        sends[payout.id][0]
         for payout in sent
-        if payout.merchant == orders.WHALE and payout.created_at < resumed_at <= first_sends[payout.id]
+        if payout.merchant == orders.WHALE and payout.created_at < resumed_at <= sends[payout.id][0]
     ]
     drained_at = max(gathered, default=resumed_at)
-    lanes = grouped(sent, lambda payout: payout.merchant)
+    lanes = {
+        merchant: [at for payout in payouts for at in sends[payout.id]]
+        for merchant, payouts in grouped(sent, lambda payout: payout.merchant).items()
+    }
     ahead = [
-        _count(gathered, payout, first_sends)
-        - _count([first_sends[one.id] for one in lanes[payout.merchant] if one is not payout], payout, first_sends)
+        _count(lanes.get(orders.WHALE, []), payout, sends) - _count(lanes[payout.merchant], payout, sends)
         for payout in sent
         if payout.merchant != orders.WHALE and resumed_at <= payout.created_at <= drained_at
     ]
     return Drain(len(gathered), ahead)
 
 
-def _count(sends: list[float], payout: Payout, first_sends: Mapping[str, float]) -> int:
-    """Count the sends while the payout waited for its own."""
-    return sum(payout.created_at < sent_at < first_sends[payout.id] for sent_at in sends)
+def _sends(ledger: Ledger, payout: Payout) -> list[float]:
+    return sorted(attempt.started_at for attempt in ledger.attempts.get(payout.id, []) if attempt.kind == "send")
 
 
-def _first_sends(ledger: Ledger) -> dict[str, float]:
-    return {
-        payout_id: min(sends)
-        for payout_id, attempts in ledger.attempts.items()
-        if (sends := [attempt.started_at for attempt in attempts if attempt.kind == "send"])
-    }
+def _count(lane: list[float], payout: Payout, sends: Mapping[str, list[float]]) -> int:
+    """Count the sends of a lane while the payout waited for its first."""
+    return sum(payout.created_at < at < sends[payout.id][0] for at in lane)
 
 
 def _is_fair(ledger: Ledger) -> Iterator[Violation]:

@@ -16,12 +16,13 @@ MINIMA: Final[Mapping[str, int]] = {
     "late evidence": 1,
     "sent again": 1,
     "circuits opened": 1,
-    "leases recovered": 3,
+    "leases recovered": 1,
     "lies of the bank": 3,
     "callbacks applied": 20,
     "seconds with as many calls as the bank takes": 1,
     "acts of operators": 5,
     "changes of the bank's address": 1,
+    "promotions": 1,
     "payouts retried by operators": 1,
     "payouts changed": 1,
     "payouts deleted": 1,
@@ -33,6 +34,7 @@ MINIMA: Final[Mapping[str, int]] = {
 _EVENTS: Final[Mapping[str, str]] = {
     "late evidence": "payout.evidence.late",
     "circuits opened": "provider.circuit.opened",
+    "promotions": "failover.found",
 }
 _SENT_AGAIN: Final = "sent again with the same reference"
 _RAN_OUT: Final = "the lease ran out"

@@ -41,6 +41,7 @@ class Office(threading.Thread):
         self._chance = random.Random(f"operators {seed}")
         self._whale_goes_at = min(WHALE_SHARE * seconds, WHALE_SECONDS_MAX)
         self._closing = threading.Event()
+        self.is_promoted = False
         self._log = log.open("wb")
         self._desk = subprocess.Popen(
             [sys.executable, "-m", "tests.storm.desk"],
@@ -87,7 +88,13 @@ class Office(threading.Thread):
         while time.monotonic() - self._began < until:
             if self._closing.wait(self._chance.uniform(*_BETWEEN_SECONDS)):
                 return
+            self.resume_failover()
             yield
+
+    def resume_failover(self) -> None:
+        """After a promotion the platform pauses everything by itself, as soon as a sweeper finds another server."""
+        if self.is_promoted and self._say("resume_failover", {}).get("done"):
+            self.done["resume_failover"] += 1
 
     def _act(self) -> None:
         act = self._chance.choices(list(_ACTS), weights=list(_ACTS.values()))[0]

@@ -244,6 +244,14 @@ class Wires:
         self._by_name[name] = wire
         return wire.port
 
+    def port_of(self, name: str) -> int:
+        return self._by_name[name].port
+
+    def reroute(self, name: str, *, upstream_port: int) -> None:
+        """Have what is connected from now on reach another port, and break the rest."""
+        self._by_name[name].upstream_port = upstream_port
+        self.cut(name)
+
     def move(self, name: str) -> int:
         """Lay another wire to the same port and return its port. At the old one nothing answers any more."""
         old = self._by_name[name]

@@ -11,9 +11,10 @@ from devstack import application
 from devstack.processes import ports
 from devstack.processes.children import Program
 from devstack.processes.launcher import Launcher
-from devstack.servers import environment, postgres, redis
+from devstack.servers import environment, redis
 from tests.storm import bank, limits, orders
 from tests.storm.bank import Bank
+from tests.storm.clusters import Clusters, address_of
 from tests.storm.proxies import Wires
 from tests.storm.supervisor import Supervisor
 
@@ -24,6 +25,8 @@ _READY_SECONDS = 60.0
 # libpq would ask for encryption first, and the wire looks for COMMIT in what passes.
 _READABLE = {"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
 _CELERY = (*application._CELERY, *application._WORKER, *application._WORKER_QUIET)
+# The second is the operator's, which nothing breaks.
+_TO_DATABASE = ("to_database", "desk_to_database")
 _BANK_PATH = "/v1"
 _CALLBACK_PATH = "/api/callbacks/http_bank/"
 
@@ -39,6 +42,12 @@ class Stage:
         self.keys: dict[str, str] = {}
         self.to_web = 0
         self._secrets = launch.state.secrets()
+        self.clusters = Clusters(
+            launch,
+            supervisor=self.supervisor,
+            password=self._secrets["postgres_password"],
+            replication_password=self._secrets["replication_password"],
+        )
         self._environment: dict[str, str] = {}
 
     def start(self) -> None:
@@ -47,8 +56,10 @@ class Stage:
         self.to_web = self.wires.add("to_web", upstream_port=self.web_port)
         self._start_bank()
         self._start_redis()
-        self._start_postgres()
-        self._wait(lambda: self.redis.answers() and self.postgres.is_ready() and self.bank.is_up(), "The services")
+        self.clusters.start()
+        self._wait(
+            lambda: self.redis.answers() and self.clusters.server.is_ready() and self.bank.is_up(), "The services"
+        )
         self._environment = self._make_environment()
         self._prepare()
         self._start_platform()
@@ -57,18 +68,12 @@ class Stage:
     @property
     def database(self) -> str:
         """How to reach PostgreSQL directly, past all faults of the network."""
-        there = self.postgres
-        return (
-            f"host={ports.LOOPBACK} port={there.port} dbname={postgres.DATABASE} user={postgres.ROLE} "
-            f"password={there.password} connect_timeout=2 application_name=storm"
-        )
+        return address_of(self.clusters.server)
 
     @property
     def desk_environment(self) -> dict[str, str]:
-        """The environment of an operator, who works on the server itself, past all faults of the network."""
-        direct = environment.with_broker(
-            environment.with_database(self._environment, self.postgres.environment), self.redis.url
-        )
+        """The environment of an operator, who works past all faults of the network."""
+        direct = environment.with_broker(self._with_database("desk_to_database"), self.redis.url)
         return {**direct, "PAYOUTS_PROCESS_NAME": "payouts-desk"}
 
     def move_bank(self) -> None:
@@ -76,6 +81,12 @@ class Stage:
         url = _bank_url(self.wires.move("to_bank"))
         for name in ("web", *WORKERS, *SWEEPERS):
             self.supervisor.change(name, {"PAYOUTS_HTTP_BANK_URL": url})
+
+    def promote_standby(self) -> None:
+        """Let the standby take over, and all find it at the address of the primary."""
+        self.clusters.promote()
+        for name in _TO_DATABASE:
+            self.wires.reroute(name, upstream_port=self.clusters.server.port)
 
     def is_whole(self) -> bool:
         """Whether every process runs and those that can be asked say that they serve."""
@@ -98,27 +109,21 @@ class Stage:
         )
         self.supervisor.adopt(child)
 
-    def _start_postgres(self) -> None:
-        # It keeps everything: its server is killed, and what it acknowledged must be there afterwards.
-        cluster = self.launch.state.path / "postgres"
-        installation = postgres.Installation(
-            self.launch.children, cluster=cluster, durable=True, register=self.launch.remove_at_end
-        )
-        password = self._secrets["postgres_password"]
-        installation.create_cluster(password=password)
-        self.postgres, child = installation.start(password=password)
-        self.supervisor.adopt(child, before_start=lambda: postgres.end_predecessor(cluster))
-
     def _make_environment(self) -> dict[str, str]:
-        to_database = self.wires.add("to_database", upstream_port=self.postgres.port)
+        for name in _TO_DATABASE:
+            self.wires.add(name, upstream_port=self.clusters.server.port)
         to_broker = self.wires.add("to_broker", upstream_port=self.redis.port)
         to_bank = self.wires.add("to_bank", upstream_port=self.bank.port)
-        result = environment.for_processes(
+        self._environment = environment.for_processes(
             secret_key=self._secrets["secret_key"], state_directory=str(self.launch.state.path)
         )
-        result = environment.with_database(result, replace(self.postgres, port=to_database).environment)
+        result = self._with_database("to_database")
         result = environment.with_broker(result, replace(self.redis, port=to_broker).url)
         return {**result, **_READABLE, **self._settings(bank_port=to_bank)}
+
+    def _with_database(self, wire: str) -> dict[str, str]:
+        there = replace(self.clusters.server, port=self.wires.port_of(wire))
+        return environment.with_database(self._environment, there.environment)
 
     def _settings(self, *, bank_port: int) -> dict[str, str]:
         return {

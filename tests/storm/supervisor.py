@@ -61,6 +61,14 @@ class Supervisor:
         """Keep running what was started elsewhere."""
         self._kept[child.name] = Kept(program=child.program, before_start=before_start, child=child)
 
+    def take_over(self, name: str, *, by: str) -> Child:
+        """End a process for good. Another one is kept under its name from now on, and is returned."""
+        kept = self._kept[name]
+        _signal_group(kept.child.pid, signal.SIGKILL)
+        self.children.discard(kept.child)
+        self._kept[name] = self._kept.pop(by)
+        return self._kept[name].child
+
     @property
     def restarts(self) -> int:
         return sum(kept.lives - 1 for kept in self._kept.values())

@@ -94,6 +94,29 @@ class TestWire:
 
         assert wire_of(wires).cut == 0
 
+    def test_moves_to_another_port(self, wires: Wires, echo: Echo) -> None:
+        old = wires.add("wire", upstream_port=echo.port)
+
+        new = wires.move("wire")
+
+        assert wires.port_of("wire") == new != old
+        with connect(new) as line:
+            assert say(line, b"one") == b"one"
+        with pytest.raises(ConnectionRefusedError):
+            connect(old)
+        # Nothing answers there any more, in peace either.
+        wires.heal()
+        with pytest.raises(ConnectionRefusedError):
+            connect(old)
+
+    def test_reaches_another_server_at_the_same_port(self, wires: Wires, echo: Echo) -> None:
+        port = wires.add("wire", upstream_port=ports.free())
+
+        wires.reroute("wire", upstream_port=echo.port)
+
+        with connect(port) as line:
+            assert say(line, b"one") == b"one"
+
     def test_passes_on_the_end_of_either_side(self, wires: Wires, echo: Echo) -> None:
         port = wires.add("wire", upstream_port=echo.port)
         with connect(port) as line:
