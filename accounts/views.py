@@ -9,9 +9,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import api_key_of
+from accounts.callers import CallingKey
 from accounts.models import Mode, Scope
 from accounts.permissions import Scopes
-from rest import parameters
+from rest import moments, parameters
 from rest.openapi import operation
 
 
@@ -79,5 +80,24 @@ class MeView(APIView):
     )
     def get(self, request: Request) -> Response:
         parameters.refuse_misunderstood(request.query_params, known=frozenset())
-        api_key = api_key_of(request)
-        return Response(MeSerializer({"merchant": api_key.merchant, "api_key": api_key}).data)
+        return Response(_document(api_key_of(request)))
+
+
+# The serializers above describe it for the schema. Rendering through them took a quarter of the request.
+def _document(api_key: CallingKey) -> dict[str, Any]:
+    merchant = api_key.merchant
+    return {
+        "merchant": {
+            "id": str(merchant.id),
+            "name": merchant.name,
+            "require_idempotency_key": merchant.require_idempotency_key,
+        },
+        "api_key": {
+            "prefix": api_key.prefix,
+            "name": api_key.name,
+            "mode": api_key.mode,
+            "scopes": api_key.scopes,
+            "expires_at": None if api_key.expiry_date is None else moments.written(api_key.expiry_date),
+            "allowed_networks": api_key.allowed_networks,
+        },
+    }

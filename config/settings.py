@@ -354,8 +354,8 @@ EXPORT_DAYS = env.integer("PAYOUTS_EXPORT_DAYS", default=7, minimum=1, maximum=3
 # one for payouts.
 EXPORT_CONCURRENCY = env.integer("PAYOUTS_EXPORT_CONCURRENCY", default=1, minimum=1, maximum=1_000)
 
-# Requests a minute of one API key, and of all keys of a merchant in a mode together; 0 switches a limit off. They are
-# enforced with Redis and fail open (accounts/buckets.py). Both are off if the broker is not Redis and no address is set.
+# Requests a minute of one API key, and of all keys of a merchant in a mode together; 0 switches a limit off. Both
+# need Redis and fail open (accounts/buckets.py). They are off if the broker is not Redis and no address is set.
 THROTTLE_REQUESTS_PER_MINUTE = env.integer(
     "PAYOUTS_THROTTLE_REQUESTS_PER_MINUTE", default=6000, minimum=0, maximum=10_000_000
 )

@@ -40,6 +40,11 @@ def parse(text: str) -> datetime | None:
         return datetime.min.replace(tzinfo=UTC) if moment.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
+def written(moment: datetime) -> str:
+    """Return the time, which is in UTC, such as 2026-11-23T12:00:00.250000Z."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def parse_day(text: str) -> date | None:
     """Return the day that is written as in RFC 3339, such as 2026-01-31; None for anything else."""
     try:

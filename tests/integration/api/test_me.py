@@ -7,7 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import services
-from accounts.models import Merchant
+from accounts.models import Merchant, MerchantAPIKey
+from accounts.views import MeSerializer
 from tests.support import answers, factories
 
 
@@ -38,6 +39,9 @@ class TestMe:
             },
         }
         assert secret.partition(".")[2] not in response.content.decode()
+        # As the serializer writes it, which describes the answer in the schema.
+        plain = MerchantAPIKey.objects.get(pk=api_key.pk)
+        assert response.json() == MeSerializer({"merchant": acme, "api_key": plain}).data
 
     @pytest.mark.parametrize("scope", ["payouts:read", "payouts:write", "reports:read"])
     def test_needs_no_particular_scope(self, acme: Merchant, scope: str) -> None:
