@@ -28,6 +28,11 @@ class ServerProblem:
 PROBLEMS: Final[dict[int, ServerProblem]] = {
     400: ServerProblem("invalid_request", "The request is not valid"),
     403: ServerProblem("permission_denied", "Not allowed"),
+    408: ServerProblem(
+        "request_too_slow",
+        "The request took too long to arrive",
+        "Send the head of a request within 5 seconds, and its body within 10. Nothing was done.",
+    ),
     414: ServerProblem(
         "request_line_too_long",
         "The request line is too long",
