@@ -45,6 +45,13 @@ class JSONFormatter(JsonFormatter):
         )
 
 
+# A terminal executes some of them, and a line feed would begin a line that nobody logged.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+
+
 class ConsoleFormatter(logging.Formatter):
     """`12:00:00 INFO payout.settled payout_id=... status=paid`"""
 
@@ -55,4 +62,5 @@ class ConsoleFormatter(logging.Formatter):
         values: dict[str, Any] = {
             name: value for name, value in record.__dict__.items() if name not in STANDARD_FIELDS and value != ""
         }
-        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in values.items())])
+        line = " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in values.items())])
+        return line.translate(_CONTROLS)

@@ -19,11 +19,7 @@ try:
     accesslog = "-" if env.boolean("PAYOUTS_ACCESS_LOG", default=False) else None
 except env.SettingError as error:
     startup.refuse(str(error))
-# The path and not the request line: a query may hold the name of a recipient.
-access_log_format = (
-    '{"at":"%(t)s","event":"request.answered","method":"%(m)s","path":"%(U)s","status":"%(s)s",'
-    '"bytes":"%(B)s","seconds":"%(L)s","request_id":"%({x-request-id}o)s"}'
-)
+logger_class = "config.gunicorn_logs.Logger"
 # gthread, and how long it waits for clients.
 worker_class = "config.gunicorn_worker.Worker"
 # Seconds without a sign of life of the process, after which it is replaced. What a single request may wait for is

@@ -98,3 +98,8 @@ class TestConsole:
         line = logs.ConsoleFormatter().format(make_record(payout_id="0193", status="paid", empty=""))
 
         assert line.split(" ", 1)[1] == "INFO payout.settled payout_id=0193 status=paid"
+
+    def test_stays_one_line_whatever_its_values(self) -> None:
+        line = logs.ConsoleFormatter().format(make_record("a\nb", path="/\x1b[31m\r\n\x7f\x9b\u2028x"))
+
+        assert line.split(" ", 1)[1] == r"INFO a\x0ab path=/\x1b[31m\x0d\x0a\x7f\x9b\u2028x"
