@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from payouts.engine import backlog, heartbeats
+from payouts.engine import backlog, heartbeats, refused_callbacks
 from payouts.summaries import rollup
 from postgres.replica import routing
 
@@ -112,6 +112,17 @@ class ReplicaCollector(Collector):
             yield _gauge("payouts_replica_lag_seconds", "What the replica shows is at most so old.", health.lag_seconds)
 
 
+class RefusalsCollector(Collector):
+    """What strangers have sent. Counted in memory: a stranger must not make the platform write."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "payouts_callbacks_refused",
+            "Callbacks that were refused since the web server started.",
+            value=refused_callbacks.refused.tally.total,
+        )
+
+
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, value=value)
 
@@ -121,6 +132,7 @@ REGISTRY.register(BacklogCollector())
 REGISTRY.register(AlarmsCollector())
 REGISTRY.register(RollupCollector())
 REGISTRY.register(ReplicaCollector())
+REGISTRY.register(RefusalsCollector())
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

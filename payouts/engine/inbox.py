@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from payouts import attempts, errors
 from payouts.engine import contradictions, evidence, outcomes
 from payouts.engine.evidence import Evidence, Verdict
+from payouts.engine.refused_callbacks import refused
 from payouts.models import CallbackResult, Payout, ProviderCallback, references
 from payouts.providers import base, registry
 from payouts.states import AttemptKind, AttemptOutcome, PayoutStatus
@@ -45,7 +46,7 @@ def store(provider_name: str, *, headers: Mapping[str, str], body: bytes) -> int
     try:
         event_id = provider.authenticate_callback(headers, body)
     except base.CallbackRefused as error:
-        logger.warning("callback.refused", extra={"provider": provider_name, "reason": str(error)})
+        refused.record(provider_name, str(error))
         raise errors.CallbackRefused from error
     told = ProviderCallback(provider=provider_name, event_id=event_id, body=body)
     ProviderCallback.objects.bulk_create([told], ignore_conflicts=True)

@@ -16,7 +16,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from payouts import tasks
-from payouts.engine import inbox
+from payouts.engine import inbox, refused_callbacks
 from payouts.models import Payout, ProviderCallback
 from payouts.providers import base, registry
 from payouts.providers.http_bank.provider import Configuration, HttpBankProvider
@@ -135,6 +135,11 @@ class TestTellUs:
 
 
 class TestRefusals:
+    @pytest.fixture(autouse=True)
+    def _another_minute(self) -> None:
+        """Let the next refusal be the first for a while, which is logged at once."""
+        refused_callbacks.refused.end_minute()
+
     @pytest.mark.parametrize("signature", ["", "wrong"])
     def test_of_a_stranger(
         self, client: Client, doorbell: Doorbell, caplog: pytest.LogCaptureFixture, signature: str
