@@ -53,6 +53,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: FAVICON}],
     "SITE_URL": "/api/schema/swagger-ui/",
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "backoffice.logins.LoginForm"},
     "ENVIRONMENT": environment,
     "COLORS": {
         # Teal.
