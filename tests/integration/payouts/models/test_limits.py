@@ -39,6 +39,8 @@ LIMITS: Final = {
     "providercallback.cleared_by": limits.ACTOR_LENGTH_MAX,
     "providercallback.cleared_reason": limits.MESSAGE_LENGTH_MAX,
     "providercircuit.provider": limits.PROVIDER_LENGTH_MAX,
+    "lanecircuit.mode": limits.MODE_LENGTH_MAX,
+    "lanecircuit.provider": limits.PROVIDER_LENGTH_MAX,
     "pause.provider": limits.PROVIDER_LENGTH_MAX,
     "pause.reason": limits.MESSAGE_LENGTH_MAX,
     "pause.actor": limits.ACTOR_LENGTH_MAX,
