@@ -69,7 +69,7 @@ class Claim:
     claimed_at: datetime
     #: Time just before the claim, by this machine's clock.
     began: float
-    #: Number of sends since the last act of an operator, with this one, and the start of the first.
+    #: Number of sends since the last act of an operator, with this one. Since when they were tried without a pause.
     sends_count: int = 1
     tried_since: datetime | None = None
     #: Time at which a payout that is asked about got its status.
@@ -330,7 +330,13 @@ def _take_to_send(chosen: str, parameters: Mapping[str, Any]) -> list[Payout]:
             SELECT bool_or(sent.reference_number = moved.reference_number AND sent.outcome <> 'not_sent') AS maybe_sent,
                 {_OTHER_BANK.format(of="moved")} AS other_bank,
                 count(*) FILTER (WHERE sent.number > acted.number) AS sends_before,
-                min(sent.started_at) FILTER (WHERE sent.number > acted.number) AS tried_since
+                CASE WHEN count(*) FILTER (WHERE sent.number > acted.number) > 0 THEN GREATEST(
+                    min(sent.started_at) FILTER (WHERE sent.number > acted.number), (
+                        SELECT max(ended_at) FROM payouts_pause AS pause
+                        WHERE pause.merchant_id = moved.merchant_id OR pause.provider = moved.provider
+                            OR (pause.merchant_id IS NULL AND pause.provider = '')
+                    )
+                ) END AS tried_since
             FROM payouts_payoutattempt AS sent, (
                 SELECT COALESCE(max(number), 0) AS number FROM payouts_payoutattempt
                 WHERE payout_id = moved.id AND kind = 'operator'

@@ -19,7 +19,7 @@ from accounts.callers import Caller
 from accounts.models import Merchant
 from payouts import errors
 from payouts.exports import formats
-from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus
+from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus, lease_ended
 from postgres import rows
 
 #: Longer than the query of a job may take (jobs.Limits), and than a client may take for a part of a stream:
@@ -89,7 +89,7 @@ def claim(export_id: uuid.UUID) -> Export | None:
 
     None if another worker has the job, it is finished, or the limit is reached.
     """
-    abandoned = models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now(), attempts_count__lt=ATTEMPTS_MAX)
+    abandoned = lease_ended() & models.Q(status=ExportStatus.RUNNING, attempts_count__lt=ATTEMPTS_MAX)
     free = Export.objects.jobs().filter(models.Q(status=ExportStatus.PENDING) | abandoned, pk=export_id)
     with transaction.atomic(durable=True):
         _lock_claims()

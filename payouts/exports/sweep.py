@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from payouts import dispatch
 from payouts.exports import lifecycle
-from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus
+from payouts.models import UNWANTED, Export, ExportChunk, ExportStatus, lease_ended
 from postgres import rows
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _enqueue_due() -> int:
 def _claim_due() -> list[uuid.UUID]:
     """Mark jobs as enqueued, and return their ids. Each job goes to one sweeper."""
     new = models.Q(status=ExportStatus.PENDING, rung_at__isnull=True, created_at__gt=Now() - JUST_ENQUEUED)
-    waiting = models.Q(status=ExportStatus.PENDING) | models.Q(status=ExportStatus.RUNNING, lease_expires_at__lte=Now())
+    waiting = models.Q(status=ExportStatus.PENDING) | lease_ended() & models.Q(status=ExportStatus.RUNNING)
     due = Export.objects.jobs().filter(waiting).exclude(new).exclude(rung_at__gt=Now() - REENQUEUE_AFTER)
     with transaction.atomic(durable=True):
         locked = due.order_by("created_at").select_for_update(skip_locked=True)

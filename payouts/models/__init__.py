@@ -9,6 +9,7 @@ from payouts.models.export import (
     ExportKind,
     ExportQuerySet,
     ExportStatus,
+    lease_ended,
 )
 from payouts.models.heartbeat import Heartbeat
 from payouts.models.history import AttemptQuerySet, PayoutAttempt, PayoutTransition
@@ -44,4 +45,5 @@ __all__ = [
     "RollupCell",
     "RollupMark",
     "RollupState",
+    "lease_ended",
 ]

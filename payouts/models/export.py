@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar, Self
+from datetime import timedelta
+from typing import ClassVar, Final, Self
 
 from django.db import models
 from django.db.models.functions import Now
@@ -47,6 +48,18 @@ UNFINISHED = (ExportStatus.PENDING, ExportStatus.RUNNING)
 UNWANTED = (ExportStatus.FAILED, ExportStatus.CANCELED, ExportStatus.EXPIRED)
 
 
+#: Longer than the lease of any version (payouts/exports/lifecycle.py).
+LEASE_MAX: Final = timedelta(minutes=15)
+
+
+def lease_ended() -> models.Q:
+    """Select the exports whose lease has ended.
+
+    One that ends later than any lease can has ended too: it was taken while the database's clock was ahead.
+    """
+    return models.Q(lease_expires_at__lte=Now()) | models.Q(lease_expires_at__gt=Now() + LEASE_MAX)
+
+
 class ExportQuerySet(models.QuerySet["Export"]):
     def visible_to(self, api_key: Caller) -> Self:
         """The exports of the key's merchant and mode."""
@@ -60,11 +73,11 @@ class ExportQuerySet(models.QuerySet["Export"]):
 
     def held(self) -> Self:
         """Exports with a live lease, by the database's clock."""
-        return self.filter(status=ExportStatus.RUNNING, lease_expires_at__gt=Now())
+        return self.filter(status=ExportStatus.RUNNING).exclude(lease_ended())
 
     def abandoned(self) -> Self:
         """Running exports whose lease has expired."""
-        return self.filter(status=ExportStatus.RUNNING, lease_expires_at__lte=Now())
+        return self.filter(lease_ended(), status=ExportStatus.RUNNING)
 
     def held_by(self, lease_token: uuid.UUID) -> Self:
         """Exports that this token may change. An expired lease holds until another worker takes it."""

@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings
+from django.db.models.functions import Now
 
-from payouts.engine import processing, retries
-from payouts.models import Payout
+from payouts.engine import pauses, processing, retries
+from payouts.models import Pause, Payout
 from payouts.providers import base
 from payouts.states import PayoutStatus
 from tests.support import database, fake_provider
@@ -278,6 +279,20 @@ class TestNotSent:
         assert live_payout.failure_message == "The provider cannot be reached."
         assert live_payout.due_at is None
         assert provider.kinds == ["send", "send"]
+
+    def test_does_not_count_the_time_under_a_pause(self, provider: FakeProvider, live_payout: Payout) -> None:
+        """Tried once, then paused for a day: it has not been tried for a day."""
+        provider.on_send(fake_provider.UNAVAILABLE)
+        processing.process(live_payout.pk)
+        database.age(live_payout, seconds=retries.NOT_SENT_GIVE_UP_SECONDS)
+        begun = pauses.pause(pauses.Scope(), actor="operator:ada", reason="maintenance")
+        Pause.objects.filter(pk=begun.pk).update(ended_at=Now())
+        database.make_due(live_payout)
+
+        processing.process(live_payout.pk)
+
+        live_payout.refresh_from_db()
+        assert (provider.kinds, live_payout.status) == (["send", "send"], "pending")
 
     def test_goes_on_just_before_a_day_is_over(self, provider: FakeProvider, live_payout: Payout) -> None:
         provider.on_send(fake_provider.UNAVAILABLE)

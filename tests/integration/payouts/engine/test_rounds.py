@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import services as accounts_services
 from accounts.models import MerchantAPIKey, Mode
 from payouts.engine import claims, evidence, lanes, pauses, processing, rounds
+from payouts.engine.evidence import Evidence
 from payouts.engine.lanes import Group
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
 from payouts.providers import base
@@ -251,6 +252,23 @@ class TestLanes:
         groups = lanes.waiting_groups()
 
         assert groups == [LIVE_SENDS, Group(AttemptKind.SEND, "sandbox", "test")]
+
+
+@pytest.mark.django_db
+def test_an_answer_that_cannot_be_written_does_not_keep_the_others(
+    provider: FakeProvider, make_live_payout: MakePayout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a defect of ours. That payout's lease runs out, and the provider is asked."""
+    bad, good = make_live_payout(), make_live_payout()
+    claimed = claims.claim_due(LIVE_SENDS, places=2).claims
+    found = {bad.pk: Evidence(AttemptOutcome.PAID, code=b"no text"), good.pk: Evidence(AttemptOutcome.PAID)}  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError):
+        processing.record([(claim, found[claim.payout.pk]) for claim in claimed])
+
+    assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["processing", "paid"]
+    # A second try would fail as well.
+    assert caplog.messages.count("payout.settle.failed") == 1
 
 
 @pytest.mark.django_db

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.models.functions import Now
 
 from accounts.models import Merchant
 from payouts.exports import jobs, lifecycle, sweep
@@ -93,6 +95,17 @@ class TestFailing:
         assert sweep.sweep() == Sweep(failed=1)
         stream.refresh_from_db()
         assert (stream.status, stream.error) == ("failed", "It could not be finished.")
+
+    def test_takes_a_lease_that_is_too_long_for_one_that_has_ended(self, doorbell: Doorbell, acme: Merchant) -> None:
+        """The database's clock was ahead when it was taken."""
+        export = exporting.make_job(acme)
+        exporting.claimed(export)
+        Export.objects.update(lease_expires_at=Now() + timedelta(days=1))
+
+        assert sweep.sweep() == Sweep(rung=1)
+        jobs.run(export.pk)
+
+        assert statuses() == ["completed"]
 
     def test_gives_up_what_has_cost_three_workers(self, acme: Merchant) -> None:
         export = exporting.make_job(acme)
