@@ -76,8 +76,10 @@ class TransferService:
         response = _known(connection, reference, request, draw) or self._create(
             connection, reference, request, scenario
         )
-        if scenario.fault == ResponseFault.ERROR_AFTER or _is_denied(connection, reference, draw):
+        if scenario.fault == ResponseFault.ERROR_AFTER:
             return lookups.error()
+        if _is_denied(connection, reference, draw):
+            return responses.malformed("The bank denies that it did anything.").response
         return dataclasses.replace(response, fault=scenario.fault, delay_seconds=scenario.slow_seconds)
 
     def _create(

@@ -60,15 +60,15 @@ def _copied(directory: Path) -> Path:
 
 
 def _is_well(copy: Path, mutations: Sequence[Mutation]) -> bool:
-    """Tell whether all tests pass without a mutation: a test that always fails catches nothing."""
+    """Tell whether all tests and storms pass without a mutation: what always fails catches nothing."""
     named = sorted({one.caught_by for one in mutations if one.caught_by})
-    if not named:
-        return True
-    done = _pytest(copy, "--create-db", *named)
-    if done.returncode == 0:
-        return True
-    _say(f"Without a mutation, the tests do not pass:\n{_end_of(done)}")
-    return False
+    storms = {(one.storm_seed, one.storm_seconds) for one in mutations if one.storm_seed is not None}
+    done = [_pytest(copy, "--create-db", *named)] if named else []
+    done += [_storm(copy, seed=seed, seconds=seconds) for seed, seconds in sorted(storms)]
+    failed = [_end_of(one) for one in done if one.returncode != 0]
+    if failed:
+        _say("\n".join(["Without a mutation, these do not pass:", *failed]))
+    return not failed
 
 
 def _try(copy: Path, mutation: Mutation) -> bool:

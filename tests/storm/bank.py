@@ -41,7 +41,7 @@ FAULTS: Final[dict[str, float]] = {
     "lookup_stale": 0.12,
     "lookup_amount": 0.08,
     # Denied until long after the bank has forgotten it: a platform that sends it then pays twice.
-    "hidden": 0.02,
+    "hidden": 0.06,
     "hidden_seconds": 2.0 * MEMORY_SECONDS,
     # So that calls overlap, as far as the platform lets them.
     "latency_seconds": 0.06,

@@ -21,7 +21,7 @@ from tests.storm.stage import Stage
 
 CLIENTS = 5
 #: Seconds from one order of a client to the next, on average: what two processors carry beside all the restarts.
-PAUSE_SECONDS = 0.25
+PAUSE_SECONDS = 0.4
 #: When the bank gets another address, as a share of the storm.
 BANK_MOVES_SHARE = 0.6
 #: When the standby of the database takes over, the same.

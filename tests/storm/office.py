@@ -18,7 +18,7 @@ from tests.storm import orders
 
 _WHALE: Final = {"merchant": orders.WHALE}
 #: Acts, and how often each is chosen.
-_ACTS: Final = {"retry": 4, "ask": 2, "purge": 1, "pause": 2}
+_ACTS: Final = {"retry": 4, "ask": 2, "purge": 1, "pause": 1}
 _UNPAUSED_ACTS: Final = ("ask", "retry")
 #: What may be paused: a merchant, a provider, everything.
 _SCOPES: Final[tuple[Mapping[str, str], ...]] = ({"merchant": "acme"}, {"provider": "http_bank"}, {})

@@ -15,7 +15,7 @@ MERCHANTS: Final = ("acme", "globex")
 #: The merchant whose payouts pile up behind a pause.
 WHALE: Final = "whale"
 #: As many of them as the bank takes some seconds to pay.
-WHALE_PAYOUTS: Final = 150
+WHALE_PAYOUTS: Final = 100
 _WHALE_PAUSE_SECONDS: Final = 0.03
 
 #: How the sandbox bank behaves at the first request for a payout to this account, and how often it is chosen.

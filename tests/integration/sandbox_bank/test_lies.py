@@ -59,8 +59,8 @@ class TestHidden:
     def test_is_denied_until_its_time_is_over(self, telling_bank: Caller) -> None:
         telling_bank.set_faults(hidden=1, hidden_seconds=60)
 
-        assert telling_bank.put("one").problem == (500, "internal_error")
-        assert telling_bank.put("one").problem == (500, "internal_error")
+        assert telling_bank.put("one").problem == (400, "malformed_request")
+        assert telling_bank.put("one").problem == (400, "malformed_request")
         assert telling_bank.get("one").problem == (404, "transfer_not_found")
         assert telling_bank.entry("one") == ("paid", 1, 2)
         assert telling_bank.book()["callbacks"] == {"waiting": 0, "delivered": 0, "lost": 1}
