@@ -122,12 +122,16 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.PayoutChanged: Problem(412, "payout_changed", "The payout has changed"),
     refusals.IfMatchMalformed: Problem(400, "if_match_malformed", "Malformed If-Match"),
     refusals.IfNoneMatchMalformed: Problem(400, "if_none_match_malformed", "Malformed If-None-Match"),
+    refusals.RangeNotSatisfiable: Problem(416, "range_not_satisfiable", "The file has no such bytes"),
     payouts_errors.SummaryTooLarge: Problem(400, "summary_too_large", "The summary would be too large"),
     payouts_errors.TimeZoneUnknown: Problem(400, "time_zone_unknown", "There is no such time zone"),
     payouts_errors.ExportNotFound: Problem(404, "not_found", "Not found"),
     payouts_errors.ExportNotCancelable: Problem(409, "export_not_cancelable", "The export has ended"),
     payouts_errors.ExportTooLarge: Problem(400, "export_too_large", "The export is too large to be streamed"),
     payouts_errors.TooManyExports: Problem(429, "too_many_exports", "Too many exports", 10),
+    payouts_errors.TooManyDownloads: Problem(429, "too_many_downloads", "Too many downloads of one export", 5),
+    payouts_errors.FilesBusy: Problem(429, "files_busy", "Too many files are being sent", 5),
+    payouts_errors.TooManyReports: Problem(429, "too_many_reports", "Too many reports at once", 2),
     payouts_errors.ExportNotKept: Problem(410, "export_not_kept", "The export is not kept"),
     payouts_errors.DownloadLinkInvalid: Problem(403, "download_link_invalid", "The download link is not valid"),
     payouts_errors.DownloadLinkExpired: Problem(410, "download_link_expired", "The download link has expired"),
@@ -221,6 +225,8 @@ def _headers(error: Exception, problem: Problem, context: dict[str, Any]) -> dic
         headers[f"Accept-{str(context['request'].method).capitalize()}"] = bodies.MEDIA_TYPE
     if isinstance(error, refusals.ContentEncodingUnsupported):
         headers["Accept-Encoding"] = "identity"
+    if isinstance(error, refusals.RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, exceptions.Throttled):
         seconds = str(max(1, round(getattr(error, "wait", None) or 1)))
         limit = str(settings.THROTTLE_REQUESTS_PER_MINUTE or settings.THROTTLE_MERCHANT_REQUESTS_PER_MINUTE)

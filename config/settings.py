@@ -248,6 +248,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_HASHERS = ["backoffice.hashing.PatientPBKDF2PasswordHasher"]
 
+# Threads of a web process (deploy/gunicorn.conf.py starts as many). Files and reports get a share of them.
+WEB_THREADS = env.integer("PAYOUTS_WEB_THREADS", default=4, minimum=1, maximum=128)
+# Seconds. Time limit in the database of one report: a summary, or the query of a streamed export. Our proxy waits 40 s.
+REPORT_TIMEOUT_SECONDS = env.integer("PAYOUTS_REPORT_TIMEOUT_SECONDS", default=15, minimum=1, maximum=30)
+
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.APIKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],

@@ -154,6 +154,20 @@ class TooManyExports(Refusal):
     """You have as many exports under way as you may. Wait until one has ended, or cancel one."""
 
 
+class TooManyDownloads(Refusal):
+    """Two downloads of this export are under way. Wait until one has ended."""
+
+
+class FilesBusy(Refusal):
+    """As many files are being sent as may be at once. Try again in some seconds."""
+
+
+class TooManyReports(Refusal):
+    """As many reports are being read as may be at once, of yours or of all. Ask for one after the other, or try again
+    in some seconds.
+    """
+
+
 class ExportNotKept(Refusal):
     """There is nothing to be downloaded: the export has expired or was canceled."""
 

@@ -13,12 +13,15 @@ _WRITING: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @contextmanager
-def reading(using: str) -> Iterator[None]:
-    """Give all statements inside one snapshot. Works on a hot standby as well.
+def reading(using: str, *, statement_seconds_max: int | None = None) -> Iterator[None]:
+    """Give all statements inside one snapshot, and each a time limit. Works on a hot standby as well.
 
-    Inside a transaction of the caller its isolation applies, which can no longer change.
+    Inside a transaction of the caller its isolation applies, which can no longer change, and its time limit.
     """
+    is_inside = connections[using].in_atomic_block
     with _one_snapshot(_READING, using):
+        if statement_seconds_max is not None and not is_inside:
+            _execute(f"SET LOCAL statement_timeout = {statement_seconds_max * 1000:d}", using)
         yield
 
 

@@ -37,5 +37,13 @@ class IfMatchMalformed(Refusal):
     """If-Match takes the ETag as it was sent, with its quotes, such as "3"; or a list of them; or an asterisk."""
 
 
+class RangeNotSatisfiable(Refusal):
+    """The file has no such bytes. `Content-Range` says how many it has."""
+
+    def __init__(self, *, size: int = 0) -> None:
+        super().__init__()
+        self.size = size
+
+
 class IfNoneMatchMalformed(Refusal):
     """If-None-Match takes the ETag as it was sent, with its quotes; or a list of them; or an asterisk."""

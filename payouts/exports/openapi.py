@@ -16,6 +16,7 @@ from payouts.api import openapi
 from payouts.exports import serializers
 from payouts.filters import openapi as filters_openapi
 from payouts.models import ExportFormat, ExportStatus
+from rest import refusals
 from rest.openapi import operation
 
 EXPORT_ID: Final = "01936f40-1c4a-7d2b-9e1f-3a5b6c7d8e9f"
@@ -113,7 +114,7 @@ EXPORT_ID_HEADER: Final = OpenApiParameter(
     "Payouts-Export-Id", str, OpenApiParameter.HEADER, response=[200], description="Id of the export."
 )
 LOCATION: Final = OpenApiParameter(
-    "Location", str, OpenApiParameter.HEADER, response=[202], description="Path of the export."
+    "Location", str, OpenApiParameter.HEADER, response=[200, 202], description="Path of the export."
 )
 REPLAYED: Final = OpenApiParameter(
     "Idempotent-Replayed",
@@ -165,7 +166,7 @@ export_payouts = operation(
     ),
     parameters=[FORMAT, openapi.ORDERING, BOM, LINK, EXPORT_ID_HEADER],
     responses=FILES,
-    errors=(errors.ExportTooLarge, errors.TooManyExports),
+    errors=(errors.ExportTooLarge, errors.TooManyExports, errors.TooManyReports, errors.FilesBusy),
 )
 list_exports = operation(
     operation_id="list_exports",
@@ -186,7 +187,9 @@ create_export = operation(
     description=(
         "Has a file made in the background of the payouts that the filters select, all of the moment at which a worker "
         "begins. Ask for the export until it is `completed`, and follow its `download_url`. You may have five of them "
-        "under way; each is kept for some days."
+        "under way; each is kept for some days, up to a limit of all together. A request in the same words within ten "
+        "minutes gets the export that there is, unless it is over without a file or payouts have been created or "
+        "changed since it began."
     ),
     parameters=[OPTIONAL_KEY, REPLAYED, LOCATION],
     request=serializers.ExportWriteSerializer,
@@ -194,7 +197,8 @@ create_export = operation(
     responses={
         202: _answer("It will be made.", PENDING),
         200: _answer(
-            "The export as it is now: an earlier request with the key asked for it, and its answer is no longer kept.",
+            "The export that there is: an earlier request in the same words asked for it; or one with the key, whose "
+            "answer is no longer kept.",
             COMPLETED,
         ),
     },
@@ -227,10 +231,27 @@ download_export = operation(
     summary="Download an export",
     description=(
         "The file of a completed export, by the link from `download_url`, which needs no API key. It is compressed if "
-        "`Accept-Encoding` asks for gzip."
+        "`Accept-Encoding` asks for gzip. A download that broke off can be continued: send `Range` with the missing "
+        "bytes and `If-Range` with the ETag."
     ),
     auth=[],
     parameters=[TOKEN],
-    responses=FILES,
-    errors=(errors.DownloadLinkInvalid, errors.DownloadLinkExpired, errors.ExportNotKept, MerchantSuspended),
+    responses={
+        **FILES,
+        (206, "text/csv"): OpenApiResponse(str, "The part that `Range` asks for.", [OpenApiExample("part", CSV[:100])]),
+        (206, "application/x-ndjson"): OpenApiResponse(
+            str, "The part that `Range` asks for.", [OpenApiExample("part", NDJSON[:100])]
+        ),
+        304: OpenApiResponse(None, "`If-None-Match` names the file: you have it."),
+    },
+    errors=(
+        errors.DownloadLinkInvalid,
+        errors.DownloadLinkExpired,
+        errors.ExportNotKept,
+        MerchantSuspended,
+        errors.TooManyDownloads,
+        errors.FilesBusy,
+        refusals.IfNoneMatchMalformed,
+        refusals.RangeNotSatisfiable,
+    ),
 )

@@ -28,15 +28,21 @@ def accepts_gzip(header: str) -> bool:
 def file_response(
     body: Iterable[bytes], *, file_format: str, mode: str, made_at: datetime, compressed: bool
 ) -> StreamingHttpResponse:
-    """Return a response with the file as its body."""
+    """Return a response with the file as its body. A proxy may buffer it, as it does by default."""
     writer = formats.FORMATS[file_format]
     response = StreamingHttpResponse(body, content_type=writer.content_type)
     name = f"payouts-{mode}-{made_at:%Y%m%d-%H%M%S}.{writer.extension}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept-Encoding"
-    # Otherwise nginx and the like buffer on disk what a slow client has not read.
-    response.headers["X-Accel-Buffering"] = "no"
     if compressed:
         response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def as_stream(response: StreamingHttpResponse) -> StreamingHttpResponse:
+    """Have a proxy hand on each part at once. Otherwise it would store what a slow client has not read, which for a
+    file that is still being made may be any size.
+    """
+    response.headers["X-Accel-Buffering"] = "no"
     return response

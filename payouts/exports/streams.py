@@ -36,8 +36,8 @@ WENT_AWAY: Final = "The client went away before the end."
 class Limits:
     """What a stream may take."""
 
-    #: Limit of the other statements of a web process, too (deploy/gunicorn.conf.py). A million rows take 2 s.
-    reading_seconds: float = 15.0
+    #: Time limit of the query. A million rows take 2 s.
+    reading_seconds: float = float(settings.REPORT_TIMEOUT_SECONDS)
     #: Interval between renewals, a fraction of lifecycle.LEASE.
     renewal_seconds: float = 15.0
     pieces: cursor.Limits = cursor.LIMITS

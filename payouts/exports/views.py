@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import ExitStack
 from typing import Any, Final
 
+from django.http import HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -16,14 +18,17 @@ from accounts.authentication import APIKeyMixin
 from accounts.permissions import Scopes
 from idempotency.decorators import idempotent
 from payouts import errors
+from payouts.api import places
 from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.exports import downloads, lifecycle, links, openapi, responses, services, streams
 from payouts.exports.lifecycle import ExportSpec
 from payouts.exports.serializers import ExportSerializer, ExportWriteSerializer, refuse_bom
 from payouts.filters import query
 from payouts.filters.openapi import FilterParameters
+from payouts.filters.selection import Selection
 from payouts.models import Export, ExportFormat, ExportQuerySet, ExportStatus
-from rest import parameters
+from rest import etags, parameters, ranges
+from rest.places import PlacedBody
 from rest.serializers import StrictSerializer
 from rest.views import ListAPIView, ObjectAPIView
 
@@ -48,16 +53,29 @@ class PayoutExportView(PayoutsAPIView):
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         if request.method == "HEAD":
             return self._file_response((), spec, compressed=compressed)
-        export, body = services.stream(spec, selection, api_key=self.api_key, compressed=compressed, limits=self.limits)
+        export, body = self._stream(spec, selection, compressed=compressed)
         response = self._file_response(body, spec, compressed=compressed)
         response.headers["Link"] = f'<{reverse("export", args=[export.pk])}>; rel="describedby"'
         response.headers["Payouts-Export-Id"] = str(export.pk)
         return response
 
+    def _stream(self, spec: ExportSpec, selection: Selection, *, compressed: bool) -> tuple[Export, PlacedBody]:
+        """Start the stream. It has a place among the files until its end, and one among the reports for its query."""
+        place = places.of_stream()
+        with ExitStack() as unless_started:
+            unless_started.enter_context(place)
+            with places.of_report(self.api_key):
+                export, body = services.stream(
+                    spec, selection, api_key=self.api_key, compressed=compressed, limits=self.limits
+                )
+            unless_started.pop_all()
+        return export, PlacedBody(body, place)
+
     def _file_response(self, body: Any, spec: ExportSpec, *, compressed: bool) -> HttpResponseBase:
-        return responses.file_response(
+        response = responses.file_response(
             body, file_format=spec.format, mode=self.api_key.mode, made_at=timezone.now(), compressed=compressed
         )
+        return responses.as_stream(response)
 
 
 class ExportsAPIView(ObjectAPIView[Export], APIKeyMixin):
@@ -105,7 +123,9 @@ class ExportListView(ExportsAPIView, ListAPIView[Export]):
         del idempotency_key
         spec = ExportSpec(**self.validated(ExportWriteSerializer(data=request.data)))
         export = services.create_job(spec, api_key=self.api_key)
-        return self.answer(export, status=202, headers={"Location": reverse("export", args=[export.pk])})
+        return self.answer(
+            export, status=202, headers={"Location": reverse("export", args=[export.pk])}
+        )
 
 
 class ExportView(ExportsAPIView):
@@ -142,15 +162,39 @@ class ExportDownloadView(APIView):
         parameters.refuse_misunderstood(request.query_params, known=frozenset({"token"}))
         export = downloads.find(export_id, token=request.query_params.get("token", ""))
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        etag = downloads.etag_of(export, compressed=compressed)
+        if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):
+            response: HttpResponseBase = HttpResponseNotModified()
+        else:
+            response = self._file(request, export, etag=etag, compressed=compressed)
+        response.headers["ETag"] = etag
+        return response
+
+    def _file(self, request: Request, export: Export, *, etag: str, compressed: bool) -> HttpResponseBase:
+        size = downloads.size_of(export, compressed=compressed)
+        part = None
+        # If-Range compares strongly, and a time never matches: there is no Last-Modified.
+        if request.method == "GET" and request.headers.get("If-Range", etag) == etag:
+            part = ranges.part_of(request.headers.get("Range"), size=size)
         response = responses.file_response(
-            () if request.method == "HEAD" else downloads.read(export, compressed=compressed),
+            () if request.method == "HEAD" else self._body(export, part, compressed=compressed),
             file_format=export.format,
             mode=export.mode,
             made_at=export.created_at,
             compressed=compressed,
         )
-        response.headers["Content-Length"] = str(downloads.size_of(export, compressed=compressed))
+        response.headers["Accept-Ranges"] = "bytes"
+        response.headers["Content-Length"] = str(size if part is None else len(part))
+        if part is not None:
+            response.status_code = 206
+            response.headers["Content-Range"] = ranges.content_range(part, size=size)
         return response
+
+    def _body(self, export: Export, part: range | None, *, compressed: bool) -> PlacedBody:
+        place = places.of_download(export.pk)
+        if part is None:
+            return PlacedBody(downloads.read(export, compressed=compressed), place)
+        return PlacedBody(downloads.read_part(export, part, compressed=compressed), place)
 
 
 def _chosen(name: str, value: str, choices: list[str]) -> str:

@@ -74,5 +74,5 @@ payout_summary = operation(
             serializers.SummarySerializer,
         )
     },
-    errors=(errors.SummaryTooLarge, errors.TimeZoneUnknown),
+    errors=(errors.SummaryTooLarge, errors.TimeZoneUnknown, errors.TooManyReports),
 )

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import reduce
 from typing import Any, Final, NotRequired, TypedDict, cast
 
+from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, DateField, Func, Max, Min, Q, QuerySet, Sum
 
@@ -22,6 +23,7 @@ from payouts.models import RollupCell, RollupMark, RollupState
 from payouts.summaries import coverage, time_zones
 from payouts.summaries.coverage import Coverage, Range
 from postgres import snapshots
+from rest.pacing import paced
 
 #: Columns to group by, in the order of sorting.
 COLUMNS: Final = ("day", "status", "currency", "provider")
@@ -126,7 +128,7 @@ def summarize(selection: Selection, grouping: Grouping) -> Summary:
             raise errors.SummaryTooLarge
         totals = _added(((key[currency_at],), figures) for key, figures in rows.items())
         return {
-            "results": [_row(columns, key, rows[key]) for key in sorted(rows)],
+            "results": [_row(columns, key, rows[key]) for key in paced(sorted(rows))],
             "totals": [_total(key[0], totals[key]) for key in sorted(totals)],
         }
 
@@ -156,10 +158,10 @@ def _total(currency: str, figures: _Figures) -> Total:
 
 def _rows(selection: Selection, grouping: Grouping, using: str) -> list[tuple[Key, _Figures]]:
     """Return the rows of cells and payouts. Both may have a row of one key."""
-    if not selection.is_of_cells:
-        everything = coverage.all_live(selection.created_after, selection.created_before)
-        return list(_of_payouts(selection, grouping, everything, using))
-    with snapshots.reading(using):
+    with snapshots.reading(using, statement_seconds_max=settings.REPORT_TIMEOUT_SECONDS):
+        if not selection.is_of_cells:
+            everything = coverage.all_live(selection.created_after, selection.created_before)
+            return list(_of_payouts(selection, grouping, everything, using))
         covered = _coverage(selection, grouping, using)
         cells = _of_cells(selection, grouping, covered, using)
         return [*cells, *_of_payouts(selection, grouping, covered, using)]
@@ -228,5 +230,5 @@ def _is_within(limits: Range) -> Q:
 
 def _figures(rows: QuerySet[Any, Any]) -> Iterator[tuple[Key, _Figures]]:
     """Read up to ROWS_MAX + 1 rows."""
-    for *key, amount, amount_min, amount_max, count in rows[: ROWS_MAX + 1]:
+    for *key, amount, amount_min, amount_max, count in paced(rows[: ROWS_MAX + 1]):
         yield tuple(key), _Figures(int(count), amount, amount_min, amount_max)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from django.http import HttpResponse
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from accounts.permissions import Scopes
+from payouts.api import places
 from payouts.api.views import REPORT, PayoutsAPIView
 from payouts.filters.openapi import FilterParameters
-from payouts.summaries import openapi, parameters, serializers, summarize
+from payouts.summaries import openapi, parameters, rendering, serializers, summarize
 from postgres.replica import routing
 
 
@@ -18,7 +19,9 @@ class PayoutSummaryView(PayoutsAPIView):
     filter_backends = (FilterParameters,)
 
     @openapi.payout_summary
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         selection = self.selection(known=parameters.PARAMETERS, repeatable=parameters.REPEATABLE)
         asked_for = parameters.grouping_of(request.query_params)
-        return Response(routing.read(lambda: summarize.summarize(selection, asked_for)))
+        with places.of_report(self.api_key):
+            body = rendering.render(routing.read(lambda: summarize.summarize(selection, asked_for)))
+        return HttpResponse(body, content_type="application/json")

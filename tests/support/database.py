@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from psycopg.sql import SQL, Identifier
 
 from payouts.models import Payout
 from payouts.states import PayoutStatus
@@ -89,6 +91,17 @@ def poison(payout: Payout, *, table: str = "payouts_payoutattempt", also: str = 
     connection.check_constraints()
     check = f"NOT (payout_id = '{payout.pk}' AND {also})"
     execute(f"ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK ({check}) NOT VALID")
+
+
+@contextmanager
+def holding(table: str) -> Iterator[None]:
+    """Hold a table on another connection, so that its readers wait."""
+    settings = connection.get_connection_params()
+    names = ("dbname", "user", "password", "host", "port")
+    with psycopg.connect(**{name: settings[name] for name in names}) as other:
+        other.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(Identifier(table)))
+        yield
+        other.rollback()
 
 
 @contextmanager

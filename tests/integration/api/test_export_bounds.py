@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import Client
 from psycopg.errors import QueryCanceled
 
 from accounts.models import Merchant
 from payouts.exports import cursor, lifecycle, streams, views
 from payouts.models import Export, Payout
-from tests.support import answers, exporting, factories, racing
+from tests.support import answers, database, exporting, factories, racing
 
 URL = "/api/payouts/export/"
 
@@ -29,7 +27,7 @@ class TestTooLarge:
     ) -> None:
         make_payout()
         monkeypatch.setattr(views.PayoutExportView, "limits", streams.Limits(reading_seconds=0.2))
-        with holding("payouts_payout"):
+        with database.holding("payouts_payout"):
             response = api.get(URL)
 
         assert answers.code(response) == (400, "export_too_large")
@@ -51,17 +49,6 @@ class TestTooLarge:
 
         assert answers.code(api.get(URL)) == (503, "database_busy")
         assert Export.objects.get().status == "failed"
-
-
-@contextmanager
-def holding(table: str) -> Iterator[None]:
-    """Hold a table on another connection, so that its readers wait."""
-    settings = connection.get_connection_params()
-    names = ("dbname", "user", "password", "host", "port")
-    with psycopg.connect(**{name: settings[name] for name in names}) as other:
-        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        yield
-        other.rollback()
 
 
 class TestAtOnce:

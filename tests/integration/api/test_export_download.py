@@ -70,7 +70,9 @@ class TestDownload:
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.headers["Content-Disposition"].startswith('attachment; filename="payouts-test-')
         assert response.headers["Cache-Control"] == "no-store"
-        assert "Content-Encoding" not in response.headers
+        assert response.headers["ETag"] == f'"{export.sha256}"'
+        # A proxy may store it, so that a slow client costs no thread.
+        assert not {"Content-Encoding", "X-Accel-Buffering"} & response.headers.keys()
 
     def test_is_sent_as_it_is_stored_to_who_takes_gzip(self, client: Client, export: Export, link: str) -> None:
         response = client.get(link, headers={"Accept-Encoding": "gzip"})
@@ -98,6 +100,93 @@ class TestDownload:
 
         with pytest.raises(ExportChunk.DoesNotExist):
             list(body)
+
+
+class TestPart:
+    """A file of three chunks, asked for in parts."""
+
+    @pytest.mark.parametrize("coding", ["identity", "gzip"])
+    @pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 10_000), (3, 700), (-5, None), (500, None)])
+    def test_is_that_of_the_whole(self, client: Client, link: str, coding: str, start: int, stop: int | None) -> None:
+        whole = client.get(link, headers={"Accept-Encoding": coding})
+        data, size = whole.getvalue(), int(whole.headers["Content-Length"])
+        asked = f"bytes={start}" if start < 0 else f"bytes={start}-{'' if stop is None else stop - 1}"
+
+        response = client.get(link, headers={"Accept-Encoding": coding, "Range": asked})
+
+        part = data[start:stop]
+        first = start % len(data)
+        assert (response.status_code, response.getvalue()) == (206, part)
+        assert response.headers["Content-Range"] == f"bytes {first}-{first + len(part) - 1}/{size}"
+        assert response.headers["Content-Length"] == str(len(part))
+        assert response.headers["ETag"] == whole.headers["ETag"]
+
+    def test_that_there_is_not_is_refused(self, client: Client, export: Export, link: str) -> None:
+        response = client.get(link, headers={"Range": f"bytes={export.size_bytes}-"})
+
+        assert answers.code(response) == (416, "range_not_satisfiable")
+        assert response.headers["Content-Range"] == f"bytes */{export.size_bytes}"
+
+    def test_of_another_file_is_the_whole(self, client: Client, export: Export, link: str) -> None:
+        headers = {"Range": "bytes=1-2", "If-Range": f'"{export.sha256}-gzip"'}
+
+        response = client.get(link, headers=headers)
+
+        assert (response.status_code, response.getvalue()) == (200, exporting.stored(export))
+        assert client.get(link, headers={**headers, "If-Range": response.headers["ETag"]}).status_code == 206
+
+    def test_of_head_is_the_whole(self, client: Client, export: Export, link: str) -> None:
+        response = client.head(link, headers={"Range": "bytes=1-2"})
+
+        assert (response.status_code, response.headers["Content-Length"]) == (200, str(export.size_bytes))
+        assert response.headers["Accept-Ranges"] == "bytes"
+
+    def test_breaks_off_where_it_is_erased_meanwhile(self, client: Client, export: Export, link: str) -> None:
+        response: Any = client.get(link, headers={"Range": "bytes=1-"})
+        export.chunks.filter(number__gt=0).delete()
+
+        with pytest.raises(ExportChunk.DoesNotExist):
+            list(response.streaming_content)
+
+
+class TestKnown:
+    def test_is_not_sent_again(self, client: Client, link: str) -> None:
+        etag = client.head(link).headers["ETag"]
+
+        response = client.get(link, headers={"If-None-Match": f'"x", W/{etag}'})
+
+        assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", etag)
+        assert client.get(link, headers={"If-None-Match": etag, "Accept-Encoding": "gzip"}).status_code == 200
+
+
+class TestAtOnce:
+    """The limits of one process of four threads, of which files have one."""
+
+    @pytest.fixture(autouse=True)
+    def _threads(self, settings: Any) -> None:
+        settings.WEB_THREADS = 4
+
+    def test_another_file_waits(self, client: Client, api: Client, link: str) -> None:
+        first = client.get(link)
+
+        assert answers.code(refused := api.get("/api/payouts/export/")) == (429, "files_busy")
+        assert refused.headers["Retry-After"] == "5"
+        assert not Export.objects.filter(kind="stream").exists()
+        exporting.leave(first)
+        assert api.get("/api/payouts/export/").getvalue()
+
+    def test_an_export_is_downloaded_twice(self, client: Client, link: str, settings: Any) -> None:
+        settings.WEB_THREADS = 400
+        responses = [client.get(link), client.get(link)]
+
+        assert answers.code(refused := client.get(link)) == (429, "too_many_downloads")
+        assert refused.headers["Retry-After"] == "5"
+        exporting.leave(responses[0])
+        # Without a body there is nothing to wait for.
+        third = client.get(link)
+        assert (client.head(link).status_code, third.status_code) == (200, 200)
+        for response in (responses[1], third):
+            exporting.leave(response)
 
 
 class TestLink:
