@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts_services
 from accounts.models import MerchantAPIKey, Mode
-from payouts.engine import claims, evidence, lanes, pauses, processing, rounds
+from payouts.engine import claims, lanes, pauses, processing, rounds
 from payouts.engine.evidence import Evidence
 from payouts.engine.lanes import Group
 from payouts.models import Payout, PayoutAttempt, PayoutTransition
@@ -220,7 +220,7 @@ class TestLanes:
         served = []
         for _ in range(3):
             claimed = claims.claim_due(LIVE_SENDS, places=16).claims
-            processing.record([(claim, evidence.Evidence(AttemptOutcome.PAID)) for claim in claimed])
+            processing.record([(claim, Evidence(AttemptOutcome.PAID)) for claim in claimed])
             served += [claim.payout.merchant_id for claim in claimed]
 
         assert Counter(served) == {key.merchant_id: 2 for key in keys}
