@@ -129,6 +129,7 @@ PROBLEMS: Final[dict[type[Exception], Problem]] = {
     payouts_errors.ExportNotCancelable: Problem(409, "export_not_cancelable", "The export has ended"),
     payouts_errors.ExportTooLarge: Problem(400, "export_too_large", "The export is too large to be streamed"),
     payouts_errors.TooManyExports: Problem(429, "too_many_exports", "Too many exports", 10),
+    payouts_errors.ExportStorageFull: Problem(429, "export_storage_full", "The exports take too much room", 3600),
     payouts_errors.TooManyDownloads: Problem(429, "too_many_downloads", "Too many downloads of one export", 5),
     payouts_errors.FilesBusy: Problem(429, "files_busy", "Too many files are being sent", 5),
     payouts_errors.TooManyReports: Problem(429, "too_many_reports", "Too many reports at once", 2),

@@ -248,6 +248,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_HASHERS = ["backoffice.hashing.PatientPBKDF2PasswordHasher"]
 
+# Limits of what the exports of a merchant and mode may take in the database: megabytes as stored, and number.
+EXPORT_KEPT_MEGABYTES_MAX = env.integer("PAYOUTS_EXPORT_KEPT_MEGABYTES", default=2048, minimum=1, maximum=1_000_000)
+EXPORT_KEPT_MAX = env.integer("PAYOUTS_EXPORT_KEPT", default=500, minimum=1, maximum=100_000)
+
 # Threads of a web process (deploy/gunicorn.conf.py starts as many). Files and reports get a share of them.
 WEB_THREADS = env.integer("PAYOUTS_WEB_THREADS", default=4, minimum=1, maximum=128)
 # Seconds. Time limit in the database of one report: a summary, or the query of a streamed export. Our proxy waits 40 s.

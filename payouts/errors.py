@@ -168,6 +168,12 @@ class TooManyReports(Refusal):
     """
 
 
+class ExportStorageFull(Refusal):
+    """Your exports take as much room as they may, or are as many. Use one that there is: GET /api/exports/ lists them.
+    The oldest makes room when it expires, see its `expires_at`.
+    """
+
+
 class ExportNotKept(Refusal):
     """There is nothing to be downloaded: the export has expired or was canceled."""
 

@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from payouts.exports import cursor, formats, lifecycle
+from payouts.exports import cursor, formats, lifecycle, storage
 from payouts.exports.cursor import ExportCursor
 from payouts.filters.selection import Selection
 from payouts.models import Export, PayoutQuerySet
@@ -103,6 +103,10 @@ def _store(export: Export, rows: ExportCursor, limits: Limits) -> None:
         if time.monotonic() > ends_at:
             raise ExportFailed("It took too long. Ask for the payouts of a shorter time.")
         body = gzip.compress(piece, GZIP_LEVEL, mtime=0)
+        if not storage.has_room(export, for_bytes=len(body)):
+            raise ExportFailed(
+                "The exports that are kept leave it no room. Ask for fewer payouts, or wait until some expire."
+            )
         lifecycle.store(export, number=number, body=body, rows_count=writer.rows_count)
         stored_bytes += len(body)
     lifecycle.complete(export, writer, stored_bytes=stored_bytes)

@@ -18,8 +18,17 @@ from django.db.models.functions import Now
 from accounts.callers import Caller
 from accounts.models import Merchant
 from payouts import errors
-from payouts.exports import formats
-from payouts.models import Export, ExportChunk, ExportKind, ExportQuerySet, ExportStatus, lease_ended
+from payouts.exports import formats, storage
+from payouts.models import (
+    UNFINISHED,
+    Export,
+    ExportChunk,
+    ExportKind,
+    ExportQuerySet,
+    ExportStatus,
+    Payout,
+    lease_ended,
+)
 from postgres import rows
 
 #: Longer than the query of a job may take (jobs.Limits), and than a client may take for a part of a stream:
@@ -30,6 +39,11 @@ LEASE: Final = timedelta(minutes=5)
 STREAMS_MAX: Final = 2
 #: A job may take a gigabyte of the database's disk until it expires.
 JOBS_MAX: Final = 5
+
+#: A job that was asked for in the same words so lately is answered again, if nothing has changed since it began.
+SAME_FOR: Final = timedelta(minutes=10)
+#: A change gets its time before it is visible. No transaction of ours lasts so long.
+CHANGE_MARGIN: Final = timedelta(minutes=1)
 
 #: A job whose worker dies is retried. After three dead workers the job is the likely cause.
 ATTEMPTS_MAX: Final = 3
@@ -69,44 +83,86 @@ def create_stream(spec: ExportSpec, *, api_key: Caller, actor: str) -> Export:
     )
 
 
-def create_job(spec: ExportSpec, *, api_key: Caller, actor: str) -> Export:
-    """Create an export for a worker to make. Raises TooManyExports."""
+def create_job(spec: ExportSpec, *, api_key: Caller, actor: str) -> tuple[Export, bool]:
+    """Create an export for a worker to make. Or return the same one that there is, and False.
+
+    Raises TooManyExports or ExportStorageFull.
+    """
     unfinished = Export.objects.visible_to(api_key).jobs().unfinished()
-    return _create(spec, api_key=api_key, others=unfinished, limit=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
+    with transaction.atomic():
+        _lock_merchant(api_key)
+        if (same := _same_job(spec, api_key)) is not None:
+            return same, False
+        storage.require_room(merchant_id=api_key.merchant_id, mode=api_key.mode)
+        made = _create(spec, api_key=api_key, others=unfinished, limit=JOBS_MAX, kind=ExportKind.JOB, actor=actor)
+        return made, True
+
+
+def _same_job(spec: ExportSpec, api_key: Caller) -> Export | None:
+    """Return a recent job whose file has, or will have, what a new one would have."""
+    usable = (*UNFINISHED, ExportStatus.COMPLETED)
+    recent = Export.objects.visible_to(api_key).jobs().filter(created_at__gt=Now() - SAME_FOR, status__in=usable)
+    export = recent.filter(**vars(spec)).order_by("-created_at").first()
+    if export is None or export.status == ExportStatus.PENDING:
+        return export
+    assert export.started_at is not None
+    payouts = Payout.objects.of_merchant(api_key.merchant_id, api_key.mode)
+    return None if payouts.filter(updated_at__gte=export.started_at - CHANGE_MARGIN).exists() else export
+
+
+def _lock_merchant(api_key: Caller) -> None:
+    """Let the merchant's other requests for exports wait: only one of two may take the last place, or create a job.
+
+    New payouts do not wait for this lock.
+    """
+    Merchant.objects.select_for_update(no_key=True).get(pk=api_key.merchant_id)
 
 
 def _create(spec: ExportSpec, *, api_key: Caller, others: ExportQuerySet, limit: int, **columns: Any) -> Export:
     with transaction.atomic():
-        # Only one of two concurrent requests may take the last place. New payouts do not wait for this lock.
-        Merchant.objects.select_for_update(no_key=True).get(pk=api_key.merchant_id)
+        _lock_merchant(api_key)
         if others.count() >= limit:
             raise errors.TooManyExports
         return Export.objects.create(merchant_id=api_key.merchant_id, mode=api_key.mode, **vars(spec), **columns)
 
 
 def claim(export_id: uuid.UUID) -> Export | None:
-    """Claim a job that is pending or whose worker has died, and delete its chunks.
+    """Claim the job whose turn it is, and delete its chunks: this one, or one of a merchant who has waited longer.
 
     None if another worker has the job, it is finished, or the limit is reached.
     """
-    abandoned = lease_ended() & models.Q(status=ExportStatus.RUNNING, attempts_count__lt=ATTEMPTS_MAX)
-    free = Export.objects.jobs().filter(models.Q(status=ExportStatus.PENDING) | abandoned, pk=export_id)
     with transaction.atomic(durable=True):
         _lock_claims()
         if Export.objects.jobs().held().count() >= settings.EXPORT_CONCURRENCY:
             return None
-        if not free.update(
-            status=ExportStatus.RUNNING,
-            lease_token=uuid.uuid4(),
-            lease_expires_at=Now() + LEASE,
-            attempts_count=models.F("attempts_count") + 1,
-            started_at=Now(),
-            rows_count=0,
-            is_stored=True,
-        ):
+        if not _free().filter(pk=export_id).exists():
+            return None
+        export_id = _in_turn(_free(), first=export_id).values_list("pk", flat=True)[0]
+        begun = {"rows_count": 0, "stored_bytes": 0, "is_stored": True, "started_at": Now()}
+        lease = {"lease_token": uuid.uuid4(), "lease_expires_at": Now() + LEASE}
+        tries = {"attempts_count": models.F("attempts_count") + 1}
+        if not _free().filter(pk=export_id).update(status=ExportStatus.RUNNING, **begun, **lease, **tries):
             return None
         ExportChunk.objects.filter(export_id=export_id).delete()
         return Export.objects.get(pk=export_id)
+
+
+def _free() -> ExportQuerySet:
+    """Jobs that wait for a worker, or whose worker has died."""
+    abandoned = lease_ended() & models.Q(status=ExportStatus.RUNNING, attempts_count__lt=ATTEMPTS_MAX)
+    return Export.objects.jobs().filter(models.Q(status=ExportStatus.PENDING) | abandoned)
+
+
+def _in_turn(waiting: ExportQuerySet, *, first: uuid.UUID | None = None) -> ExportQuerySet:
+    """Order jobs so that merchants take turns: first comes the merchant whose last job began the longest ago.
+
+    Of one merchant `first` comes first, and then the oldest.
+    """
+    begun = Export.objects.filter(merchant_id=models.OuterRef("merchant_id"), is_stored=True, started_at__isnull=False)
+    last_begun = models.Subquery(begun.order_by("-started_at").values("started_at")[:1])
+    is_other = models.Case(models.When(pk=first, then=0), default=1)
+    turns = (models.F("last_begun").asc(nulls_first=True), is_other, "created_at")
+    return waiting.annotate(last_begun=last_begun).order_by(*turns)
 
 
 def _lock_claims() -> None:
@@ -116,21 +172,26 @@ def _lock_claims() -> None:
 
 
 def next_pending() -> uuid.UUID | None:
-    """Return the oldest pending job."""
+    """Return the pending job whose turn it is."""
     pending = Export.objects.jobs().filter(status=ExportStatus.PENDING)
-    return pending.order_by("created_at").values_list("pk", flat=True).first()
+    return _in_turn(pending).values_list("pk", flat=True).first()
 
 
 def renew(export: Export, *, rows_count: int) -> None:
     """Renew the lease and record the progress. Raises LeaseLost."""
-    if not _held(export).update(rows_count=rows_count, lease_expires_at=Now() + LEASE):
+    _renew(export, rows_count=rows_count)
+
+
+def _renew(export: Export, **progress: Any) -> None:
+    if not _held(export).update(lease_expires_at=Now() + LEASE, **progress):
         raise LeaseLost
 
 
 def store(export: Export, *, number: int, body: bytes, rows_count: int) -> None:
     """Store the next piece of a job. Raises LeaseLost and stores nothing then."""
+    stored_bytes = models.F("stored_bytes") + len(body)
     with transaction.atomic(durable=True):
-        renew(export, rows_count=rows_count)
+        _renew(export, rows_count=rows_count, stored_bytes=stored_bytes)
         ExportChunk.objects.create(export_id=export.pk, number=number, body=body)
 
 

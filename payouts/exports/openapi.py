@@ -202,7 +202,7 @@ create_export = operation(
             COMPLETED,
         ),
     },
-    errors=(*KEY_ERRORS, errors.TooManyExports),
+    errors=(*KEY_ERRORS, errors.TooManyExports, errors.ExportStorageFull),
 )
 retrieve_export = operation(
     operation_id="retrieve_export",

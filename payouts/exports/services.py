@@ -31,10 +31,14 @@ def stream(
     return export, streams.stream(export, payouts, compressed=compressed, limits=limits)
 
 
-def create_job(spec: ExportSpec, *, api_key: Caller) -> Export:
-    """Create a background export, and enqueue it after the commit. Raises TooManyExports."""
+def create_job(spec: ExportSpec, *, api_key: Caller) -> tuple[Export, bool]:
+    """Create a background export, and enqueue it after the commit. Or return the same one that there is, and False.
+
+    Raises TooManyExports or ExportStorageFull.
+    """
     with transaction.atomic():
-        export = lifecycle.create_job(spec, api_key=api_key, actor=services.actor_of(api_key))
-        # Robust: a failure here would answer 500 for a committed export.
-        transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
-    return export
+        export, is_new = lifecycle.create_job(spec, api_key=api_key, actor=services.actor_of(api_key))
+        if is_new:
+            # Robust: a failure here would answer 500 for a committed export.
+            transaction.on_commit(lambda: dispatch.enqueue_export(export.pk), robust=True)
+    return export, is_new

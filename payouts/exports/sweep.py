@@ -28,11 +28,10 @@ logger = logging.getLogger(__name__)
 JUST_ENQUEUED: Final = timedelta(seconds=2)
 #: An enqueued job may wait behind others. An extra message costs one query.
 REENQUEUE_AFTER: Final = timedelta(minutes=1)
-#: Limits of a round: messages, and chunks to erase (100 MB, a second).
+#: Limits of a round: messages, chunks to erase (100 MB, a second), and exports that they are of.
 ENQUEUED_MAX: Final = 20
 CHUNKS_MAX: Final = 500
-#: Exports that are tried, until chunks of one can be erased.
-ERASED_MAX: Final = 20
+ERASED_MAX: Final = 50
 
 
 @dataclass(frozen=True)
@@ -93,24 +92,26 @@ def _claim_due() -> list[uuid.UUID]:
 
 
 def _erase() -> int:
-    """Erase some chunks of the export that ended first. One that cannot be erased is left to the next round."""
+    """Erase some chunks, of the exports that ended first. An export that cannot be erased is left to the next round."""
     unwanted = Export.objects.filter(is_stored=True, status__in=UNWANTED)
-    ids = unwanted.order_by("finished_at").values_list("pk", flat=True)[:ERASED_MAX]
-    for export_id in ids:
-        succeeded, erased = rows.guarded(partial(_erase_of, export_id), "export", export_id)
-        if succeeded and erased is not None:
-            return erased
-    return 0
+    erased = 0
+    for export_id in unwanted.order_by("finished_at").values_list("pk", flat=True)[:ERASED_MAX]:
+        erase = partial(_erase_of, export_id, chunks_max=CHUNKS_MAX - erased)
+        _, count = rows.guarded(erase, "export", export_id)
+        erased += count or 0
+        if erased >= CHUNKS_MAX:
+            break
+    return erased
 
 
-def _erase_of(export_id: uuid.UUID) -> int | None:
-    """Erase some chunks of this export and return their number. None: another sweeper has the export."""
+def _erase_of(export_id: uuid.UUID, *, chunks_max: int) -> int:
+    """Erase some chunks of this export and return their number: 0 if another sweeper has the export."""
     with transaction.atomic(durable=True):
         export = Export.objects.filter(pk=export_id, is_stored=True).select_for_update(skip_locked=True).first()
         if export is None:
-            return None
-        ids = list(export.chunks.order_by("number").values_list("pk", flat=True)[:CHUNKS_MAX])
+            return 0
+        ids = list(export.chunks.order_by("number").values_list("pk", flat=True)[:chunks_max])
         ExportChunk.objects.filter(pk__in=ids).delete()
-        if len(ids) < CHUNKS_MAX:
+        if len(ids) < chunks_max:
             Export.objects.filter(pk=export.pk).update(is_stored=False)
     return len(ids)

@@ -122,9 +122,9 @@ class ExportListView(ExportsAPIView, ListAPIView[Export]):
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         del idempotency_key
         spec = ExportSpec(**self.validated(ExportWriteSerializer(data=request.data)))
-        export = services.create_job(spec, api_key=self.api_key)
+        export, is_new = services.create_job(spec, api_key=self.api_key)
         return self.answer(
-            export, status=202, headers={"Location": reverse("export", args=[export.pk])}
+            export, status=202 if is_new else 200, headers={"Location": reverse("export", args=[export.pk])}
         )
 
 

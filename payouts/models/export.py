@@ -110,7 +110,7 @@ class Export(models.Model):
     amounts = models.JSONField(default=dict)
     size_bytes = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
-    #: Bytes of all chunks.
+    #: Bytes of all chunks so far.
     stored_bytes = models.PositiveBigIntegerField(default=0)
     #: Error as a sentence.
     error = models.CharField(max_length=limits.MESSAGE_LENGTH_MAX, blank=True)
@@ -165,6 +165,8 @@ class Export(models.Model):
             models.Index(
                 fields=["expires_at"], condition=models.Q(status=ExportStatus.COMPLETED), name="export_expiring"
             ),
+            # What a merchant keeps, and when its last export began.
+            models.Index(fields=["merchant", "started_at"], condition=models.Q(is_stored=True), name="export_kept"),
             # Exports that cannot be downloaded and are still stored.
             models.Index(
                 fields=["finished_at"],

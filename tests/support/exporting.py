@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from accounts.models import Merchant
 from payouts.exports import lifecycle
 from payouts.exports.lifecycle import ExportSpec
-from payouts.models import Export, ExportChunk
+from payouts.models import Export, ExportChunk, Payout
 
 
 def make_job(merchant: Merchant, **columns: Any) -> Export:
@@ -47,6 +47,11 @@ def age(export: Export, *, seconds: float) -> None:
     Export.objects.filter(pk=export.pk).update(
         created_at=F("created_at") - earlier, rung_at=F("rung_at") - earlier, expires_at=F("expires_at") - earlier
     )
+
+
+def unchanged(payout: Payout, *, seconds: float = 300.0) -> None:
+    """Let the payout have changed last so many seconds ago."""
+    Payout.objects.filter(pk=payout.pk).update(updated_at=Now() - timedelta(seconds=seconds))
 
 
 def stored(export: Export) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.test import Client
 
 from accounts.models import Merchant
 from idempotency import retention
-from payouts.exports import jobs
+from payouts.exports import jobs, sweep
 from payouts.models import Export
 from tests.support import answers, exporting, factories, racing
 from tests.support.listing import MakePayout, pages
@@ -23,6 +24,11 @@ URL = "/api/exports/"
 def post(client: Client, body: Any = None, *, key: str | None = None, url: str = URL) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
     return client.post(url, {} if body is None else body, content_type="application/json", headers=headers)
+
+
+def other(number: int) -> dict[str, Any]:
+    """The body of a request that is the same as no other."""
+    return {"filters": {"search": f"order-{number}"}}
 
 
 def cancel(client: Client, export: Export, **arguments: Any) -> Any:
@@ -144,8 +150,8 @@ class TestCreateExport:
         assert answers.code(post(client)) == (401, "api_key_missing")
 
     def test_of_which_there_are_five_at_most(self, api: Client, acme: Merchant, globex_api: Client) -> None:
-        for _ in range(5):
-            assert post(api).status_code == 202
+        for number in range(5):
+            assert post(api, other(number)).status_code == 202
 
         refused = post(api)
 
@@ -160,10 +166,109 @@ class TestCreateExport:
     def test_of_which_there_are_five_at_most_whoever_asks_at_once(self, acme: Merchant) -> None:
         clients = [factories.client_of(acme) for _ in range(8)]
 
-        responses = racing.run_together(*[lambda client=client: post(client).status_code for client in clients])
+        responses = racing.run_together(
+            *[lambda item=item: post(item[1], other(item[0])).status_code for item in enumerate(clients)]
+        )
 
         assert sorted(responses) == [202] * 5 + [429] * 3
         assert Export.objects.count() == 5
+
+
+class TestSame:
+    """A request in the same words gets the export that there is, if a new one would be the same."""
+
+    def test_while_it_waits(self, api: Client) -> None:
+        first = post(api, {"filters": {"status": ["paid"]}})
+
+        again = post(api, {"filters": {"status": "paid"}, "format": "csv"})
+
+        assert (first.status_code, again.status_code) == (202, 200)
+        assert again.json() == first.json()
+        assert again.headers["Location"] == first.headers["Location"]
+        assert Export.objects.count() == 1
+
+    @pytest.mark.parametrize("body", [{"format": "ndjson"}, {"bom": True}, {"ordering": "amount"}, other(1)])
+    def test_is_not_one_in_other_words(self, api: Client, globex_api: Client, body: dict[str, Any]) -> None:
+        post(api)
+
+        assert [post(api, body).status_code, post(globex_api).status_code] == [202, 202]
+        assert Export.objects.count() == 3
+
+    def test_once_it_is_made_and_nothing_has_changed(self, api: Client, make_payout: MakePayout) -> None:
+        payout = make_payout()
+        exporting.unchanged(payout)
+        jobs.run(uuid.UUID(post(api).json()["id"]))
+
+        again = post(api)
+
+        assert (again.status_code, again.json()["status"], again.json()["rows"]) == (200, "completed", 1)
+        exporting.unchanged(payout, seconds=0)
+        assert post(api).status_code == 202
+
+    @pytest.mark.parametrize("end", ["canceled", "old"])
+    def test_is_not_one_that_is_over(self, api: Client, end: str) -> None:
+        first = Export.objects.get(pk=post(api).json()["id"])
+        if end == "canceled":
+            cancel(api, first)
+        else:
+            exporting.age(first, seconds=601)
+
+        assert post(api).status_code == 202
+
+    def test_is_made_once_whoever_asks_at_once(self, api: Client) -> None:
+        assert post(api, key="export-1").json()["id"] == post(api, key="export-2").json()["id"]
+
+        replayed = post(api, key="export-2")
+        assert (replayed.status_code, replayed.headers["Idempotent-Replayed"]) == (200, "true")
+
+
+class TestStorage:
+    """What a merchant and mode may keep: here two files of 1 MB."""
+
+    @pytest.fixture(autouse=True)
+    def _limits(self, settings: Any) -> None:
+        settings.EXPORT_KEPT_MAX, settings.EXPORT_KEPT_MEGABYTES_MAX = 2, 1
+
+    def keep(self, merchant: Merchant, **columns: Any) -> Export:
+        export = exporting.make_job(merchant, filters={"search": "kept"})
+        jobs.run(export.pk)
+        Export.objects.filter(pk=export.pk).update(**columns)
+        return export
+
+    def test_is_full_with_so_many(self, api: Client, acme: Merchant, globex_api: Client) -> None:
+        self.keep(acme)
+        assert post(api).status_code == 202
+        cancel(api, Export.objects.latest("created_at"))
+        kept = self.keep(acme)
+
+        refused = post(api, key="export-1")
+
+        assert answers.code(refused) == (429, "export_storage_full")
+        assert refused.headers["Retry-After"] == "3600"
+        assert post(globex_api).status_code == post(factories.client_of(acme, mode="live")).status_code == 202
+        # One that is erased makes room.
+        exporting.age(kept, seconds=8 * 86400)
+        assert sweep.sweep().erased == 1
+        assert post(api, key="export-1").status_code == 202
+
+    def test_is_full_with_so_many_bytes(self, api: Client, acme: Merchant) -> None:
+        kept = self.keep(acme, stored_bytes=999_999)
+        assert post(api).status_code == 202
+        cancel(api, Export.objects.latest("created_at"))
+        Export.objects.filter(pk=kept.pk).update(stored_bytes=1_000_000)
+
+        assert answers.code(post(api)) == (429, "export_storage_full")
+
+    def test_ends_a_job_that_has_no_room(self, api: Client, acme: Merchant) -> None:
+        self.keep(acme, stored_bytes=999_999)
+        export = Export.objects.get(pk=post(api).json()["id"])
+
+        jobs.run(export.pk)
+
+        shown = api.get(f"{URL}{export.pk}/").json()
+        assert (shown["status"], shown["download_url"]) == ("failed", None)
+        assert shown["error"].startswith("The exports that are kept leave it no room.")
+        assert export.chunks.count() == 0
 
 
 class TestIdempotency:
@@ -185,8 +290,8 @@ class TestIdempotency:
         assert post(api, key="export-1").status_code == 202
 
     def test_too_many_leave_the_key_free(self, api: Client) -> None:
-        for _ in range(5):
-            post(api)
+        for number in range(5):
+            post(api, other(number))
         assert post(api, key="export-1").status_code == 429
         cancel(api, Export.objects.all()[0])
 

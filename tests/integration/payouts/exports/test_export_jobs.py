@@ -280,6 +280,19 @@ class TestConcurrency:
         second.refresh_from_db()
         assert second.status == "completed"
 
+    def test_merchants_take_turns(self, acme: Merchant, globex: Merchant) -> None:
+        greedy = [exporting.make_job(acme) for _ in range(4)]
+        patient = exporting.make_job(globex)
+
+        # The messages arrive in the order of the requests.
+        for export in (*greedy[:3], patient):
+            jobs.run(export.pk)
+
+        began = Export.objects.exclude(started_at=None).order_by("started_at").values_list("pk", flat=True)
+        assert list(began) == [greedy[0].pk, patient.pk, greedy[2].pk]
+        # The others have not been forgotten.
+        assert lifecycle.next_pending() == greedy[1].pk
+
     def test_can_be_more(self, acme: Merchant, settings: Any) -> None:
         settings.EXPORT_CONCURRENCY = 2
         first, second, third = (exporting.make_job(acme) for _ in range(3))
