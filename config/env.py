@@ -24,6 +24,10 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|/[^\s,]+")
 
 
+# What .env.example has for a first try: anyone can read it.
+_PUBLISHED = "for-a-first-try-only"
+
+
 class SettingError(ImproperlyConfigured):
     """A setting is missing or malformed; the message names it."""
 
@@ -98,3 +102,15 @@ def url(name: str, *, default: str, schemes: tuple[str, ...]) -> str:
         example = f"{schemes[0]}://:password@host:6379/0"
         raise SettingError(name, f"is not a URL of the kind {'://, '.join(schemes)}://; write it like {example}.")
     return value
+
+
+def refuse_known(name: str, value: str) -> None:
+    """Refuse the password of the example, also as a part of a URL. Never repeats the value."""
+    if _PUBLISHED in value:
+        raise SettingError(name, "is the one of .env.example, which anyone can read: choose a random one.")
+
+
+def refuse_short(name: str, value: str, *, length_min: int) -> None:
+    """Refuse a secret that can be guessed by trying. An empty one is for the caller to judge."""
+    if 0 < len(value) < length_min:
+        raise SettingError(name, f"is so short that it can be guessed: give it {length_min} or more characters.")

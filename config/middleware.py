@@ -68,11 +68,11 @@ class ContentSecurityPolicyMiddleware:
     No page loads anything from another host.
     """
 
-    API = "default-src 'none'; frame-ancestors 'none'"
+    API = "default-src 'none'; form-action 'none'; frame-ancestors 'none'"
     DOCUMENTATION = (
         "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; "
-        "object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )
     ADMIN = DOCUMENTATION.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
 

@@ -221,6 +221,12 @@ TIME_ZONE = "UTC"
 
 # HTTP. The default is behind HTTPS. A debug installation and `make run` are not.
 BEHIND_HTTPS = env.boolean("PAYOUTS_BEHIND_HTTPS", default=not DEBUG)
+if BEHIND_HTTPS:
+    # Others use this installation. (A first try with .env.example is not behind HTTPS.)
+    env.refuse_short("DJANGO_SECRET_KEY", SECRET_KEY, length_min=16)
+    env.refuse_known("POSTGRES_PASSWORD", DATABASES["default"]["PASSWORD"])
+    env.refuse_short("POSTGRES_PASSWORD", DATABASES["default"]["PASSWORD"], length_min=8)
+    env.refuse_known("CELERY_BROKER_URL", CELERY_BROKER_URL)
 TRUSTED_PROXIES = env.integer("PAYOUTS_TRUSTED_PROXIES", default=0, minimum=0, maximum=5)
 CSRF_TRUSTED_ORIGINS = env.items("DJANGO_CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_HTTPS

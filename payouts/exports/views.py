@@ -164,7 +164,7 @@ class ExportDownloadView(APIView):
         compressed = responses.accepts_gzip(request.headers.get("Accept-Encoding", ""))
         etag = downloads.etag_of(export, compressed=compressed)
         if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):
-            response: HttpResponseBase = HttpResponseNotModified()
+            response: HttpResponseBase = HttpResponseNotModified(headers={"Vary": "Accept-Encoding"})
         else:
             response = self._file(request, export, etag=etag, compressed=compressed)
         response.headers["ETag"] = etag

@@ -156,6 +156,7 @@ class TestKnown:
         response = client.get(link, headers={"If-None-Match": f'"x", W/{etag}'})
 
         assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", etag)
+        assert response.headers["Vary"] == "Accept-Encoding"
         assert client.get(link, headers={"If-None-Match": etag, "Accept-Encoding": "gzip"}).status_code == 200
 
 

@@ -11,7 +11,7 @@ from tests.support import factories
 
 pytestmark = pytest.mark.django_db
 
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+API_POLICY = "default-src 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class TestRequestId:

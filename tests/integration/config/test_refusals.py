@@ -39,6 +39,10 @@ REFUSED = [
     ({"PAYOUTS_LOG_FORMAT": "xml"}, "PAYOUTS_LOG_FORMAT must be one of 'json', 'console', not 'xml'."),
     ({"PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS": "0"}, "PAYOUTS_IDEMPOTENCY_RESPONSE_DAYS must be a whole number from 1 to "),
     ({"CELERY_BROKER_URL": "localhost:6379"}, "CELERY_BROKER_URL is not a URL of the kind redis://, "),
+    ({"DJANGO_SECRET_KEY": "x"}, "DJANGO_SECRET_KEY is so short that it can be guessed: give it 16 or more "),
+    ({"POSTGRES_PASSWORD": "1234567"}, "POSTGRES_PASSWORD is so short that it can be guessed: give it 8 or more "),
+    ({"POSTGRES_PASSWORD": "for-a-first-try-only"}, "POSTGRES_PASSWORD is the one of .env.example, which anyone can "),
+    ({"CELERY_BROKER_URL": "redis://:for-a-first-try-only@redis:6379/0"}, "CELERY_BROKER_URL is the one of .env.ex"),
     (
         {"DJANGO_SECRET_KEY": "", "DJANGO_SECRET_KEY_FILE": "/nowhere/key"},
         "DJANGO_SECRET_KEY_FILE points to /nowhere/key, which cannot be read: ",
@@ -85,11 +89,11 @@ class TestSettings:
 class TestFiles:
     def test_a_secret_may_stand_in_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "key"
-        file.write_text("  from-the-file\n", encoding="utf-8")
+        file.write_text("  secret-from-the-file\n", encoding="utf-8")
 
         ended = processes.python(PRINT_SECRET_KEY, tmp_path, DJANGO_SECRET_KEY="", DJANGO_SECRET_KEY_FILE=str(file))
 
-        assert (ended.exit_code, ended.stdout) == (0, "from-the-file\n")
+        assert (ended.exit_code, ended.stdout) == (0, "secret-from-the-file\n")
 
     def test_every_setting_may_stand_in_a_file(self, tmp_path: Path) -> None:
         file = tmp_path / "url"
