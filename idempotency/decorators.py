@@ -1,8 +1,8 @@
 """`@idempotent` for a method of a view: the same Idempotency-Key with the same request does its work once.
 
     class WidgetsView(APIView):
-        @idempotent(resource_type="widget", creates=True)
-        def post(self, request: Request, *, idempotency_key: str | None) -> Response: ...
+        @idempotent(resource_type="widget")
+        def patch(self, request: Request, *, idempotency_key: str | None) -> Response: ...
 
         def answer_again(self, resource_id: uuid.UUID) -> Response: ...
 
@@ -10,12 +10,17 @@ The method gets the key as the keyword argument `idempotency_key` (None if there
 REST framework whose data has the `id` of the created or changed resource. An exception, or an answer with 4xx or 5xx,
 leaves the key free. `answer_again` answers with the current resource, for a retry after the first answer was purged.
 Both run in the transaction of the key and call nothing outside the database.
+
+`@creates_once` is for a method that creates a resource. It writes nothing itself: it gets the database's time as `now`
+as well, and returns a Creation. Its inserts are one statement with the record and its answer.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Final, Protocol, assert_never
 
@@ -47,11 +52,26 @@ class IdempotentView(Protocol):
 ViewMethod = Callable[..., Response]
 
 
-def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMethod], Callable[..., HttpResponseBase]]:
+@dataclass(frozen=True)
+class Creation:
+    """A resource that is about to be created, with the answer."""
+
+    response: Response
+    resource: services.Resource
+    inserts: services.Inserts
+    #: Raises the refusal that an error of the inserts means.
+    refusing: Callable[[], AbstractContextManager[None]]
+    #: Called after the inserts, in their transaction.
+    written: Callable[[], None]
+
+
+CreatingMethod = Callable[..., Creation]
+
+
+def idempotent(*, resource_type: str) -> Callable[[ViewMethod], Callable[..., HttpResponseBase]]:
     """Decorate a view method; see the module's docstring.
 
-    `resource_type` is the type of the resource in the answer. `creates` says that a repetition would do harm: a
-    merchant that must send the header gets 400 without it.
+    `resource_type` is the type of the resource in the answer.
     """
 
     def decorate(method: ViewMethod) -> Callable[..., HttpResponseBase]:
@@ -61,14 +81,66 @@ def idempotent(*, resource_type: str, creates: bool = False) -> Callable[[ViewMe
             key = keys.parse_header(request.headers.get("Idempotency-Key"))
             if key is not None:
                 return _once(partial(run, idempotency_key=key), view, request, key=key, resource_type=resource_type)
-            if creates and api_key_of(request).merchant.require_idempotency_key:
-                raise errors.IdempotencyKeyMissing(field="Idempotency-Key")
             return run(idempotency_key=None)
 
         wrapper.is_idempotent = True  # type: ignore[attr-defined] # A test asks each route for it.
         return wrapper
 
     return decorate
+
+
+def creates_once(method: CreatingMethod) -> Callable[..., HttpResponseBase]:
+    """Decorate a view method that creates a resource; see the module's docstring.
+
+    A repetition would do harm, so a merchant that must send the header gets 400 without it.
+    """
+
+    @wraps(method)
+    def wrapper(view: IdempotentView, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        prepare = partial(method, view, request, *args, **kwargs)
+        key = keys.parse_header(request.headers.get("Idempotency-Key"))
+        if key is None and api_key_of(request).merchant.require_idempotency_key:
+            raise errors.IdempotencyKeyMissing(field="Idempotency-Key")
+        return _created(partial(prepare, idempotency_key=key), view, request, key=key)
+
+    wrapper.is_idempotent = True  # type: ignore[attr-defined] # A test asks each route for it.
+    return wrapper
+
+
+def _created(
+    prepare: Callable[..., Creation], view: IdempotentView, request: Request, *, key: str | None
+) -> HttpResponseBase:
+    """Create the resource or replay the answer, in one transaction (Note [One transaction for a key])."""
+    asked = fingerprint.Request(request.method or "", _target(request), request.data)
+    caller = api_key_of(request)
+    with transaction.atomic(durable=True):
+        found = services.look_up(api_key=caller, key=key, request=asked)
+        if isinstance(found, services.Unused):
+            creation = prepare(now=found.now)
+            stored = _rendered(creation.response)
+            with creation.refusing():
+                is_written = services.create(
+                    creation.inserts, creation.resource, stored, api_key=caller, key=key, request=asked
+                )
+            if is_written:
+                creation.written()
+                return _answer(stored, replayed=False)
+            # A concurrent request was faster. A new statement sees its record.
+            found = services.look_up(api_key=caller, key=key, request=asked)
+        return _replayed(found, view)
+
+
+def _replayed(found: services.Found, view: IdempotentView) -> HttpResponse:
+    match found:
+        case services.Replay():
+            return _answer(found.response, replayed=True)
+        case services.Purged():
+            return _answer(_rendered(view.answer_again(found.resource_id)), replayed=True)
+        case services.Unused():
+            # The unique index knows a record that no statement can see.
+            raise errors.IdempotencyKeyInProgress(field="Idempotency-Key")
+        case _:
+            assert_never(found)
 
 
 def _once(
@@ -80,10 +152,8 @@ def _once(
     with transaction.atomic(durable=True):
         claimed = services.claim(api_key=api_key_of(request), key=key, request=asked)
         match claimed:
-            case services.Replay():
-                return _answer(claimed.response, replayed=True)
-            case services.Purged():
-                return _answer(_rendered(view.answer_again(claimed.resource_id)), replayed=True)
+            case services.Replay() | services.Purged():
+                return _replayed(claimed, view)
             case services.Fresh():
                 response = run()
                 if response.status_code >= FIRST_ERROR_STATUS:

@@ -8,18 +8,21 @@ never change (a trigger refuses it).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Now
 
 from accounts.callers import Caller
 from accounts.models import Mode
 from payouts import dispatch, errors, money, states, transitions
 from payouts.engine import claims, deadlines, inbox, recipient_needs
-from payouts.models import Payout, PayoutAttempt, references
+from payouts.models import Payout, PayoutAttempt, insertion, references
 from payouts.states import PayoutStatus
 from postgres.errors import violates
 from rest import texts
@@ -31,41 +34,75 @@ FREE_FIELDS: Final = ("comment", "metadata")
 
 
 def create_payout(*, api_key: Caller, idempotency_key: str | None, **fields: Any) -> Payout:
-    """Create a pending payout with its first row of history. The payout is enqueued after the commit.
+    """Create a pending payout with its first row of history, and enqueue it after the commit.
+
+    No record of the key is written. Raises PayoutExists if a payout has the key, and what `prepare_payout` raises.
+    """
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        new = prepare_payout(api_key=api_key, idempotency_key=idempotency_key, now=cursor.fetchone()[0], **fields)
+        with refusing_second_payout():
+            cursor.execute(f"WITH claimed AS (SELECT), {new.ctes} SELECT", new.parameters)
+        new.written()
+    return new.payout
+
+
+def prepare_payout(*, api_key: Caller, idempotency_key: str | None, now: datetime, **fields: Any) -> NewPayout:
+    """Return a pending payout that is about to be created. `now` is the database's time.
 
     Raises LiveProviderMissing for a live payout if no provider is configured: nothing could ever pay it out. Raises
-    RecipientNotStructured if the provider cannot pay this recipient, and PayoutExists if a payout has the key.
+    RecipientNotStructured if the provider cannot pay this recipient.
     """
     provider_name = _provider_name(api_key.mode)
     recipient_needs.refuse_unusable(provider_name, fields["recipient_details"])
-    with transaction.atomic(savepoint=False):
-        payout = _insert_payout(
-            merchant_id=api_key.merchant_id,
-            mode=api_key.mode,
-            provider=provider_name,
-            idempotency_key=idempotency_key,
-            **fields,
-        )
-        transitions.record(
-            payout.id, from_status="", to_status=payout.status, actor=actor_of(api_key), reason="created"
-        )
-        # `robust` is not enough: an exception would turn the answer for a committed payout into a 500.
-        transaction.on_commit(lambda: dispatch.enqueue_payout(payout.id), robust=True)
-    return payout
-
-
-def _insert_payout(**columns: Any) -> Payout:
-    payout = Payout(**columns, give_up_at=deadlines.first(columns.get("expires_at")))
+    times = {"due_at": now, "give_up_at": deadlines.first_of_new(fields.get("expires_at"), now=now)}
+    payout = Payout(
+        merchant_id=api_key.merchant_id,
+        mode=api_key.mode,
+        provider=provider_name,
+        idempotency_key=idempotency_key,
+        **{**times, "created_at": now, "updated_at": now, **fields},
+    )
     payout.own_reference = _own_reference(payout)
+    return NewPayout(payout, actor_of(api_key))
+
+
+@dataclass(frozen=True)
+class NewPayout:
+    """A payout that is about to be created, with its first row of history."""
+
+    payout: Payout
+    actor: str
+
+    @property
+    def ctes(self) -> str:
+        """The inserts, as CTEs of a statement that has a CTE `claimed`: its rows are how often to insert."""
+        return f"{insertion.PAYOUT}, {transitions.CREATION}"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {**insertion.parameters_of(self.payout), **transitions.parameters_of_creation(self.payout, self.actor)}
+
+    def written(self) -> None:
+        """Log the creation and enqueue the payout after the commit."""
+        transitions.log_creation(self.payout)
+        # `robust` is not enough: an exception would turn the answer for a committed payout into a 500.
+        transaction.on_commit(lambda: dispatch.enqueue_payout(self.payout.id), robust=True)
+
+
+@contextmanager
+def refusing_second_payout() -> Iterator[None]:
+    """Raise PayoutExists if the inserts fail because a payout has the key.
+
+    This is the second guard. The idempotency record is the first, so it happens only if records were lost. The key's
+    reference is unique as well, and the database may check either first.
+    """
     try:
-        payout.save(force_insert=True)
+        yield
     except IntegrityError as error:
-        # The second guard. The idempotency record is the first, so this happens only if records were lost. The key's
-        # reference is unique as well, and the database may check either first.
         if violates(error, "payout_idempotency_key_unique_per_merchant", "payout_own_reference_unique"):
             raise errors.PayoutExists from error
         raise
-    return payout
 
 
 def _own_reference(payout: Payout) -> uuid.UUID:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -123,6 +123,23 @@ def _reason_with_listing(payout_id: uuid.UUID, *, source: PayoutStatus, target: 
     return f"{reason[: limits.MESSAGE_LENGTH_MAX - len(LISTED_AGAIN)]}{LISTED_AGAIN}"
 
 
+#: A CTE that inserts the first row of history if the CTE `claimed` has a row.
+CREATION: Final = """history AS (
+    INSERT INTO payouts_payouttransition (payout_id, from_status, to_status, actor, reason, created_at)
+    SELECT %(payout_id)s, '', %(created_status)s, %(created_actor)s, 'created', %(payout_created_at)s FROM claimed
+)"""
+
+
+def parameters_of_creation(payout: Payout, actor: str) -> dict[str, Any]:
+    """Return the parameters of CREATION that are not the payout's own."""
+    return {"created_status": payout.status, "created_actor": actor}
+
+
+def log_creation(payout: Payout) -> None:
+    """Log after the commit that the payout was created."""
+    _log_after_commit(payout.pk, from_status="", to_status=payout.status, reason="created")
+
+
 def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str, reason: str) -> None:
     """Append a row to the history of a payout whose status the caller's transaction has just written."""
     PayoutTransition.objects.create(
@@ -132,5 +149,9 @@ def record(payout_id: uuid.UUID, *, from_status: str, to_status: str, actor: str
         actor=actor,
         reason=reason[: limits.MESSAGE_LENGTH_MAX],
     )
-    extra = {"payout_id": str(payout_id), "from_status": from_status, "to_status": to_status, "reason": reason}
+    _log_after_commit(payout_id, from_status=from_status, to_status=to_status, reason=reason)
+
+
+def _log_after_commit(payout_id: uuid.UUID, **change: str) -> None:
+    extra = {"payout_id": str(payout_id), **change}
     transaction.on_commit(lambda: logger.info("payout.moved", extra=extra))

@@ -18,7 +18,8 @@ from rest_framework.serializers import BaseSerializer
 from accounts.authentication import APIKeyMixin
 from accounts.models import Scope
 from accounts.permissions import Scopes
-from idempotency.decorators import idempotent
+from idempotency.decorators import Creation, creates_once, idempotent
+from idempotency.services import Inserts, Resource
 from payouts import errors, services
 from payouts.api import documents, openapi, places, polling, receipts, serializers
 from payouts.filters import count, query
@@ -137,12 +138,19 @@ class PayoutListView(ListModelMixin, PayoutsAPIView, ListAPIView[Payout]):
         return response
 
     @openapi.create_payout
-    @idempotent(resource_type="payout", creates=True)
-    def post(self, request: Request, *, idempotency_key: str | None) -> Response:
+    @creates_once
+    def post(self, request: Request, *, idempotency_key: str | None, now: datetime) -> Creation:
         fields = self.validated(serializers.PayoutWriteSerializer(data=request.data))
-        payout = services.create_payout(api_key=self.api_key, idempotency_key=idempotency_key, **fields)
+        new = services.prepare_payout(api_key=self.api_key, idempotency_key=idempotency_key, now=now, **fields)
+        payout = new.payout
         headers = {"ETag": etags.of_version(payout.version), "Location": reverse("payout", args=[payout.id])}
-        return Response(documents.new(payout), status=201, headers=headers)
+        return Creation(
+            response=Response(documents.new(payout), status=201, headers=headers),
+            resource=Resource("payout", payout.id),
+            inserts=Inserts(new.ctes, new.parameters),
+            refusing=services.refusing_second_payout,
+            written=new.written,
+        )
 
 
 class PayoutView(PayoutsAPIView):

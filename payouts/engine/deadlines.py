@@ -17,7 +17,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -77,6 +77,12 @@ def first(expires_at: Any) -> Any:
     """Return the time of the first look at a payout that begins to wait now."""
     gives_up_at = Now() + timedelta(seconds=settings.GIVE_UP_SECONDS)
     return gives_up_at if expires_at is None else Least(gives_up_at, expires_at)
+
+
+def first_of_new(expires_at: datetime | None, *, now: datetime) -> datetime:
+    """Return the same for a payout that is created at `now`."""
+    gives_up_at = now + timedelta(seconds=settings.GIVE_UP_SECONDS)
+    return gives_up_at if expires_at is None else min(gives_up_at, expires_at)
 
 
 def is_expired(payout: Payout) -> bool:

@@ -1,6 +1,6 @@
 """config.wsgi:application with places at which the process can be killed. Only tests serve it.
 
-A request names its place in the header X-Crash-At: after_claim, before_commit, before_ring or before_answer. Arrived
+A request names its place in the header X-Crash-At: before_write, before_commit, before_ring or before_answer. Arrived
 there, the thread leaves the process's id in a file of that name and goes no further, so that the test decides what
 happens meanwhile and when kill -9 comes. All of it is put round the platform from outside, by what Django and WSGI
 offer for that, and round the doorbell. The platform itself has no place for such a thing, nothing to switch on and
@@ -29,11 +29,8 @@ MARKERS: Final = Path(os.environ["CRASH_MARKERS"])
 STOPPED_SECONDS: Final = 25.0
 FLUSH_SECONDS: Final = 5.0
 
-# The claim; and the answer that is kept with it, after which nothing is left but COMMIT.
-STATEMENTS: Final = {
-    "after_claim": "INSERT INTO idempotency_idempotencyrecord ",
-    "before_commit": 'UPDATE "idempotency_idempotencyrecord" ',
-}
+# The key with its answer and all else that a POST writes. After it nothing is left but COMMIT.
+WRITE: Final = "INSERT INTO idempotency_idempotencyrecord "
 
 _request = threading.local()
 
@@ -52,10 +49,11 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 def _watch_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - Django's signature
+    if WRITE not in sql:
+        return execute(sql, params, many, context)
+    _arrive("before_write")
     result = execute(sql, params, many, context)
-    for point, statement in STATEMENTS.items():
-        if statement in sql:
-            _arrive(point)
+    _arrive("before_commit")
     return result
 
 

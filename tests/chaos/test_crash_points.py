@@ -50,12 +50,12 @@ class Point:
     rings_in_the_end: int
 
 
-AFTER_CLAIM = Point("after_claim", ("INSERT INTO idempotency_idempotencyrecord",), 0, 0, rings_in_the_end=1)
-BEFORE_COMMIT = Point("before_commit", ('UPDATE "idempotency_idempotencyrecord" SET',), 0, 0, rings_in_the_end=1)
+BEFORE_WRITE = Point("before_write", ("SELECT set_config('lock_timeout', $1,",), 0, 0, rings_in_the_end=1)
+BEFORE_COMMIT = Point("before_commit", ("WITH claimed AS",), 0, 0, rings_in_the_end=1)
 BEFORE_RING = Point("before_ring", (), 1, 0, rings_in_the_end=0)
 BEFORE_ANSWER = Point("before_answer", (), 1, 1, rings_in_the_end=1)
 
-UNCOMMITTED = (AFTER_CLAIM, BEFORE_COMMIT)
+UNCOMMITTED = (BEFORE_WRITE, BEFORE_COMMIT)
 COMMITTED = (BEFORE_RING, BEFORE_ANSWER)
 
 
@@ -289,7 +289,7 @@ class TestRetries:
         expected = once(point, replayed=["true" if point in COMMITTED else "no", "true"])
         assert outcome(retries, another_body, doorbell) == expected
 
-    @each(*UNCOMMITTED)
+    @each(BEFORE_COMMIT)
     def test_that_wait_for_the_process_while_it_is_killed(
         self, servers: Servers, client: Client, doorbell: Doorbell, point: Point
     ) -> None:

@@ -233,7 +233,7 @@ class WidgetView(APIView):
     permission_classes = ()
     answer: Any = None
 
-    @idempotent(resource_type="widget", creates=True)
+    @idempotent(resource_type="widget")
     def post(self, request: Request, *, idempotency_key: str | None) -> Response:
         accounts_services.create_merchant(f"made with {idempotency_key}")
         if isinstance(self.answer, Exception):
