@@ -15,17 +15,19 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, Self
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from psycopg.types.string import TextLoader
 
+from accounts.callers import Caller
 from payouts import money, recipient_details, representation
 from payouts.engine.holds import Holds
 from payouts.filters import selection
 from payouts.models import Payout
 from payouts.recipient_details import RecipientDetails
 from payouts.states import PayoutStatus
+from postgres.compiled import Compiled
 
 #: Statuses that can have a waiting reason.
 _HELD_UP: Final = frozenset({PayoutStatus.PENDING.value, PayoutStatus.UNKNOWN.value})
@@ -59,6 +61,17 @@ class Row(NamedTuple):
     merchant_id: uuid.UUID
     due_at: datetime | None
     contradicted_at: str | None
+    version: int
+
+    @classmethod
+    def find(cls, payout_id: uuid.UUID, *, caller: Caller) -> Self | None:
+        """Return the row of the payout as it is now, or None if the caller has no such payout."""
+        arguments = (caller.merchant_id, caller.mode, payout_id)
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.adapters.register_loader("timestamptz", TextLoader)
+            cursor.execute(_ONE.sql(DEFAULT_DB_ALIAS, *arguments), arguments)
+            columns = cursor.fetchone()
+        return None if columns is None else cls._read(columns)
 
     @classmethod
     def of(cls, payouts: QuerySet[Payout]) -> list[Self]:
@@ -80,6 +93,13 @@ class Row(NamedTuple):
             metadata=json.loads(row.metadata),  # type: ignore[arg-type] # Likewise.
             due_at=None if row.due_at is None else parse_datetime(row.due_at),  # type: ignore[arg-type] # Likewise.
         )
+
+
+_ONE: Final = Compiled(
+    lambda merchant_id, mode, payout_id: (
+        Payout.objects.of_merchant(merchant_id, mode).filter(pk=payout_id).values_list(*Row._fields)
+    )
+)
 
 
 def document(payout: Payout | Row, *, waiting_reason: str) -> dict[str, Any]:
@@ -118,7 +138,7 @@ def new(payout: Payout) -> dict[str, Any]:
     return document(payout, waiting_reason="")
 
 
-def one(payout: Payout) -> dict[str, Any]:
+def one(payout: Payout | Row) -> dict[str, Any]:
     """Return the document of one payout."""
     holds = Holds.read() if payout.status in _HELD_UP else None
     return document(payout, waiting_reason=_waiting_reason(payout, holds))

@@ -158,7 +158,9 @@ class PayoutView(PayoutsAPIView):
 
     @openapi.retrieve_payout
     def get(self, request: Request, payout_id: uuid.UUID) -> Response:
-        payout = self.get_one(payout_id)
+        payout = documents.Row.find(payout_id, caller=self.api_key)
+        if payout is None:
+            raise errors.PayoutNotFound
         document = documents.one(payout)
         etag = etags.of_document(payout.version, document)
         if etags.is_known(etag, if_none_match=request.headers.get("If-None-Match")):

@@ -46,8 +46,8 @@ class TestStatementCounts:
     def test_of_post_with_key(self, warm_api: Client) -> None:
         sent = statements(lambda: factories.post_payout(warm_api, key="order-1"))
 
-        # The key, which nobody has used; and the key with its answer, payout and history. BEGIN is sent together with the
-        # first, so these and COMMIT are four round trips.
+        # The key, which nobody has used; and the key with its answer, payout and history. BEGIN is sent together with
+        # the first, so these and COMMIT are four round trips.
         assert len(sent) == AUTHENTICATION + 2, sent
 
     def test_of_replay(self, warm_api: Client) -> None:
