@@ -87,7 +87,7 @@ def find(prefix: str) -> CallingKey | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    return CallingKey(*row[:_COLUMNS_OF_KEY], merchant=CallingMerchant(*row[_COLUMNS_OF_KEY:]))
+    return CallingKey(*row[:_COLUMNS_OF_KEY], CallingMerchant(*row[_COLUMNS_OF_KEY:]))
 
 
 def is_allowed(address: str, networks: Sequence[str]) -> bool:

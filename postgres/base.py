@@ -45,7 +45,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._dropped_time_outs = time_outs.dropped(self.connection)
 
     def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001 - Django calls it so.
-        super()._set_autocommit(autocommit)
+        super()._set_autocommit(autocommit)  # type: ignore[misc] # The stubs lack it.
         if autocommit or not self._dropped_time_outs:
             return
         try:

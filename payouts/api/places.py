@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from accounts.models import MerchantAPIKey
+from accounts.callers import Caller
 from payouts import errors
 from rest import places
 from rest.places import Place, Places
@@ -41,7 +41,7 @@ def of_stream() -> Place:
         raise errors.FilesBusy from error
 
 
-def of_report(api_key: MerchantAPIKey) -> Place:
+def of_report(api_key: Caller) -> Place:
     """Take a place for reading many payouts. Raises TooManyReports."""
     try:
         return REPORTS.take(api_key.merchant_id)

@@ -212,9 +212,14 @@ def _others_send(payout: Payout) -> bool:
             WHERE recent.kind = 'send' AND recent.started_at > statement_timestamp() - %(window)s
                 AND payout.provider = %(provider)s AND payout.merchant_id <> %(merchant)s
         )"""
-    parameters = {"provider": payout.provider, "merchant": payout.merchant_id, "looked_at": SENDERS_LOOKED_AT}
+    parameters: dict[str, Any] = {
+        "provider": payout.provider,
+        "merchant": payout.merchant_id,
+        "looked_at": SENDERS_LOOKED_AT,
+        "window": timedelta(seconds=SENDERS_SECONDS),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(statement, {**parameters, "window": timedelta(seconds=SENDERS_SECONDS)})
+        cursor.execute(statement, parameters)
         return bool(cursor.fetchone()[0])
 
 

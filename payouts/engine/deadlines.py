@@ -162,7 +162,7 @@ _LOOK: Final = f"""
 
 def _look(*, at_most: int, only: uuid.UUID | None) -> list[Waiting]:
     """Lock the payouts whose time has come, and return what is known of them."""
-    patience = timedelta(seconds=settings.GIVE_UP_SECONDS)
+    patience: Any = timedelta(seconds=settings.GIVE_UP_SECONDS)
     with connection.cursor() as cursor:
         cursor.execute(_LOOK, {"at_most": at_most, "only": only, "patience": patience})
         return [Waiting(*row) for row in cursor.fetchall()]

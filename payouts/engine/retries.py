@@ -80,7 +80,7 @@ def return_delay_seconds(
     questions_max = RETURN_QUESTIONS_MAX_WITH_CALLBACKS if has_callbacks else RETURN_QUESTIONS_MAX
     if asked >= questions_max or waited_seconds >= window_seconds:
         return None
-    asks_at = window_seconds / 2 ** (questions_max - 1 - asked)
+    asks_at = window_seconds / float(2 ** (questions_max - 1 - asked))
     return max(asks_at - waited_seconds, waited_seconds / ASK_WAITED_PART)
 
 

@@ -37,7 +37,8 @@ def _is_executed_once(ledger: Ledger) -> Iterator[Violation]:
 
 def _knows_what_arrived(ledger: Ledger) -> Iterator[Violation]:
     """What the bank has got is never taken for not sent: it would be sent anew, or called off."""
-    arrived = {one.reference: one.requests for one in (*ledger.observed.refusals, *ledger.observed.transfers)}
+    refused = {one.reference: one.requests for one in ledger.observed.refusals}
+    arrived = refused | {one.reference: one.requests for one in ledger.observed.transfers}
     for reference, requests in arrived.items():
         maybe_sent = sum(
             attempt.kind == "send"

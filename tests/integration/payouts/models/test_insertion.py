@@ -32,7 +32,7 @@ def columns_of(payout: Payout) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_jsonb(payouts_payout) FROM payouts_payout WHERE id = %s", [payout.pk])
         (row,) = cursor.fetchone()
-    columns = models.JSONField().from_db_value(row, None, connection)
+    columns = models.JSONField().from_db_value(row, None, connection)  # type: ignore[arg-type] # It reads the key transforms of an expression.
     own = {"id": str(payout.pk), "own_reference": str(payout.own_reference)}
     assert {name: columns.pop(name) for name in own} == own
     return dict(columns)

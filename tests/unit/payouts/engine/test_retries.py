@@ -55,7 +55,8 @@ class TestAskDelay:
 class TestReturnDelay:
     @pytest.mark.parametrize(("has_callbacks", "hours"), [(False, [2, 4, 8, 16, 32, 64]), (True, [16, 32, 64])])
     def test_spreads_the_questions_over_the_window(self, *, has_callbacks: bool, hours: list[float]) -> None:
-        waited, asked_at = 0.0, []
+        waited = 0.0
+        asked_at: list[float] = []
         while delay := retries.return_delay_seconds(
             len(asked_at), waited_seconds=waited, window_seconds=64 * 3600.0, has_callbacks=has_callbacks
         ):
