@@ -46,6 +46,7 @@ class CallingMerchant:
 class CallingKey:
     """The API key in use."""
 
+    merchant: CallingMerchant
     id: uuid.UUID
     prefix: str
     hashed_key: str
@@ -56,7 +57,6 @@ class CallingKey:
     expiry_date: datetime | None
     revoked: bool
     last_used_at: datetime | None
-    merchant: CallingMerchant
 
     @property
     def merchant_id(self) -> uuid.UUID:
@@ -87,7 +87,7 @@ def find(prefix: str) -> CallingKey | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    return CallingKey(*row[:_COLUMNS_OF_KEY], CallingMerchant(*row[_COLUMNS_OF_KEY:]))
+    return CallingKey(CallingMerchant(*row[_COLUMNS_OF_KEY:]), *row[:_COLUMNS_OF_KEY])
 
 
 def is_allowed(address: str, networks: Sequence[str]) -> bool:
