@@ -19,7 +19,7 @@ CREATE: Final = (
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies: ClassVar = [("payouts", "0017_lanes")]
+    dependencies: ClassVar = [("payouts", "0019_lane_circuits")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.RunSQL(
