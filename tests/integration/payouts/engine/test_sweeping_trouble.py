@@ -51,6 +51,64 @@ def slowed(payout: Payout) -> Iterator[None]:
     database.execute("DROP FUNCTION stand_still CASCADE")
 
 
+@contextmanager
+def raising(code: str, *, payout: Payout, table: str, kind: str = "true") -> Iterator[None]:
+    """Have the database end each statement with this error that writes such a row of this payout."""
+    connection.check_constraints()
+    database.execute(f"""
+        CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'in trouble' USING ERRCODE = '{code}'; END $$;
+        CREATE TRIGGER trouble BEFORE INSERT ON {table} FOR EACH ROW
+        WHEN (NEW.payout_id = '{payout.pk}' AND {kind}) EXECUTE FUNCTION trouble()
+    """)
+    yield
+    connection.check_constraints()
+    database.execute(f"DROP TRIGGER trouble ON {table}")
+    database.execute("DROP FUNCTION trouble")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "code", ["40P01", "57014", "55P03", "P0001"], ids=["deadlock", "time-out", "lock", "exception"]
+)
+class TestTrouble:
+    """A deadlock, a time-out or an exception at one row is reported, and stops nothing behind it."""
+
+    def test_of_a_claim(
+        self, dead_broker: None, make_payout: MakePayout, caplog: pytest.LogCaptureFixture, code: str
+    ) -> None:
+        bad, good = make_payout(), make_payout()
+        database.make_due(bad, seconds=100)
+        database.make_due(good)
+
+        with raising(code, payout=bad, table="payouts_payoutattempt"):
+            sweeping.sweep()
+
+        assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["pending", "paid"]
+        assert caplog.messages.count("payout.claim.failed") == 1
+        assert 50 < (database.due_in_seconds(bad) or 0) <= 60
+
+    def test_of_a_lease_and_of_a_callback(
+        self, dead_broker: None, provider: FakeProvider, make_live_payout: MakePayout,
+        caplog: pytest.LogCaptureFixture, code: str,
+    ) -> None:  # fmt: skip
+        bad, other, good = (make_live_payout() for _ in range(3))
+        for payout in (bad, other):
+            fake_provider.abandon(provider, payout)
+        provider.on_send(fake_provider.PAID)
+        for payout in (bad, good):
+            telling.store(payout.pk, "paid")
+        ProviderCallback.objects.update(received_at=Now() - timedelta(seconds=3))
+
+        with raising(code, payout=bad, table="payouts_payouttransition"):
+            swept = sweeping.sweep()
+
+        assert (swept.expired, swept.callbacks) == (1, 1)
+        assert [database.statuses(payout)[-1] for payout in (bad, good)] == ["processing", "paid"]
+        reported = [record.message for record in caplog.records if record.message.startswith("sweep.row.")]
+        assert len(reported) == 2
+
+
 class TestPoison:
     """A row that cannot be processed stops nothing behind it."""
 
