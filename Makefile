@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-purge bench-reports compose-check setup setup-test setup-lint setup-bench clean
+.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-held bench-purge bench-reports compose-check setup setup-test setup-lint setup-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: setup-bench ## measure requests beside bare REST framework and do-it-your
 
 bench-engine: setup ## measure payouts a second beside a worker of one's own making [ARGS="--payouts 5000"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.engine $(ARGS)
+
+bench-held: setup ## measure what held payouts cost the others [ARGS="--held N --explain"]
+	@$(DEVSTACK) exec -- $(VENV) -m bench.held $(ARGS)
 
 bench-purge: setup ## measure the purge of old answers on a large table [ARGS="--records N"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.purge $(ARGS)

@@ -1,6 +1,6 @@
 """Figures for Prometheus. Read from the database when asked, so that they are the same in each web process.
 
-Each query is answered from an index and stops at a bound: looking must never cost more than working.
+Each query is answered from an index and stops at a bound, backlog.COUNT_MAX: looking must never cost more than working.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BacklogCollector(Collector):
         yield _gauge(
             "payouts_overdue_seconds", "Seconds for which the oldest of them has been due.", counts["overdue_seconds"]
         )
-        yield _gauge("payouts_held", "Payouts held back by a pause or a provider in trouble.", counts["held"])
+        yield _gauge("payouts_held", "Payouts held back by a pause or an open circuit.", counts["held"])
         yield _gauge(
             "payouts_callbacks_waiting", "Callbacks of providers that are not applied yet.", counts["callbacks"]
         )
@@ -63,6 +63,12 @@ class AlarmsCollector(Collector):
         for provider, is_open in sorted(alarms["circuits"].items()):
             circuits.add_metric([provider], is_open)
         yield circuits
+        lanes = GaugeMetricFamily(
+            "payouts_lanes_held", "Merchants left alone at the provider for failures of their own.", labels=["provider"]
+        )
+        for provider, count in sorted(alarms["lanes_held"].items()):
+            lanes.add_metric([provider], count)
+        yield lanes
 
 
 def _unfinished(alarms: backlog.Alarms) -> Iterator[GaugeMetricFamily]:

@@ -32,6 +32,8 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "merchant_paused": "an operator has paused the merchant's payouts",
         "provider_paused": "an operator has paused the provider",
         "under_review": "an operator has to look at the payout",
+        "merchant_failing": "the merchant's payouts do not get through, those of others do; they are tried again by "
+        "themselves",
         "provider_unavailable": "the provider cannot be reached; it is tried again by itself",
         "provider_missing": "this installation has no such provider",
     },

@@ -16,13 +16,16 @@ from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import display
 
 from backoffice.base import ReadOnlyModelAdmin
-from payouts.models import CallbackResult, CircuitQuerySet, ProviderCallback, ProviderCircuit
+from payouts.models import CallbackResult, CircuitQuerySet, LaneCircuit, ProviderCallback, ProviderCircuit
 from rest import ids
 
 #: More than any provider's report has. A longer body is not meant for people.
 BODY_SHOWN_BYTES: Final = 4096
 #: A result has no index, so only the newest callbacks are searched. Older ones are found by their payout.
 SEARCHED_MAX: Final = 100_000
+
+#: Names in one cell.
+LANES_SHOWN_MAX: Final = 10
 
 RESULT_LABELS = {
     CallbackResult.APPLIED.label: "success",
@@ -141,17 +144,27 @@ class ProviderCallbackAdmin(ReadOnlyModelAdmin):
 class ProviderCircuitAdmin(ReadOnlyModelAdmin):
     """There is a row for each provider that has ever failed."""
 
-    list_display = ("provider", "show_state", "failures_count", "opened_at", "retry_at")
+    list_display = ("provider", "show_state", "failures_count", "opened_at", "retry_at", "show_lanes")
     list_display_links = None
     ordering: ClassVar = ("provider",)
-    fields = ("provider", "show_state", "failures_count", "opened_at", "retry_at")
+    fields = ("provider", "show_state", "failures_count", "opened_at", "retry_at", "sends_max", "show_lanes")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderCircuit]:
         circuits: CircuitQuerySet = super().get_queryset(request)
         return circuits.with_state()
 
-    @display(description="State", label={"Open": "danger", "To be tried": "warning", "Closed": "success"})
+    @display(
+        description="State",
+        label={"Open": "danger", "To be tried": "warning", "Recovering": "info", "Closed": "success"},
+    )
     def show_state(self, circuit: ProviderCircuit) -> str:
         if circuit.retry_at is None:
-            return "Closed"
+            return "Closed" if circuit.sends_max is None else "Recovering"
         return "Open" if getattr(circuit, "is_open") else "To be tried"  # noqa: B009 - annotated
+
+    @admin.display(description="Merchants held for their own failures")
+    def show_lanes(self, circuit: ProviderCircuit) -> str:
+        held = LaneCircuit.objects.filter(provider=circuit.provider, opened_at__isnull=False).order_by("opened_at")
+        names = list(held.values_list("merchant__name", flat=True)[: LANES_SHOWN_MAX + 1])
+        shown = ", ".join(names[:LANES_SHOWN_MAX]) or "-"
+        return f"{shown} and more" if len(names) > LANES_SHOWN_MAX else shown

@@ -12,9 +12,8 @@ from django.db import OperationalError, connection, models, transaction
 from payouts.engine import circuits
 from payouts.engine.circuits import Circuit
 from payouts.engine.lanes import Group
-from payouts.models import Pause, ProviderCircuit
 from payouts.providers import registry
-from payouts.states import AttemptKind, PayoutStatus
+from payouts.states import AttemptKind
 from postgres.errors import is_locked
 
 # The first halves of the numbers of our advisory locks. They keep our locks apart from all others.
@@ -31,18 +30,6 @@ def has_provider() -> models.Q:
     claim would make "may have been sent" of a payout that it cannot send.
     """
     return models.Q(provider__in=list(registry.PROVIDERS))
-
-
-def is_paused() -> models.Exists:
-    """Select the paused payouts. Use it in the claiming statement, after `lock_pauses_shared`."""
-    return models.Exists(Pause.objects.active().covering(models.OuterRef("merchant"), models.OuterRef("provider")))
-
-
-def is_held() -> models.Q:
-    """Select the pending payouts that may not be sent: paused, under review, or at a provider in trouble."""
-    troubled = models.Q(provider__in=ProviderCircuit.objects.open_now().values("provider"))
-    reviewed = models.Q(contradicted_at__isnull=False)
-    return models.Q(status=PayoutStatus.PENDING) & (models.Q(is_paused()) | reviewed | troubled)
 
 
 def lock_pauses_shared() -> None:

@@ -147,7 +147,7 @@ def _last_served(merchants: Sequence[uuid.UUID], *, after: uuid.UUID) -> uuid.UU
 def claim_one(payout: Payout) -> Claim | None:
     """Claim this payout, if it is due and not held, for the call that its status asks for."""
     kind = AttemptKind.SEND if payout.status == PayoutStatus.PENDING else AttemptKind.ASK
-    held = f"AND {lanes.unless_held('payouts_payout.merchant_id')}" if kind == AttemptKind.SEND else ""
+    held = f"AND {lanes.may_send('payouts_payout.merchant_id')}" if kind == AttemptKind.SEND else ""
     picked = f"""
         lanes AS (SELECT NULL::uuid AS merchant_id, 1 AS turn),
         picked AS MATERIALIZED (
@@ -201,7 +201,7 @@ def claim_again(claim: Claim) -> Claim | None:
                     SELECT {_ARRIVED.format(of="payout")} FROM payouts_payoutattempt AS sent
                     WHERE sent.payout_id = payout.id AND sent.kind = 'send'
                 ) < {retries.SENDS_MAX}
-                AND {lanes.unless_held("payout.merchant_id")}
+                AND {lanes.may_send("payout.merchant_id")}
             FOR UPDATE SKIP LOCKED
         )"""
     payout = claim.payout

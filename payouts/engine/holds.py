@@ -8,12 +8,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from django.db import models
+from django.db.models import Value
 from django.utils import timezone
 
-from payouts.models import Pause, ProviderCircuit
+from payouts.models import LaneCircuit, Pause, ProviderCircuit
 from payouts.providers import registry
 from payouts.states import PayoutStatus
 
@@ -29,6 +30,8 @@ class WaitingReason(models.TextChoices):
     PROVIDER_PAUSED = "provider_paused", "The provider is paused"
     #: Its provider contradicts what we know; an operator has to look.
     UNDER_REVIEW = "under_review", "An operator has to look at it"
+    #: The merchant's own payouts fail at its provider, and those of others do not; they are retried automatically.
+    MERCHANT_FAILING = "merchant_failing", "The merchant's payouts do not get through"
     #: The provider is in trouble; the payout is retried automatically.
     PROVIDER_UNAVAILABLE = "provider_unavailable", "The provider is unavailable"
     #: This installation does not have the provider, or no longer has it.
@@ -41,6 +44,8 @@ class Waiting(Protocol):
     @property
     def status(self) -> str: ...
     @property
+    def mode(self) -> str: ...
+    @property
     def merchant_id(self) -> uuid.UUID: ...
     @property
     def provider(self) -> str: ...
@@ -48,6 +53,9 @@ class Waiting(Protocol):
     def due_at(self) -> datetime | None: ...
     @property
     def contradicted_at(self) -> datetime | str | None: ...
+
+
+_NO_MERCHANT: Final = Value(None, output_field=models.UUIDField())
 
 
 @dataclass(frozen=True)
@@ -58,29 +66,39 @@ class Holds:
     merchants: frozenset[uuid.UUID]
     providers: frozenset[str]
     troubled: frozenset[str]
+    #: Lanes with an open circuit of their own, as (provider, mode, merchant).
+    lanes: frozenset[tuple[str, str, uuid.UUID]]
 
     @classmethod
     def read(cls) -> Holds:
         """Read the current pauses and circuits."""
         pauses = list(Pause.objects.active())
+        lanes = LaneCircuit.objects.open_now().values_list("provider", "mode", "merchant_id")
+        # A row without a merchant is the circuit of the whole provider.
+        whole = ProviderCircuit.objects.open_now().annotate(mode=Value(""), merchant_id=_NO_MERCHANT)
+        circuits = set(lanes.union(whole.values_list("provider", "mode", "merchant_id"), all=True))
+        troubled = frozenset(provider for provider, _, merchant_id in circuits if merchant_id is None)
         return cls(
             everything=any(pause.merchant_id is None and not pause.provider for pause in pauses),
             merchants=frozenset(pause.merchant_id for pause in pauses if pause.merchant_id is not None),
             providers=frozenset(pause.provider for pause in pauses if pause.provider),
-            troubled=frozenset(ProviderCircuit.objects.open_now().values_list("provider", flat=True)),
+            troubled=troubled,
+            lanes=frozenset(lane for lane in circuits if lane[2] is not None),
         )
 
     def reason_for(self, payout: Waiting) -> WaitingReason | None:
         """Return why this pending or unknown payout is not sent, or None if it only waits for its turn."""
-        reasons = {
-            WaitingReason.PAYOUTS_PAUSED: self.everything,
-            WaitingReason.MERCHANT_PAUSED: payout.merchant_id in self.merchants,
-            WaitingReason.PROVIDER_PAUSED: payout.provider in self.providers,
-            WaitingReason.UNDER_REVIEW: payout.contradicted_at is not None,
-            WaitingReason.PROVIDER_MISSING: payout.provider not in registry.PROVIDERS,
-            WaitingReason.PROVIDER_UNAVAILABLE: payout.provider in self.troubled or _is_backing_off(payout),
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
+        reasons = [
+            (WaitingReason.PAYOUTS_PAUSED, self.everything),
+            (WaitingReason.MERCHANT_PAUSED, payout.merchant_id in self.merchants),
+            (WaitingReason.PROVIDER_PAUSED, payout.provider in self.providers),
+            (WaitingReason.UNDER_REVIEW, payout.contradicted_at is not None),
+            (WaitingReason.PROVIDER_MISSING, payout.provider not in registry.PROVIDERS),
+            (WaitingReason.PROVIDER_UNAVAILABLE, payout.provider in self.troubled),
+            (WaitingReason.MERCHANT_FAILING, (payout.provider, payout.mode, payout.merchant_id) in self.lanes),
+            (WaitingReason.PROVIDER_UNAVAILABLE, _is_backing_off(payout)),
+        ]
+        return next((reason for reason, holds in reasons if holds), None)
 
 
 def _is_backing_off(payout: Waiting) -> bool:

@@ -50,13 +50,16 @@ class Group:
 
 def waiting_groups() -> list[Group]:
     """Return the groups with payouts, due now or later, in the order in which to serve them. One statement."""
+    # During a rollout, another version may have a provider that this one lacks.
+    return sorted((group for group in _groups() if group.provider in registry.PROVIDERS), key=lambda group: group.order)
+
+
+def _groups() -> list[Group]:
     found = " UNION ALL ".join(f"SELECT '{kind.value}', provider, mode FROM {kind.value}s" for kind in _WAITS)
     scans = ", ".join(_scan_of_groups(kind) for kind in _WAITS)
     with connection.cursor() as cursor:
         cursor.execute(f"WITH RECURSIVE {scans} {found}")
-        groups = [Group(AttemptKind(kind), provider, mode) for kind, provider, mode in cursor.fetchall()]
-    # During a rollout, another version may have a provider that this one lacks.
-    return sorted((group for group in groups if group.provider in registry.PROVIDERS), key=lambda group: group.order)
+        return [Group(AttemptKind(kind), provider, mode) for kind, provider, mode in cursor.fetchall()]
 
 
 def _scan_of_groups(kind: AttemptKind) -> str:
@@ -73,12 +76,38 @@ def _scan_of_groups(kind: AttemptKind) -> str:
         )"""
 
 
+def missing_providers() -> list[str]:
+    """Return the providers that have payouts, and that this installation does not have."""
+    return sorted({group.provider for group in _groups()} - registry.PROVIDERS.keys())
+
+
 def waits(kind: AttemptKind) -> str:
     """Return the SQL condition for a payout of a group that is due. It takes the parameters `provider` and `mode`."""
     in_time = f" AND {_IN_TIME}" if kind == AttemptKind.SEND else ""
     return (
         f"provider = %(provider)s AND mode = %(mode)s AND {_WAITS[kind]} AND due_at <= statement_timestamp(){in_time}"
     )
+
+
+def due_in_lane(kind: AttemptKind, *, of: str) -> str:
+    """Return the same condition for the columns `provider` and `mode` of this table or alias."""
+    return f"provider = {of}.provider AND mode = {of}.mode AND {_WAITS[kind]} AND due_at <= statement_timestamp()"
+
+
+def scan_of_all(kind: AttemptKind) -> str:
+    """Return the CTE `sends` or `asks`: the lanes of all groups, each with the time at which its first is due."""
+    name, waits = f"{kind.value}s", _WAITS[kind]
+    lane, order = "provider, mode, merchant_id", "provider, mode, merchant_id, due_at"
+    return f"""
+        {name} AS (
+            (SELECT {order} FROM payouts_payout WHERE {waits} ORDER BY {order} LIMIT 1)
+            UNION ALL
+            SELECT following.* FROM {name} AS last CROSS JOIN LATERAL (
+                SELECT {order} FROM payouts_payout
+                WHERE {waits} AND ({lane}) > (last.provider, last.mode, last.merchant_id)
+                ORDER BY {order} LIMIT 1
+            ) AS following
+        )"""
 
 
 def due_ids(group: Group, *, at_most: int, since: timedelta, left_out: uuid.UUID | None = None) -> list[uuid.UUID]:
@@ -144,29 +173,41 @@ def _share(kind: AttemptKind, places: int) -> str:
     share = f"(SELECT ({places} + count(*) - 1) / GREATEST(count(*), 1) FROM lanes)"
     if kind != AttemptKind.SEND:
         return share
-    return f"CASE WHEN EXISTS ({_circuit('lanes.merchant_id')} AND retry_at IS NOT NULL) THEN 1 ELSE {share} END"
+    return f"CASE WHEN ({_circuit('retry_at', 'lanes.merchant_id')}) IS NULL THEN {share} ELSE 1 END"
 
 
 def _unless_held(kind: AttemptKind) -> str:
-    return f"AND {unless_held('lane.merchant_id')}" if kind == AttemptKind.SEND else ""
+    return f"AND {may_send('lane.merchant_id')}" if kind == AttemptKind.SEND else ""
 
 
-def unless_held(merchant: str) -> str:
-    """Return the SQL condition that this lane of the parameters `provider` and `mode` is not held.
+def may_send(merchant: str) -> str:
+    """Return the SQL condition that a send of this merchant may be claimed.
 
-    It is held by a pause, or by its own circuit, or because it is `left_out`.
+    It takes the parameters `provider` and `mode`, and `left_out`, a merchant that must wait.
     """
+    return f"{merchant} IS DISTINCT FROM %(left_out)s::uuid AND {unless_held(merchant)}"
+
+
+def unless_held(merchant: str, *, of: str | None = None) -> str:
+    """Return the SQL condition that neither a pause nor its own circuit holds the lane of this merchant.
+
+    Provider and mode are columns of the table `of`, or else parameters.
+    """
+    provider, mode = ("%(provider)s", "%(mode)s") if of is None else (f"{of}.provider", f"{of}.mode")
+    # Sub-selects of single rows are looked up in indexes, where a join would compare each lane with each row.
     return f"""
-        {merchant} IS DISTINCT FROM %(left_out)s::uuid
-        AND NOT EXISTS (
-            SELECT FROM payouts_pause
-            WHERE ended_at IS NULL
-                AND (merchant_id = {merchant} OR provider = %(provider)s OR (merchant_id IS NULL AND provider = ''))
+        NOT EXISTS (
+            SELECT FROM payouts_pause AS pause
+            WHERE pause.ended_at IS NULL AND pause.merchant_id IS NULL AND pause.provider IN ('', {provider})
         )
-        AND NOT EXISTS ({_circuit(merchant)} AND retry_at > statement_timestamp())"""
+        AND (
+            SELECT pause.id FROM payouts_pause AS pause
+            WHERE pause.ended_at IS NULL AND pause.merchant_id = {merchant}
+        ) IS NULL
+        AND COALESCE(({_circuit("retry_at <= statement_timestamp()", merchant, provider, mode)}), true)"""
 
 
-def _circuit(merchant: str) -> str:
+def _circuit(columns: str, merchant: str, provider: str = "%(provider)s", mode: str = "%(mode)s") -> str:
     return f"""
-        SELECT FROM payouts_lanecircuit
-        WHERE provider = %(provider)s AND mode = %(mode)s AND merchant_id = {merchant}"""
+        SELECT {columns} FROM payouts_lanecircuit AS circuit
+        WHERE circuit.provider = {provider} AND circuit.mode = {mode} AND circuit.merchant_id = {merchant}"""

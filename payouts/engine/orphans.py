@@ -14,7 +14,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from payouts import transitions
-from payouts.engine import leases, patience, retries
+from payouts.engine import lanes, leases, patience, retries
 from payouts.models import Payout, PayoutQuerySet
 from payouts.states import PayoutStatus
 from postgres import rows
@@ -22,8 +22,7 @@ from postgres import rows
 #: Payouts of one kind and round: as many as the sweeper takes at once.
 BATCH: Final = 100
 
-#: Due payouts of a status that a round looks at, longest due first. Orphans are due for longer than any others, so they
-#: are among these, and a long queue costs a round no more than a short one.
+#: Due payouts of a status that a round looks at: a long queue costs a round no more than a short one.
 LOOKED_AT_MAX: Final = 1000
 
 _LATE: Final = "the provider is gone and did not say in time how it ended"
@@ -39,6 +38,8 @@ def give_up() -> int:
     1. Unknown for a day, or accepted for longer than a provider needs: they require attention.
     2. What only waits for the next question waits on.
     """
+    if not lanes.missing_providers():
+        return 0
     given_up = sum(rows.each(_call_operator, _late(), "payout"))
     _postpone_questions()
     return given_up
@@ -78,10 +79,10 @@ def _call_operator(payout: Payout) -> bool:
 
 
 def _longest_due(*, status: PayoutStatus) -> PayoutQuerySet:
-    """Select the payouts without a provider among those that are due for longest."""
-    waiting = Payout.objects.filter(status=status, due_at__lte=_ago(NOT_ASKED_SECONDS))
-    oldest = waiting.order_by("due_at").values("pk")[:LOOKED_AT_MAX]
-    return Payout.objects.filter(patience.missing_provider(), pk__in=oldest, status=status)
+    """Select payouts without a provider that have been due for long, by the lanes of their providers."""
+    missing = lanes.missing_providers()
+    waiting = Payout.objects.filter(provider__in=missing, status=status, due_at__lte=_ago(NOT_ASKED_SECONDS))
+    return Payout.objects.filter(pk__in=waiting.values("pk")[:LOOKED_AT_MAX], status=status)
 
 
 def _ask_later() -> dict[str, Any]:

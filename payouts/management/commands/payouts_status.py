@@ -10,7 +10,7 @@ from payouts.engine import backlog as reporting
 from payouts.engine import heartbeats
 from payouts.engine import pauses as pausing
 from payouts.management import operating
-from payouts.models import Pause, ProviderCircuit
+from payouts.models import LaneCircuit, Pause, ProviderCircuit
 
 #: One page of a terminal; the admin lists all.
 _LISTED_MAX: Final = 30
@@ -32,12 +32,13 @@ def _lines() -> Iterator[str]:
     yield from _pauses()
     yield "Circuits"
     yield from _circuits()
+    yield from _lanes()
     yield "Sweeper"
     yield f"  {_sweeper()}"
     backlog = reporting.backlog()
     yield "Waits for the platform"
     yield _figure("payouts that are due", backlog["due"], f"the oldest for {_duration(backlog['overdue_seconds'])}")
-    yield _figure("payouts held back", backlog["held"], "by a pause or a provider in trouble")
+    yield _figure("payouts held back", backlog["held"], "by a pause or an open circuit")
     yield _figure("callbacks", backlog["callbacks"], "not applied yet")
     alarms = reporting.alarms()
     yield "Waits for you"
@@ -69,8 +70,21 @@ def _circuits() -> Iterator[str]:
     if not rows:
         yield "  all closed: every provider takes what it is sent"
     for provider, is_open, opened_at, retry_at in rows:
-        trial = f"tried again at {_time(retry_at)}" if is_open else "tried with the next payout"
-        yield f"  {provider}: open since {_time(opened_at)}, {trial}"
+        yield f"  {provider}: open since {_time(opened_at)}, {_trial(is_open, retry_at)}"
+
+
+def _lanes() -> Iterator[str]:
+    held = LaneCircuit.objects.filter(retry_at__isnull=False).with_state().select_related("merchant").order_by("id")
+    lanes = list(held[: _LISTED_MAX + 1])
+    for lane in lanes[:_LISTED_MAX]:
+        who = f"{lane.provider}, merchant {operating.printable(lane.merchant.name)} ({lane.mode})"
+        yield f"  {who}: its own payouts fail since {_time(lane.opened_at)}, {_trial(lane.is_open, lane.retry_at)}"
+    if len(lanes) > _LISTED_MAX:
+        yield "  and more"
+
+
+def _trial(is_open: bool, retry_at: datetime | None) -> str:  # noqa: FBT001
+    return f"tried again at {_time(retry_at)}" if is_open else "tried with the next payout"
 
 
 def _sweeper() -> str:

@@ -10,7 +10,8 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from payouts.models import CallbackResult, Payout, ProviderCallback, ProviderCircuit
+from accounts.models import Merchant
+from payouts.models import CallbackResult, LaneCircuit, Payout, ProviderCallback, ProviderCircuit
 from tests.integration.admin import pages
 from tests.support.admin_lists import listed, rows_of_inlines, statements
 
@@ -197,6 +198,19 @@ class TestCircuits:
             ("open_bank", "Open"),
             ("trial_bank", "To be tried"),
         ]
+
+    def test_tells_held_merchants_from_the_provider(self, operator: Client, acme: Merchant, globex: Merchant) -> None:
+        ProviderCircuit.objects.create(provider="recovering_bank", sends_max=4)
+        for merchant, opened_at in ((acme, Now()), (globex, None)):
+            LaneCircuit.objects.create(
+                provider="recovering_bank", mode="live", merchant=merchant, opened_at=opened_at, retry_at=opened_at
+            )
+
+        response = operator.get(pages.CIRCUITS)
+
+        (row,) = response.context["cl"].result_list
+        model_admin = response.context["cl"].model_admin
+        assert (model_admin.show_state(row), model_admin.show_lanes(row)) == ("Recovering", "acme")
 
     def test_changes_nothing(self, superuser: Client) -> None:
         circuit = ProviderCircuit.objects.create(provider="http_bank", failures_count=1)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts import services
 from accounts.models import Merchant
 from payouts.engine import backlog, heartbeats, pauses
-from payouts.models import Heartbeat, Pause, Payout, ProviderCallback, ProviderCircuit
+from payouts.models import Heartbeat, LaneCircuit, Pause, Payout, ProviderCallback, ProviderCircuit
 from payouts.states import PayoutStatus
 from tests.integration.operators import commands
 from tests.support import database
@@ -92,6 +92,18 @@ class TestPayoutsStatus:
             "trial_bank: open since then, tried with the next payout",
         ]
 
+    def test_tells_a_merchants_own_failures_from_them(self, acme: Merchant) -> None:
+        LaneCircuit.objects.create(
+            provider="bank", mode="live", merchant=acme, opened_at=Now(), retry_at=Now() + timedelta(seconds=60)
+        )
+
+        shown = [re.sub(r"[-\d]{10} [:\d]{8} UTC", "then", line) for line in section("Circuits")]
+
+        assert shown == [
+            "all closed: every provider takes what it is sent",
+            "bank, merchant acme (live): its own payouts fail since then, tried again at then",
+        ]
+
     @pytest.mark.parametrize(
         ("seconds", "line"),
         [
@@ -120,7 +132,7 @@ class TestPayoutsStatus:
 
         assert section("Waits for the platform") == [
             "payouts that are due         1  the oldest for 7 h",
-            "payouts held back            2  by a pause or a provider in trouble",
+            "payouts held back            2  by a pause or an open circuit",
             "callbacks                    1  not applied yet",
         ]
         assert section("Waits for you") == [
@@ -161,4 +173,4 @@ class TestPayoutsStatus:
         with CaptureQueriesContext(connection) as captured:
             status()
 
-        assert [query["sql"] for query in captured if not query["sql"].startswith("SELECT")] == []
+        assert [query["sql"] for query in captured if query["sql"].split()[0] not in {"SELECT", "WITH"}] == []

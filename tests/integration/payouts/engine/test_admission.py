@@ -17,7 +17,7 @@ from payouts import services
 from payouts.engine import claims, holds, pauses, processing, rounds
 from payouts.engine.lanes import Group
 from payouts.engine.pauses import Scope
-from payouts.models import Payout, ProviderCircuit
+from payouts.models import LaneCircuit, Payout, ProviderCircuit
 from payouts.providers import base
 from payouts.states import AttemptKind, PayoutStatus
 from tests.support import database, fake_provider, racing, telling
@@ -178,6 +178,11 @@ def shown_by(api: Client, payout: Payout) -> str:
     return str(alone)
 
 
+def hold_lane(merchant: Merchant, *, mode: str, seconds: float) -> None:
+    retry_at = Now() + timedelta(seconds=seconds)
+    LaneCircuit.objects.create(provider="sandbox", mode=mode, merchant=merchant, opened_at=Now(), retry_at=retry_at)
+
+
 def open_circuit(*, seconds: float) -> None:
     ProviderCircuit.objects.create(
         provider="sandbox", failures_count=5, opened_at=Now(), retry_at=Now() + timedelta(seconds=seconds)
@@ -213,6 +218,20 @@ class TestWaitingReason:
     def test_of_a_circuit(self, api: Client, make_payout: MakePayout, seconds: float, reason: str) -> None:
         payout = make_payout()
         open_circuit(seconds=seconds)
+
+        assert shown_by(api, payout) == reason
+
+    @pytest.mark.parametrize(("seconds", "reason"), [(60, "merchant_failing"), (-1, "")])
+    def test_of_failures_of_its_merchant(
+        self, api: Client, acme: Merchant, globex: Merchant, make_payout: MakePayout, seconds: float, reason: str
+    ) -> None:
+        payout = make_payout()
+        # Neither another merchant's, nor those of the other mode.
+        for merchant, mode in ((globex, "test"), (acme, "live")):
+            hold_lane(merchant, mode=mode, seconds=60)
+        assert shown_by(api, payout) == ""
+
+        hold_lane(acme, mode="test", seconds=seconds)
 
         assert shown_by(api, payout) == reason
 
@@ -271,6 +290,7 @@ class TestWaitingReason:
             merchants=frozenset({acme.pk}),
             providers=frozenset({"gone"}),
             troubled=frozenset({"gone"}),
+            lanes=frozenset({("sandbox", "test", acme.pk)}),
         )
 
         found = []
@@ -283,6 +303,8 @@ class TestWaitingReason:
         found.append(found_holds.reason_for(payout))
         payout.provider = "sandbox"
         found.append(found_holds.reason_for(payout))
+        found_holds = holds.Holds(**{**vars(found_holds), "lanes": nobody})
+        found.append(found_holds.reason_for(payout))
 
         assert found == [
             "payouts_paused",
@@ -290,5 +312,6 @@ class TestWaitingReason:
             "provider_paused",
             "under_review",
             "provider_missing",
+            "merchant_failing",
             None,
         ]

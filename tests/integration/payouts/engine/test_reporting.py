@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
+from accounts.models import Merchant
 from payouts.engine import backlog as reporting
-from payouts.engine import patience, pauses, processing
+from payouts.engine import lane_figures, patience, pauses, processing
 from payouts.engine.pauses import Scope
-from payouts.models import Payout, ProviderCallback, ProviderCircuit
+from payouts.models import LaneCircuit, Payout, ProviderCallback, ProviderCircuit
 from payouts.providers import registry
 from payouts.states import PayoutStatus
 from tests.support import database, fake_provider, telling
@@ -37,6 +38,23 @@ def open_circuit(provider: str, *, seconds: float) -> None:
     ProviderCircuit.objects.create(
         provider=provider, failures_count=5, opened_at=Now(), retry_at=Now() + timedelta(seconds=seconds)
     )
+
+
+def rows_read_by(work: Callable[[], object]) -> int:
+    """Return how many rows of the table of payouts, and entries of its indexes, this reads."""
+    statement = """
+        SELECT pg_stat_get_xact_tuples_returned('payouts_payout'::regclass)
+            + sum(pg_stat_get_xact_tuples_returned(indexrelid))
+        FROM pg_index WHERE indrelid = 'payouts_payout'::regclass"""
+
+    def read() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return int(cursor.fetchone()[0])
+
+    before = read()
+    work()
+    return read() - before
 
 
 class TestBacklog:
@@ -80,6 +98,53 @@ class TestBacklog:
 
         assert (backlog["due"], backlog["held"]) == (due, held)
 
+    @pytest.mark.parametrize(("seconds", "due", "held"), [(60, 1, 1), (-1, 2, 0)])
+    def test_counts_what_the_circuit_of_a_lane_holds(
+        self, make_payout: MakePayout, make_globex_payout: MakePayout, seconds: float, due: int, held: int
+    ) -> None:
+        failing = make_globex_payout()
+        for payout in (make_payout(), failing):
+            database.make_due(payout)
+        LaneCircuit.objects.create(
+            provider="fake", mode="live", merchant=failing.merchant, failures_count=5, opened_at=Now(),
+            retry_at=Now() + timedelta(seconds=seconds),
+        )  # fmt: skip
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (due, held)
+
+    def test_counts_what_dead_workers_left(self, provider: FakeProvider, live_payout: Payout) -> None:
+        fake_provider.abandon(provider, live_payout)
+
+        backlog = reporting.backlog()
+
+        assert (backlog["due"], backlog["held"]) == (1, 0)
+        assert 1 <= backlog["overdue_seconds"] < 30
+
+    def test_stops_counting_at_a_bound(self, make_payout: MakePayout, make_globex_payout: MakePayout) -> None:
+        paused = make_globex_payout()
+        for payout in (paused, make_globex_payout(), *[make_payout() for _ in range(3)]):
+            database.make_due(payout)
+        pauses.pause(Scope(merchant=paused.merchant), actor="operator:ada", reason="maintenance")
+
+        found = [lane_figures.read(at_most=bound) for bound in (1, 2, 3, 4)]
+
+        assert [(figures.free, figures.held) for figures in found] == [(1, 1), (2, 2), (3, 2), (3, 2)]
+
+    def test_passes_over_what_a_held_lane_has(self, make_payout: MakePayout, acme: Merchant) -> None:
+        Payout.objects.bulk_create(
+            Payout(merchant=acme, mode="test", provider="sandbox", amount=1, currency="EUR", recipient_details="x")
+            for _ in range(300)
+        )
+        pauses.pause(Scope(merchant=acme), actor="operator:ada", reason="maintenance")
+        with connection.cursor() as cursor:
+            # A small table would be read as a whole, and sorted.
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            cursor.execute("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off")
+
+        assert rows_read_by(lambda: lane_figures.read(at_most=10)) < 100
+
     def test_counts_questions_as_due_whatever_is_held(self, provider: FakeProvider, live_payout: Payout) -> None:
         telling.tell(live_payout.pk, "accepted")
         database.make_due(live_payout)
@@ -101,7 +166,8 @@ class TestAlarms:
     def test_are_none_where_all_is_well(self, make_processed_payout: MakePayout) -> None:
         make_processed_payout()
 
-        assert reporting.alarms() == {**QUIET, "requires_attention": 0, "contradicted": 0, "pauses": 0, "circuits": {}}
+        quiet = {"requires_attention": 0, "contradicted": 0, "pauses": 0, "circuits": {}, "lanes_held": {}}
+        assert reporting.alarms() == {**QUIET, **quiet}
 
     def test_count_what_waits_for_a_person(self, provider: FakeProvider, make_payout: MakePayout) -> None:
         for status in PayoutStatus:
@@ -113,6 +179,9 @@ class TestAlarms:
         open_circuit("sandbox", seconds=60)
         open_circuit("fake", seconds=60)
         open_circuit("other", seconds=-1)
+        LaneCircuit.objects.create(
+            provider="fake", mode="live", merchant=make_payout().merchant, opened_at=Now(), retry_at=Now()
+        )
 
         assert reporting.alarms() == {
             **QUIET,
@@ -123,6 +192,7 @@ class TestAlarms:
             "pauses": 1,
             # The last is to be tried: it is open until the trial has shown that all is well.
             "circuits": {"fake": True, "sandbox": True, "other": True},
+            "lanes_held": {"fake": 1, "sandbox": 0, "other": 0},
         }
 
     def test_tell_for_how_long_an_outcome_is_unknown(
