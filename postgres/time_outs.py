@@ -12,6 +12,7 @@ import re
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 
 NAMES: Final = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
@@ -47,9 +48,15 @@ def dropped(connection: psycopg.Connection[Any]) -> dict[str, str]:
 
 
 def set_locally(connection: psycopg.Connection[Any], time_outs: dict[str, str]) -> None:
-    """Set the time-outs for the transaction that begins with this statement."""
-    calls = ", ".join("set_config(%s, %s, true)" for _ in time_outs)
-    connection.execute(f"SELECT {calls}", [part for time_out in time_outs.items() for part in time_out])
+    """Set the time-outs for the transaction that begins with this statement.
+
+    SET is no query for PostgreSQL: the transaction may still choose its isolation (postgres/snapshots.py).
+    """
+    each = [
+        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in time_outs.items()
+    ]
+    connection.execute(sql.SQL("; ").join(each), prepare=False)
 
 
 def are_passed_on(parameters: dict[str, Any]) -> bool:

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connection
 from django.db.models import Min
 
 from payouts.models import RollupCell, RollupMark, RollupState
 from payouts.summaries import rollup_sql
 from payouts.summaries.rollup_sql import DayOfMerchant, Difference
-from postgres import snapshots
+from postgres import rows, snapshots
 from postgres.errors import is_locked
 
 logger = logging.getLogger(__name__)
@@ -96,11 +96,30 @@ def _refresh_until(ends_at: float, limits: Limits) -> None:
 def refresh_marked_days(*, limits: Limits = LIMITS) -> int:
     """Rebuild the cells of the closed days with the oldest marks, and return the number of marks read.
 
-    Marks of open days stay: closing the day deletes them.
+    Marks of open days stay: closing the day deletes them. If the database refuses, the days are rebuilt one by one, and
+    one that cannot be rebuilt keeps its marks: it is read from the payouts, and tried again in the next round.
     """
+    try:
+        return _refresh(limits.marks)
+    except DatabaseError as error:
+        if is_locked(error):
+            raise
+        rows.report_set(error, "rollup_mark")
+    marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
+    found = marks.values_list(*DayOfMerchant._fields)[: limits.marks]
+    rows.each(_refresh_one, dict.fromkeys(DayOfMerchant(*mark) for mark in found), "day_of_merchant")
+    return 0
+
+
+def _refresh_one(day: DayOfMerchant) -> int:
+    with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK_NOWAIT):
+        return rollup_sql.write_some([day])
+
+
+def _refresh(marks_max: int) -> int:
     with snapshots.writing(DEFAULT_DB_ALIAS, lock=rollup_sql.LOCK_NOWAIT):
         marks = RollupMark.objects.filter(day__lt=closed_before() or date.min).order_by("id")
-        seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[: limits.marks]]
+        seen = [DayOfMerchant(*mark) for mark in marks.values_list(*DayOfMerchant._fields)[:marks_max]]
         days = list(dict.fromkeys(seen))
         if days:
             rollup_sql.write_some(days)

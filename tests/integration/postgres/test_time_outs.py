@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from psycopg import errors
 
 from payouts import checks
-from postgres import time_outs
+from postgres import snapshots, time_outs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +54,13 @@ class TestTransactions:
             outside = time_outs_of(connection)
 
         assert (inside, outside) == (("2s", "200ms", "30s"), ("0", "0", "0"))
+
+    def test_may_choose_their_isolation_all_the_same(self) -> None:
+        """It is chosen before the first query."""
+        with connected(passes_options=False) as connection, snapshots.reading("default"):
+            connection.cursor().execute("SELECT 1")
+
+            assert time_outs_of(connection) == ("2s", "200ms", "30s")
 
     def test_are_ended_by_it(self) -> None:
         with connected(passes_options=False) as connection:

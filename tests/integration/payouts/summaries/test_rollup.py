@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from accounts import services as accounts_services
@@ -251,6 +251,23 @@ class TestRefreshing:
 
         assert [mark[2] for mark in marks()] == [day_ago(7)]
         assert [len(cells(day_ago(number))) for number in (9, 3, 7)] == [1, 1, 0]
+
+    def test_is_not_stopped_by_a_day_that_the_database_refuses(
+        self, payout: Payout, globex: Merchant, make_payout: MakePayout
+    ) -> None:
+        cancel(payout)
+        make_payout(api_key=accounts_services.issue_api_key(globex, name="test")[0], created_at=at(day_ago(1)))
+        assert {mark[0] for mark in marks()} == {payout.merchant_id, globex.pk}
+        connection.check_constraints()
+        # Undone with the test's transaction.
+        database.execute(
+            "ALTER TABLE payouts_rollupcell ADD CONSTRAINT no_poison "
+            f"CHECK (merchant_id <> '{payout.merchant_id}') NOT VALID"
+        )
+
+        rollup.refresh_marked_days()
+
+        assert {mark[0] for mark in marks()} == {payout.merchant_id}
 
     def test_leaves_marks_of_days_that_are_not_closed(self, make_payout: MakePayout) -> None:
         make_payout(created_at=at(day_ago(2)))
