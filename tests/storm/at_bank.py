@@ -37,8 +37,8 @@ def _is_executed_once(ledger: Ledger) -> Iterator[Violation]:
 
 def _knows_what_arrived(ledger: Ledger) -> Iterator[Violation]:
     """What the bank has got is never taken for not sent: it would be sent anew, or called off."""
-    refused = {one.reference: one.requests for one in ledger.observed.refusals}
-    arrived = refused | {one.reference: one.requests for one in ledger.observed.transfers}
+    arrived = {refusal.reference: refusal.requests for refusal in ledger.observed.refusals}
+    arrived |= {transfer.reference: transfer.requests for transfer in ledger.observed.transfers}
     for reference, requests in arrived.items():
         maybe_sent = sum(
             attempt.kind == "send"
