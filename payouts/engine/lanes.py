@@ -122,8 +122,10 @@ def due_ids(group: Group, *, at_most: int, since: timedelta, left_out: uuid.UUID
 
 
 def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKED") -> str:
-    """Return the CTEs that end with `picked(id)`: at most `places` due payouts of a group, locked, in rounds: the
-    longest due of each lane, then the next of each. If the provider takes fewer, the claim takes the first of them.
+    """Return the CTEs that end with `picked(id)`: at most `places` due payouts of a group, locked.
+
+    They come in rounds: the longest due of each lane, then the next of each. If the provider takes fewer calls, the
+    claim takes the first of them, which are of different merchants.
 
     They belong into a WITH RECURSIVE, and take the parameters `provider`, `mode`, `left_out`, and `after`, the merchant
     that was served last. `lanes(merchant_id, turn)` has the lanes of this round. What others have locked is passed
@@ -141,11 +143,11 @@ def picked(kind: AttemptKind, *, places: int, lock: str = "FOR UPDATE SKIP LOCKE
         picked AS MATERIALIZED (
             SELECT due.id FROM lanes CROSS JOIN LATERAL (
                 SELECT id, row_number() OVER () AS round FROM (
-                SELECT id FROM payouts_payout
-                WHERE {waits(kind)} AND merchant_id = lanes.merchant_id
-                ORDER BY due_at
-                LIMIT {_share(kind, places)}
-                {lock}
+                    SELECT id FROM payouts_payout
+                    WHERE {waits(kind)} AND merchant_id = lanes.merchant_id
+                    ORDER BY due_at
+                    LIMIT {_share(kind, places)}
+                    {lock}
                 ) AS locked
             ) AS due
             ORDER BY due.round, lanes.turn
