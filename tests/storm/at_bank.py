@@ -36,7 +36,7 @@ def _is_executed_once(ledger: Ledger) -> Iterator[Violation]:
 
 
 def _knows_what_arrived(ledger: Ledger) -> Iterator[Violation]:
-    """What the bank has got is never taken for not sent: it would be sent anew, or called off."""
+    """What the bank has got is never taken for not sent: the payout would be sent again, or canceled."""
     arrived = {refusal.reference: refusal.requests for refusal in ledger.observed.refusals}
     arrived |= {transfer.reference: transfer.requests for transfer in ledger.observed.transfers}
     for reference, requests in arrived.items():

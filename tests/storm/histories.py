@@ -12,7 +12,7 @@ from tests.storm.ledger import Ledger, Violation
 
 _S = PayoutStatus
 
-#: What somebody must have said for it: `failed` because nothing could be sent takes a day, and is none here.
+#: What the bank or an operator must have said for it: in a storm no payout fails because it could not be sent.
 EVIDENCE: Final[dict[PayoutStatus, set[str]]] = {
     _S.PAID: {"paid", "returned"},
     _S.RETURNED: {"returned"},
@@ -43,16 +43,16 @@ def _has_all_attempts(ledger: Ledger) -> Iterator[Violation]:
 
 
 def _has_evidence(ledger: Ledger) -> Iterator[Violation]:
-    """What is reported of money has been said by the bank; to begin anew takes that nothing can have been sent."""
+    """The bank has said what is reported of money, and only what was not sent becomes pending again."""
     for payout in ledger.observed.payouts:
         outcomes = Counter(attempt.outcome for attempt in ledger.attempts.get(payout.id, []))
         needed = EVIDENCE.get(_S(payout.status))
         if needed is not None and not needed & set(outcomes):
             yield Violation("evidence", payout.id, f"is {payout.status} without any of {sorted(needed)}")
         rows = ledger.transitions.get(payout.id, [])
-        began_anew = sum((row.from_status, row.to_status) == (_S.PROCESSING, _S.PENDING) for row in rows)
-        if began_anew > outcomes["not_sent"]:
-            yield Violation("evidence", payout.id, f"went back to pending {began_anew} times, {dict(outcomes)}")
+        became_pending = sum((row.from_status, row.to_status) == (_S.PROCESSING, _S.PENDING) for row in rows)
+        if became_pending > outcomes["not_sent"]:
+            yield Violation("evidence", payout.id, f"went back to pending {became_pending} times, {dict(outcomes)}")
 
 
 RULES: Final = (_has_whole_history, _has_all_attempts, _has_evidence)

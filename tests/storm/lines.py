@@ -11,7 +11,7 @@ from typing import Any
 
 from devstack.processes import ports
 
-#: Longer than nearly every answer takes. After it nobody knows, which is the point.
+#: Longer than nearly every answer takes. After it the outcome is unknown, which is the point.
 ANSWER_SECONDS = 4.0
 #: Nothing was done, and the same request may succeed later: a key under way, a rate limit.
 _LATER = frozenset({"idempotency_key_in_progress", "too_many_requests"})
@@ -19,14 +19,14 @@ _LATER = frozenset({"idempotency_key_in_progress", "too_many_requests"})
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status and the body, or 0 and nothing where nobody answered."""
+    """What came back: the status and the body, or 0 and nothing if there was no answer."""
 
     status: int = 0
     body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether nobody knows if the request was carried out."""
+        """Whether the request may have been carried out, or not."""
         return self.status == 0 or self.status >= 500
 
     @property
@@ -50,7 +50,7 @@ class Request:
 
 
 class Line:
-    """One connection to the web server, opened anew when it broke."""
+    """One connection to the web server, opened again after it broke."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=ANSWER_SECONDS)

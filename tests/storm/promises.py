@@ -35,7 +35,7 @@ def _makes_one_payout_of_a_key(ledger: Ledger) -> Iterator[Violation]:
     acknowledged = {told.payout_id for told in ledger.acknowledged}
     for payout in ledger.observed.payouts:
         if payout.id not in acknowledged:
-            yield Violation("unasked", payout.id, f"nobody was told of it: {payout}")
+            yield Violation("unasked", payout.id, f"no client was told of it: {payout}")
     told_twice = Counter((told.merchant, told.key) for told in ledger.acknowledged)
     for (merchant, key), times in told_twice.items():
         if times > 1:

@@ -94,7 +94,7 @@ _LATECOMERS: Final = f"""
 
 
 def count_unsettled(database: str) -> int:
-    """Return how many payouts are not final or held by somebody, and how many callbacks nobody has applied."""
+    """Return how many payouts are not final or are leased, and how many callbacks are not applied."""
     with psycopg.connect(database) as connection:
         row = connection.execute(_UNSETTLED).fetchone()
     assert row is not None
