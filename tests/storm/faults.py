@@ -41,7 +41,7 @@ class Faults:
     def __init__(self, stage: Stage, plan: Iterable[Fault], *, seed: int) -> None:
         self.done: Counter[str] = Counter()
         self.missed: list[Fault] = []
-        #: By the clock of the wall: when the bank, or the way to it, was broken.
+        #: By the clock of the wall: when the bank, or the way to it, was broken, or a frozen process went on.
         self.at_the_bank: list[tuple[float, float]] = []
         self._stage = stage
         self._chance = random.Random(f"means {seed}")
@@ -110,6 +110,8 @@ class Faults:
 
     def _freeze(self, fault: Fault) -> bool:
         self._at(fault.ends_at, lambda: self._stage.supervisor.thaw(fault.target))
+        # A process asks about what it had in hand before, although others have its places by then.
+        self.at_the_bank.append((time.time() + fault.seconds, time.time() + fault.seconds))
         return self._stage.supervisor.freeze(fault.target)
 
     def _terminate(self, fault: Fault) -> bool:

@@ -374,7 +374,7 @@ CASES = [
     ),
     case(
         "more calls at once than the bank takes",
-        lambda seen: replace(seen, calls_at_once={1_700_000_000: 3, 1_700_000_001: 4}),
+        lambda seen: replace(seen, calls_at_once={1_700_000_000: 4, 1_700_000_001: 5}),
         ("calls at once", "1700000001"),
     ),
     case(
