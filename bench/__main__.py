@@ -103,7 +103,7 @@ def main() -> None:
         taken = _measure(measured, generator, wanted, seconds=seconds, rounds=rounds)
         memory = {} if options.quick or options.only else _memory(measured[-1], generator)
     found = {"machine": _machine(), "seconds": seconds, "memory": memory, "rounds": [asdict(one) for one in taken]}
-    figures.show(found, Console())
+    figures.show(found, Console(width=figures.WIDTH))
     if options.results:
         options.results.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -26,6 +26,8 @@ NAMES: Final = {
     "livez": "GET /livez",
     "open": "POST at 100/s",
 }
+#: Columns of the widest table.
+WIDTH: Final = 150
 _BEGIN, _END = "<!-- figures: written by bench/figures.py -->", "<!-- end of figures -->"
 
 
@@ -175,7 +177,7 @@ def main() -> None:
     options = parser.parse_args()
     found = json.loads(options.results.read_text())
     if options.document is None:
-        show(found, Console())
+        show(found, Console(width=WIDTH))
         return
     before, _, rest = options.document.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]

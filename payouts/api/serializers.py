@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
@@ -102,6 +102,11 @@ class RecipientTextField(StrictCharField):
         return text
 
 
+# Made once: validation changes nothing in them, and REST framework would copy all fields of each new one.
+_RECIPIENT_TEXT: Final = RecipientTextField()
+_RECIPIENT_OBJECT: Final = RecipientDetailsSerializer()
+
+
 def _card_number_refused() -> serializers.ErrorDetail:
     return serializers.ErrorDetail(
         "This looks like a full card number. Card numbers are not accepted.", code="card_number_not_allowed"
@@ -113,9 +118,9 @@ class RecipientDetailsField(serializers.Field[RecipientDetails, Any, RecipientDe
 
     def to_internal_value(self, data: Any) -> RecipientDetails:
         if isinstance(data, str):
-            return str(RecipientTextField().run_validation(data))
+            return str(_RECIPIENT_TEXT.run_validation(data))
         if isinstance(data, dict):
-            return dict(RecipientDetailsSerializer().run_validation(data))
+            return dict(_RECIPIENT_OBJECT.run_validation(data))
         raise serializers.ValidationError("Send a string, or an object with name and account.", code="invalid")
 
 
@@ -197,6 +202,10 @@ class PayoutWriteSerializer(StrictSerializer):
             message = f"{currency} has {money.decimals_of_currency(currency)} decimals; the amount has more."
             raise serializers.ValidationError({"amount": serializers.ErrorDetail(message, code="too_many_decimals")})
         return attrs
+
+
+#: Reads the body of a POST. Made once, like those above.
+NEW_PAYOUT: Final = PayoutWriteSerializer()
 
 
 @extend_schema_serializer(component_name="UpdatePayout")

@@ -140,7 +140,7 @@ class PayoutListView(ListModelMixin, PayoutsAPIView, ListAPIView[Payout]):
     @openapi.create_payout
     @creates_once
     def post(self, request: Request, *, idempotency_key: str | None, now: datetime) -> Creation:
-        fields = self.validated(serializers.PayoutWriteSerializer(data=request.data))
+        fields = serializers.NEW_PAYOUT.run_validation(request.data)
         new = services.prepare_payout(api_key=self.api_key, idempotency_key=idempotency_key, now=now, **fields)
         payout = new.payout
         headers = {"ETag": etags.of_version(payout.version), "Location": reverse("payout", args=[payout.id])}
