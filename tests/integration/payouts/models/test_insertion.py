@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +32,7 @@ def columns_of(payout: Payout) -> dict[str, Any]:
     """Return all columns as PostgreSQL has them, but those that differ for each payout."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_jsonb(payouts_payout) FROM payouts_payout WHERE id = %s", [payout.pk])
-        (row,) = cursor.fetchone()
-    columns = models.JSONField().from_db_value(row, None, connection)  # type: ignore[arg-type] # It reads the key transforms of an expression.
+        columns = json.loads(cursor.fetchone()[0])
     own = {"id": str(payout.pk), "own_reference": str(payout.own_reference)}
     assert {name: columns.pop(name) for name in own} == own
     return dict(columns)
@@ -40,7 +40,6 @@ def columns_of(payout: Payout) -> dict[str, Any]:
 
 @pytest.mark.django_db
 class TestInsertion:
-    # The data base is emptied after all of the examples.
     @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(fields=FIELDS)
     def test_writes_what_the_model_writes(self, acme_key: MerchantAPIKey, fields: dict[str, Any]) -> None:
