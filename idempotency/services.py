@@ -168,7 +168,8 @@ def look_up(*, api_key: Caller, key: str | None, request: fingerprint.Request) -
     """
     parameters = {**_LIMITS, "merchant_id": api_key.merchant_id, "mode": api_key.mode, "key": key}
     connection.ensure_connection()
-    with connection.connection.pipeline(), connection.cursor() as cursor:
+    # The end of the pipeline is psycopg's, and may find the connection lost.
+    with connection.wrap_database_errors, connection.connection.pipeline(), connection.cursor() as cursor:
         cursor.execute(_LOOK_UP, parameters)
         now, *columns = cursor.fetchone()[len(_LIMITS) :]
     record_id, *stored = columns
