@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SECRET_KEY=abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTU
 	PAYOUTS_STATE_DIR=/nonexistent POSTGRES_HOST=localhost CELERY_BROKER_URL=redis://localhost:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-cards bench-engine bench-held bench-purge bench-reports compose-check setup setup-test setup-lint setup-bench clean
+.PHONY: help run demo test test-chaos chaos mutations lint format schema states bench bench-attacks bench-cards bench-engine bench-held bench-purge bench-reports compose-check setup setup-test setup-lint setup-bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-held: setup ## measure what held payouts cost the others [ARGS="--held N -
 
 bench-purge: setup ## measure the purge of old answers on a large table [ARGS="--records N"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.purge $(ARGS)
+
+bench-attacks: setup ## measure what one client can do to the others [ARGS="--seconds 10 --only downloads"]
+	@$(DEVSTACK) exec -- $(VENV) -m bench.attacks $(ARGS)
 
 bench-reports: setup ## measure lists, sums and exports on millions of payouts [ARGS="--payouts N --results FILE"]
 	@$(DEVSTACK) exec -- $(VENV) -m bench.reports $(ARGS)
