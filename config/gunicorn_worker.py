@@ -12,6 +12,7 @@ No import of Django at the top: gunicorn imports this module before the settings
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import selectors
 import socket
@@ -50,6 +51,16 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application, and take it out of Python's garbage collections.
+
+        A report makes objects enough for full collections, which would walk through all of the application each time
+        and let no other thread run meanwhile.
+        """
+        super().load_wsgi()
+        gc.collect()
+        gc.freeze()
 
     def accept(self, listener: socket.socket) -> None:
         super().accept(_Listener(listener))
