@@ -1,6 +1,5 @@
 """gunicorn for the web process. Every number that an installation may want to change comes from the environment."""
 
-import gc
 from typing import Any
 
 from config import env, startup
@@ -62,10 +61,3 @@ def pre_fork(server: Any, worker: Any) -> None:
     from django.db import connections  # noqa: PLC0415 - Django is set up by on_starting
 
     connections.close_all()
-
-
-def post_worker_init(worker: Any) -> None:
-    """Take what all requests share out of garbage collections, which would walk through all of it each time."""
-    del worker
-    gc.collect()
-    gc.freeze()
