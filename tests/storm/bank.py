@@ -23,7 +23,7 @@ FAULTS: Final[dict[str, float]] = {
     "error_after": 0.04,
     "error_before": 0.04,
     "truncated": 0.02,
-    "slow": 0.03,
+    "slow": 0.05,
     # Longer than the platform waits.
     "slow_seconds": 4.0,
     "rate_limited": 0.04,
