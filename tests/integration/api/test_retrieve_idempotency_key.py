@@ -34,9 +34,9 @@ class TestRetrieveIdempotencyKey:
             "response_purged_at": None,
             "created_at": response.json()["created_at"],
         }
-        # A statement of the same request, just before.
+        # A statement of the same request, just after the one whose time the payout has.
         seen, created = (datetime.fromisoformat(body["created_at"]) for body in (response.json(), payout))
-        assert timedelta(0) <= created - seen < timedelta(seconds=5)
+        assert timedelta(0) <= seen - created < timedelta(seconds=5)
 
     def test_tells_of_a_cancel(self, api: Client) -> None:
         payout = factories.post_payout(api).json()
