@@ -15,7 +15,7 @@ from postgres import migration_locks
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("accounts", "0003_names"), ("payouts", "0018_deadlines")]
+    dependencies: ClassVar = [("payouts", "0018_deadlines")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.RunPython(migration_locks.lock("payouts_providercircuit"), migrations.RunPython.noop),
