@@ -139,6 +139,7 @@ class TestBacklog:
         )
         pauses.pause(Scope(merchant=acme), actor="operator:ada", reason="maintenance")
         with connection.cursor() as cursor:
+            cursor.execute("ANALYZE payouts_payout")
             # A small table would be read as a whole, and sorted.
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
             cursor.execute("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off")
