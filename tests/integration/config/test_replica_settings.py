@@ -33,7 +33,7 @@ class TestSettings:
             DATABASES,
             tmp_path,
             DJANGO_SETTINGS_MODULE="config.settings",
-            POSTGRES_PASSWORD="secret",
+            POSTGRES_PASSWORD="secret-of-the-primary",
             PAYOUTS_REPLICA_HOST="replica.internal",
         )
 
@@ -42,7 +42,7 @@ class TestSettings:
                 "HOST": "replica.internal",
                 "PORT": 1,
                 "USER": "payouts",
-                "PASSWORD": "secret",
+                "PASSWORD": "secret-of-the-primary",
                 "NAME": "payouts",
                 "mirror": "default",
                 "options": ["connect_timeout", "tcp_user_timeout"],
