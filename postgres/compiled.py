@@ -14,17 +14,31 @@ from django.db.models import QuerySet
 
 
 class Compiled:
-    """A query set whose parameters are the arguments of the function that makes it, in their order."""
+    """A query set whose parameters are the arguments of the function that makes it, in their order.
+
+    Without arguments its parameters are constants of the query set, and are kept with the SQL.
+    """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Any]]) -> None:
         self._make = make
-        self._sql: dict[str, str] = {}
+        self._compiled: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def rows(self, using: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a database."""
+        sql, constants = self._statement(using, *arguments)
+        with connections[using].cursor() as cursor:
+            cursor.execute(sql, arguments or constants)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
 
     def sql(self, using: str, *arguments: Any) -> str:
         """Return the SQL for a database. The arguments are its parameters."""
-        if using not in self._sql:
+        return self._statement(using, *arguments)[0]
+
+    def _statement(self, using: str, *arguments: Any) -> tuple[str, tuple[Any, ...]]:
+        if using not in self._compiled:
             sql, parameters = self._make(*arguments).query.get_compiler(connections[using].alias).as_sql()
             # Otherwise the SQL would hold values of the first call.
-            assert tuple(parameters) == arguments, parameters
-            self._sql[using] = sql
-        return self._sql[using]
+            assert not arguments or tuple(parameters) == arguments, parameters
+            self._compiled[using] = sql, tuple(parameters)
+        return self._compiled[using]

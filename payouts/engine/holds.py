@@ -8,15 +8,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from django.db import models
-from django.db.models import Value
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.models import F, Value
 from django.utils import timezone
 
 from payouts.models import LaneCircuit, Pause, ProviderCircuit
 from payouts.providers import registry
 from payouts.states import PayoutStatus
+from postgres.compiled import Compiled
 
 
 class WaitingReason(models.TextChoices):
@@ -56,6 +57,23 @@ class Waiting(Protocol):
 
 
 _NO_MERCHANT: Final = Value(None, output_field=models.UUIDField())
+#: What a row of the statement is.
+_PAUSE, _CIRCUIT, _LANE = "pause", "circuit", "lane"
+_COLUMNS: Final = ("kind", "provider", "in_mode", "of_merchant")
+
+
+def _all() -> models.QuerySet[Any, Any]:
+    """Select the pauses and the open circuits, in one statement."""
+    pauses = Pause.objects.active().annotate(kind=Value(_PAUSE), in_mode=Value(""), of_merchant=F("merchant_id"))
+    circuits = ProviderCircuit.objects.open_now()
+    circuits = circuits.annotate(kind=Value(_CIRCUIT), in_mode=Value(""), of_merchant=_NO_MERCHANT)
+    lanes = LaneCircuit.objects.open_now()
+    lanes = lanes.annotate(kind=Value(_LANE), in_mode=F("mode"), of_merchant=F("merchant_id"))
+    first, *others = (rows.values_list(*_COLUMNS) for rows in (pauses, circuits, lanes))
+    return first.union(*others, all=True)
+
+
+_ALL: Final = Compiled(_all)
 
 
 @dataclass(frozen=True)
@@ -72,18 +90,14 @@ class Holds:
     @classmethod
     def read(cls) -> Holds:
         """Read the current pauses and circuits."""
-        pauses = list(Pause.objects.active())
-        lanes = LaneCircuit.objects.open_now().values_list("provider", "mode", "merchant_id")
-        # A row without a merchant is the circuit of the whole provider.
-        whole = ProviderCircuit.objects.open_now().annotate(mode=Value(""), merchant_id=_NO_MERCHANT)
-        circuits = set(lanes.union(whole.values_list("provider", "mode", "merchant_id"), all=True))
-        troubled = frozenset(provider for provider, _, merchant_id in circuits if merchant_id is None)
+        rows = _ALL.rows(DEFAULT_DB_ALIAS)
+        pauses = [(provider, merchant_id) for kind, provider, _, merchant_id in rows if kind == _PAUSE]
         return cls(
-            everything=any(pause.merchant_id is None and not pause.provider for pause in pauses),
-            merchants=frozenset(pause.merchant_id for pause in pauses if pause.merchant_id is not None),
-            providers=frozenset(pause.provider for pause in pauses if pause.provider),
-            troubled=troubled,
-            lanes=frozenset(lane for lane in circuits if lane[2] is not None),
+            everything=("", None) in pauses,
+            merchants=frozenset(merchant_id for _, merchant_id in pauses if merchant_id is not None),
+            providers=frozenset(provider for provider, _ in pauses if provider),
+            troubled=frozenset(provider for kind, provider, *_ in rows if kind == _CIRCUIT),
+            lanes=frozenset((provider, mode, owner) for kind, provider, mode, owner in rows if kind == _LANE),
         )
 
     def reason_for(self, payout: Waiting) -> WaitingReason | None:

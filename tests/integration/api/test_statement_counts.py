@@ -18,7 +18,7 @@ from tests.support import factories, rolling
 AUTHENTICATION = 1
 # Why what is pending waits: the pauses and the open circuits. Read once for all that is shown, and only where something
 # of it is pending. What is created has nothing to wait for yet.
-HOLDS = 2
+HOLDS = 1
 
 
 @pytest.fixture
