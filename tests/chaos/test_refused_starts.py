@@ -47,7 +47,7 @@ class TestDatabase:
         ("given", "words"),
         [
             ({"POSTGRES_DB": "nowhere"}, 'database "nowhere" does not exist'),
-            ({"POSTGRES_PASSWORD": "wrong"}, "password authentication failed"),
+            ({"POSTGRES_PASSWORD": "wrong-and-long"}, "password authentication failed"),
         ],
     )
     def test_the_reason_is_told(self, tmp_path: Path, given: dict[str, str], words: str) -> None:

@@ -19,8 +19,13 @@ REASONS = {
     (409, "idempotency_key_in_progress"),
     (410, "payout_deleted"),
     (412, "payout_changed"),
+    (416, "range_not_satisfiable"),
     (422, "idempotency_key_reused"),
+    (429, "export_storage_full"),
+    (429, "files_busy"),
+    (429, "too_many_downloads"),
     (429, "too_many_exports"),
+    (429, "too_many_reports"),
     # Ids and links that were made up.
     (403, "download_link_invalid"),
     (404, "not_found"),
@@ -36,6 +41,8 @@ FIELD_REASONS = (
     (r"(filters\.)?(amount_min|created_after|updated_after)", "crossed_range"),
     (r"timezone", "needs_group_by_day"),
     (r"bom", "bom_not_allowed"),
+    # It depends on the clock.
+    (r"expires_at", "time_is_over|time_too_far"),
     # It was not given out by us.
     (r"cursor", "invalid_cursor|cursor_mismatch"),
     # schemathesis 4.32 does not keep to the pattern of these headers, which has quotes in it: it sends 0.
