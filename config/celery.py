@@ -11,6 +11,7 @@ import logging.config
 import os
 from typing import Any
 
+from billiard import pool
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 from django.conf import settings
@@ -54,6 +55,16 @@ def _do_not_wait_for_the_broker(**_: Any) -> None:
 def _use_django_logging(**_: Any) -> None:
     """Configure logging by the settings. Without a receiver of this signal, Celery replaces that configuration."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_init.connect
+def _end_soon(**_: Any) -> None:
+    """Let a child process end soon. It waits up to 30 s for the main process to read its last result.
+
+    During a shutdown that may never happen: the main process waits for its children by then. A result is of no use
+    here. A message that was not acknowledged for lack of it comes again, and finds nothing to do.
+    """
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(1 / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL)
 
 
 @worker_init.connect

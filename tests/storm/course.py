@@ -28,7 +28,7 @@ BANK_MOVES_SHARE = 0.6
 PROMOTION_SHARE = 0.75
 #: The bound of the promise: so long after the last fault everything is final. Half of it is for a machine that has
 #: other things to do, too.
-PEACE_SECONDS_MAX = 90.0
+PEACE_SECONDS_MAX = 150.0
 #: Of that, for the clients to get their last answers.
 _ANSWERS_SECONDS = 30.0
 #: Longer than a lease and a retry, and longer than a ring that was lost. Who is not final by then waits for something

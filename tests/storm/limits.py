@@ -12,6 +12,8 @@ SWEEP_SECONDS: Final = 0.5
 
 #: Calls that the bank takes at once.
 CALLS_AT_ONCE_MAX: Final = 3
+#: For so long the platform asks if a payment came back: after a quarter, a half and all of it.
+RETURN_SECONDS: Final = 60
 #: For so long the bank remembers a reference. Then it would pay it again.
 MEMORY_SECONDS: Final = 20
 #: For so long after the first send the platform may send a reference again: it must be over before it is forgotten.

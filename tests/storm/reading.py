@@ -66,9 +66,11 @@ _QUERIES: Final = {
 
 _IDS: Final = "SELECT COALESCE(own_reference, id)::text, id::text FROM payouts_payout"
 
-# Not settled. What is unknown for longer than it may be sent again is compared with the bank's book.
+# Not settled. What is unknown for longer than it may be sent again is compared with the bank's book. What is paid is
+# asked about for a while: the money may come back.
 _OPEN: Final = f"""
     (status IN ('pending', 'processing', 'submitted') OR lease_token IS NOT NULL
+     OR (status = 'paid' AND mode = 'live' AND due_at IS NOT NULL)
      OR (status = 'unknown' AND first_sent_at > now() - interval '{WINDOW_SECONDS} seconds'))
 """
 
