@@ -133,18 +133,24 @@ class TestBacklog:
         assert [(figures.free, figures.held) for figures in found] == [(1, 1), (2, 2), (3, 2), (3, 2)]
 
     def test_passes_over_what_a_held_lane_has(self, make_payout: MakePayout, acme: Merchant) -> None:
+        def rows_read() -> int:
+            database.execute("ANALYZE payouts_payout")
+            # What earlier tests have left in the indexes is marked when it is first met.
+            lane_figures.read(at_most=10)
+            return rows_read_by(lambda: lane_figures.read(at_most=10))
+
+        # A small table would be read as a whole, and sorted.
+        for step in ("seqscan", "bitmapscan", "sort", "incremental_sort"):
+            database.execute(f"SET LOCAL enable_{step} = off")
+        make_payout()
+        pauses.pause(Scope(merchant=acme), actor="operator:ada", reason="maintenance")
+        of_one = rows_read()
         Payout.objects.bulk_create(
             Payout(merchant=acme, mode="test", provider="sandbox", amount=1, currency="EUR", recipient_details="x")
             for _ in range(300)
         )
-        pauses.pause(Scope(merchant=acme), actor="operator:ada", reason="maintenance")
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE payouts_payout")
-            # A small table would be read as a whole, and sorted.
-            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-            cursor.execute("SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off")
 
-        assert rows_read_by(lambda: lane_figures.read(at_most=10)) < 100
+        assert rows_read() < of_one + 100
 
     def test_counts_questions_as_due_whatever_is_held(self, provider: FakeProvider, live_payout: Payout) -> None:
         telling.tell(live_payout.pk, "accepted")
