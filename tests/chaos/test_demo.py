@@ -10,7 +10,7 @@ import pytest
 from tests.support.stack import CHECKOUT
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(150)
 class TestDemo:
     def test_plays_the_main_job(self, tmp_path: Path) -> None:
         environment = {
@@ -26,7 +26,7 @@ class TestDemo:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
         assert done.returncode == 0, done.stdout + done.stderr
