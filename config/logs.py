@@ -45,7 +45,7 @@ class JSONFormatter(JsonFormatter):
         )
 
 
-# A terminal executes some of them, and a line feed would begin a line that nobody logged.
+# A terminal executes some of them, and a line feed would begin a line that was not logged.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",

@@ -1,7 +1,7 @@
 """Time-outs of the server behind a pooler that drops them.
 
 A process asks for its time-outs in PGOPTIONS, which libpq sends when it connects. A transaction pooler such as
-PgBouncer drops them: what a client sets would hold for whoever gets that session next. So a transaction sets them
+PgBouncer drops them: what one client sets would hold for the next client of that session. So a transaction sets them
 itself then, for its own time (postgres/base.py). A statement outside of a transaction has none.
 """
 

@@ -28,7 +28,7 @@ def answer(connection: sqlite3.Connection, reference: str, *, draw: faults.Draw,
 
 
 def is_hidden(connection: sqlite3.Connection, row: sqlite3.Row, draw: faults.Draw, *, now: float) -> bool:
-    """Tell whether the bank denies this transfer for now."""
+    """Tell whether the bank denies this transfer at the moment."""
     seconds = draw.durations.get("hidden_seconds", 0.0)
     return now - row["created_at"] < seconds and transfers.is_hidden(connection, row["reference"])
 

@@ -96,7 +96,7 @@ def _settings_of_all_tests() -> Iterator[None]:
         THROTTLE_MERCHANT_REQUESTS_PER_MINUTE=0,
         # Tests hold more answers at once than a process of the default size. Those of the limits set them.
         WEB_THREADS=64,
-        # Each client of a test makes the middleware anew, which would read all static files: 20 ms that nobody needs.
+        # Each client of a test makes the middleware again, which would read all static files: 20 ms for nothing.
         WHITENOISE_AUTOREFRESH=True,
         # A password of the admin is hashed for a quarter of a second otherwise.
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-SECRET_KEY = "only-for-measurements-and-only-on-this-machine"  # noqa: S105
+SECRET_KEY = "only-for-measurements-and-only-on-this-machine"  # noqa: S105 - It guards nothing.
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
 USE_TZ = True

@@ -1,6 +1,6 @@
 """Bare REST framework: a ModelViewSet. No API key, no idempotency, nothing is enqueued."""
 
-from bench.contestants.settings import *  # noqa: F403
+from bench.contestants.settings import *  # noqa: F403 - Django reads all settings from one module.
 from bench.contestants.settings import INSTALLED_APPS as _APPS
 
 INSTALLED_APPS = [*_APPS, "bench.contestants.bare"]

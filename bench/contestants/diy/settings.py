@@ -5,7 +5,7 @@ Each package is set up as its own documentation says.
 
 import os
 
-from bench.contestants.settings import *  # noqa: F403
+from bench.contestants.settings import *  # noqa: F403 - Django reads all settings from one module.
 from bench.contestants.settings import INSTALLED_APPS as _APPS
 from bench.contestants.settings import MIDDLEWARE as _MIDDLEWARE
 from bench.contestants.settings import REST_FRAMEWORK as _REST_FRAMEWORK

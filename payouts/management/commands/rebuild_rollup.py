@@ -16,7 +16,7 @@ _PAUSE_SECONDS: Final = 0.2
 
 class Command(BaseCommand):
     help = (
-        "Make the roll-up of past days anew from the payouts, and close the days that the sweeper has not come to yet. "
+        "Make the roll-up of past days again from the payouts, and close the days that the sweeper has not reached. "
         "Each day is a transaction: summaries are exact meanwhile, and one that is interrupted can be run again."
     )
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
                 cells = rollup.rebuild_day(day)
                 self.stderr.write(f"{day}: {cells} cells")
             before = self._close(options["last"])
-        self.stderr.write(f"{len(days)} days were made anew. All days before {before} are closed.")
+        self.stderr.write(f"{len(days)} days were made again. All days before {before} are closed.")
 
     def _close(self, last: date | None) -> date:
         """Close past days up to the last, and return the day before which all are closed."""

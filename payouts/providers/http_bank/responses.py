@@ -20,7 +20,7 @@ from payouts.providers.http_bank.documents import Problem, Transfer, TransferSta
 WORDS_LENGTH_MAX: Final = 200
 
 #: Statuses about one request alone. Every payout would get the others, such as 401 for an expired token or 403 of a
-#: firewall, so they tell of a bank in trouble.
+#: firewall, so they mean a bank in trouble.
 ABOUT_PAYOUT: Final = frozenset({400, 409, 413, 422})
 
 _KINDS: Final = {

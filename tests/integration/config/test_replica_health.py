@@ -1,4 +1,4 @@
-"""How a replica is measured, and who is told of it."""
+"""How a replica is measured, and where its health is shown."""
 
 from __future__ import annotations
 

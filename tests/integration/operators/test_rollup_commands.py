@@ -124,7 +124,7 @@ class TestRebuild:
         assert [line.split(": ")[0] for line in done.stderr.splitlines()[:3]] == [
             f"{day_ago(number)}" for number in (3, 2, 1)
         ]
-        assert done.stderr.splitlines()[-1].startswith("3 days were made anew. All days before ")
+        assert done.stderr.splitlines()[-1].startswith("3 days were made again. All days before ")
         assert verify().exit_code == 0
 
     def test_heeds_marks(self, acme_key: MerchantAPIKey, three_days: None) -> None:
@@ -152,7 +152,7 @@ class TestRebuild:
             0,
             "",
             f"All days before {day_ago(3)} are closed.\nAll days before {day_ago(2)} are closed.\n"
-            f"0 days were made anew. All days before {day_ago(2)} are closed.",
+            f"0 days were made again. All days before {day_ago(2)} are closed.",
         )
         assert rollup.closed_before() == day_ago(2)
         assert verify().exit_code == 0

@@ -111,7 +111,7 @@ class TestRecovery:
         taken = []
         for _ in steps:
             claimed = claims.claim_due(LIVE_SENDS, places=33).claims
-            # No more than these, whoever asks.
+            # No more than these, for any claim.
             assert concurrency_max or len(claimed) == 33 or not claims.claim_due(LIVE_SENDS, places=33).claims
             processing.record([(claim, processing.call(claim)) for claim in claimed])
             taken.append(len(claimed))
